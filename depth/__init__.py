@@ -1,0 +1,1 @@
+"""Photo to normalised inverse depth."""

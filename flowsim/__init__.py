@@ -1,0 +1,1 @@
+"""Simulated optical flow from inverse depth and camera motion."""

@@ -1,0 +1,1 @@
+"""Folders of photos to a Zarr dataset of image-flow-mask triplets."""
