@@ -1,0 +1,102 @@
+"""tiny-dpt: DPT's reassemble-and-fuse head over a small convolutional encoder, a few million parameters in all.
+
+The head follows Ranftl et al., "Vision Transformers for Dense Prediction" (ICCV 2021), section 3.1: features of four
+scales are projected to one width, then merged from coarse to fine by residual convolution units with bilinear
+up-sampling. The encoder is convolutional because from-scratch training on ten thousand photos favours it over a ViT.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+EMBEDDED_FOLDER = Path(__file__).parent / "tiny_dpt"
+"""The model shipped inside the package: `config.json`, `model.safetensors` and its card."""
+
+
+class ResidualConvUnit(nn.Module):
+    """Two pre-activated 3x3 convolutions with a skip connection (RefineNet's unit, as used by DPT)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        residual: Tensor = self.layers(x)
+        return x + residual
+
+
+class TinyDPT(nn.Module):
+    """Predict relative inverse depth (larger = nearer, unknown scale and shift) at half the input resolution.
+
+    Args:
+        encoder: name of a timm backbone that gives features at strides 4, 8, 16 and 32.
+        width: channels of the fused features.
+    """
+
+    def __init__(self, encoder: str = "regnety_004", width: int = 48) -> None:
+        super().__init__()
+        import timm  # takes a second to import
+
+        self.config = {"encoder": encoder, "width": width}
+        self.encoder = timm.create_model(encoder, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
+        channels: list[int] = self.encoder.feature_info.channels()
+        self.reassemble = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(c, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)) for c in channels
+        )
+        self.skip_units = nn.ModuleList(ResidualConvUnit(width) for _ in channels)
+        self.fuse_units = nn.ModuleList(ResidualConvUnit(width) for _ in channels)
+        self.head = nn.Sequential(
+            nn.Conv2d(width, width // 2, 3, padding=1),
+            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+            nn.Conv2d(width // 2, width // 4, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width // 4, 1, 1),
+        )
+
+    def forward(self, photo: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b h2 w2"]:
+        """Map photos normalised to mean 0.5 and deviation 0.5, sides multiples of 32, to (b, h/2, w/2)."""
+        levels = [project(x) for project, x in zip(self.reassemble, self.encoder(photo), strict=True)]
+        fused: Tensor = self.fuse_units[-1](self.skip_units[-1](levels[-1]))
+        for level in (2, 1, 0):
+            fused = F.interpolate(fused, scale_factor=2.0, mode="bilinear", align_corners=False)
+            fused = self.fuse_units[level](fused + self.skip_units[level](levels[level]))
+        inverse_depth: Tensor = self.head(fused)
+        return inverse_depth[:, 0]
+
+    def save(self, folder: Path) -> None:
+        """Write `config.json` and `model.safetensors` (float16) into `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {
+            name: (value.half() if value.is_floating_point() else value).contiguous()
+            for name, value in self.state_dict().items()
+        }
+        save_file(weights, folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps({"model_type": "tiny-dpt", **self.config}, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> TinyDPT:
+        """Read what `save` wrote; float32, in evaluation mode.
+
+        Raises:
+            FileNotFoundError: `folder` has no `config.json` or no `model.safetensors`.
+            RuntimeError: the weights belong to another architecture.
+        """
+        config = json.loads((folder / "config.json").read_text())
+        model = cls(encoder=config["encoder"], width=config["width"])
+        weights = load_file(folder / "model.safetensors")
+        model.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in weights.items()})
+        return model.eval()
