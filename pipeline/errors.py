@@ -1,0 +1,26 @@
+"""What goes wrong in the pipeline in ways that its user can repair."""
+
+
+class PipelineError(RuntimeError):
+    """Root of every error that the pipeline raises on purpose; its text is meant for the user."""
+
+
+class InputError(PipelineError):
+    """The folders given as input cannot be used as they are."""
+
+
+class UnusablePhoto(PipelineError):  # noqa: N818  (a state of a sample; recorded more often than raised to a user)
+    """One sample cannot be used; the others are not concerned.
+
+    Attributes:
+        reason: short machine-readable code such as `truncated`, the same for every sample that fails alike.
+        sentence: what was found and what was expected; also the text of the exception.
+    """
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(reason, sentence)  # both, so that the exception survives pickling between processes
+        self.reason = reason
+        self.sentence = sentence
+
+    def __str__(self) -> str:
+        return self.sentence
