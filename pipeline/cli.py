@@ -1,0 +1,176 @@
+"""The `pipeline` command."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from pipeline.config import RunConfig, load_config
+from pipeline.errors import PipelineError
+
+app = typer.Typer(
+    help="Turn photos with masks into a Zarr dataset of image-flow-mask triplets.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+TOO_MANY_FAILURES = 3
+
+
+def run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option per field of `RunConfig`, with help and default from there."""
+    hints = get_type_hints(RunConfig)
+    parameters = []
+    for setting in fields(RunConfig):
+        hint = hints[setting.name]
+        shown = "" if setting.default in (MISSING, None, False) else f" [default: {setting.default}]"
+        flag = f"--{setting.name.replace('_', '-')}"
+        option = typer.Option(flag, help=f"{setting.metadata['help']}{shown}", show_default=False)
+        annotation = Annotated[hint | None, option]
+        parameters.append(
+            inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        )
+    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    command.__signature__ = inspect.Signature(own + parameters)  # type: ignore[attr-defined]
+    return command
+
+
+@app.command("run")
+@run_options
+def run_command(
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file with any of these settings.")] = None,
+    **given: Any,
+) -> None:
+    """Make a dataset, or continue one: the same command again does what is missing."""
+    settings = load_config(given, config)
+    from pipeline.run import reasons, run
+
+    started = time.monotonic()
+    with _ProgressLine() as line:
+        summary = run(settings, line.update)
+    elapsed = time.monotonic() - started
+    for note in summary.manifest_notes:
+        typer.echo(f"note: {note}", err=True)
+    failed = len(summary.failures)
+    rate = f", {summary.photos_made_now} in this run at {summary.photos_made_now / elapsed:.1f} photos/s" if elapsed else ""
+    typer.echo(f"{settings.output}: {summary.photos - failed} of {summary.photos} photos usable{rate}")
+    for reason, count in reasons(summary.failures):
+        typer.echo(f"  {count} failed: {reason}")
+    if failed:
+        typer.echo(f"  which and why: pipeline status {settings.output} --failures; after repair: the same command --retry-failed")
+    typer.echo(f"Look at it:  pipeline preview {settings.output} --output preview.png")
+    if failed > settings.max_failures:
+        typer.echo(f"{failed} failures are more than --max-failures {settings.max_failures}.", err=True)
+        raise typer.Exit(TOO_MANY_FAILURES)
+
+
+Dataset = Annotated[str, typer.Argument(help="A dataset; folder or URL.")]
+
+
+@app.command("status")
+def status_command(
+    dataset: Dataset,
+    failures: Annotated[bool, typer.Option("--failures", help="List every photo that could not be used.")] = False,
+) -> None:
+    """Say how far a dataset is, and what it was made with."""
+    from pipeline.store import DatasetStore
+
+    store = DatasetStore.open(dataset)
+    layout, committed, failed = store.layout, store.committed(), store.failures()
+    settings = store.attributes["settings"]
+    samples = sum(len(layout.rows(shard)) for shard in committed)
+    state = "complete" if len(committed) == layout.shards else "incomplete: run the same command again to continue"
+    typer.echo(f"{dataset}: {state}")
+    typer.echo(f"  shards    {len(committed)} of {layout.shards} ({layout.samples_per_shard} samples each)")
+    typer.echo(f"  samples   {samples} of {layout.samples}, of these {samples - len(failed)} usable, {len(failed)} failed")
+    typer.echo(f"  canvas    {layout.side} x {layout.side} px, {layout.motions} motion(s) per photo")
+    typer.echo(f"  source    {store.attributes['source']}")
+    typer.echo(f"  depth     {settings['depth']['model']}")
+    typer.echo(f"  motion    {settings['motion']}, seed {settings['seed']}")
+    if failures:
+        for failure in failed:
+            typer.echo(f"{failure.id}\t{failure.reason}\t{failure.message}")
+
+
+@app.command("preview")
+def preview_command(
+    dataset: Dataset,
+    output: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("preview.png"),
+    rows: Annotated[int, typer.Option(help="Number of photos, evenly spread over the dataset.", min=1)] = 8,
+) -> None:
+    """Draw a contact sheet: photo, inverse depth, flow in colour, mask."""
+    from pipeline.preview import contact_sheet
+    from pipeline.store import DatasetStore
+
+    contact_sheet(DatasetStore.open(dataset), rows).save(output)
+    typer.echo(str(output.resolve()))
+
+
+class _ProgressLine:
+    """A progress bar with rate and time left; on a plain log a line every ten seconds."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[failed]}"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task("photos", total=None, rate="", failed="")
+        self.started = self.printed = time.monotonic()
+
+    def __enter__(self) -> _ProgressLine:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.stop()
+
+    def update(self, total: int, done: int, failed: int) -> None:
+        now = time.monotonic()
+        if done == 0:
+            self.started = now
+        rate = f"{done / (now - self.started):.1f}/s" if done and now > self.started else ""
+        shown = f"{failed} failed" if failed else ""
+        self.bar.update(self.task, total=total, completed=done, rate=rate, failed=shown)
+        if not self.console.is_terminal and done and (now - self.printed > 10 or done == total):
+            self.printed = now
+            print(f"{done}/{total} photos {rate} {shown}".rstrip(), file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Run the command line; a user's error is one sentence and exit code 1, Ctrl-C exit code 130."""
+    try:
+        app(standalone_mode=True)
+    except KeyboardInterrupt:
+        sys.exit("Stopped. What is committed stays; the same command continues.")
+    except Exception as error:
+        if not is_user_error(error):
+            raise
+        sys.exit(f"error: {error}")
+
+
+def is_user_error(error: Exception) -> bool:
+    """Tell whether an error's text is meant for the user; imports nothing that is not loaded already."""
+    depth_error = getattr(sys.modules.get("depth"), "DepthError", ())
+    return isinstance(error, PipelineError) or isinstance(error, depth_error)
+
+
+if __name__ == "__main__":
+    main()

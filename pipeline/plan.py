@@ -1,0 +1,99 @@
+"""Which shards are still to do: manifest + commit records + fingerprint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.config import RunConfig, content_settings, differences, fingerprint
+from pipeline.errors import PipelineError
+from pipeline.manifest import Manifest, Row
+from pipeline.schema import Layout
+from pipeline.store import DatasetStore
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """One unit of work: a shard and the manifest rows that belong into it.
+
+    Attributes:
+        shard: its number.
+        rows: all its photos.
+        only: positions in `rows` to make anew, the others are kept as stored; None = all.
+    """
+
+    shard: int
+    rows: tuple[Row, ...]
+    only: tuple[int, ...] | None = None
+
+    @property
+    def photos(self) -> int:
+        """Number of photos to go through."""
+        return len(self.rows) if self.only is None else len(self.only)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run has to do."""
+
+    tasks: tuple[ShardTask, ...]
+    photos_done: int
+
+    @property
+    def photos_to_do(self) -> int:
+        """Number of photos in all tasks."""
+        return sum(task.photos for task in self.tasks)
+
+
+def prepare(store: DatasetStore, config: RunConfig, manifest: Manifest, layout: Layout, resolved: Mapping[str, Any]) -> None:
+    """Create the dataset, or make sure that the one there was begun with the same settings.
+
+    Args:
+        store: the output; the caller holds its lock.
+        config: settings.
+        manifest: photos.
+        layout: sizes.
+        resolved: `depth` (the model's provenance) and `motion_prior`, plain values.
+
+    Raises:
+        PipelineError: the dataset there has other settings; the message lists them.
+    """
+    settings = content_settings(config, listing_hash=manifest.listing_hash, photos=len(manifest), **resolved)
+    if not store.exists():
+        attributes = {
+            "fingerprint": fingerprint(settings),
+            "settings": settings,
+            "source": manifest.source,
+            "licence": "unknown: the photos keep the licence of their source",
+        }
+        store.create(layout, attributes)
+        return
+    if store.attributes["fingerprint"] != fingerprint(settings):
+        lines = differences(store.attributes["settings"], settings) or ["(the listing of the settings itself)"]
+        raise PipelineError(
+            f"{store.url} was begun with other settings (there -> now):\n  "
+            + "\n  ".join(lines)
+            + "\nRun with the same settings to continue it, or choose another --output."
+        )
+
+
+def make_plan(store: DatasetStore, manifest: Manifest, retry_failed: bool) -> Plan:
+    """Return the shards without a commit record; with `retry_failed` also those with failed rows, for these rows alone."""
+    layout, committed = store.layout, store.committed()
+    failed: dict[int, list[int]] = {}
+    if retry_failed:
+        for failure in store.failures():
+            failed.setdefault(failure.row // layout.samples_per_shard, []).append(failure.row)
+    tasks, done = [], 0
+    for shard in range(layout.shards):
+        rows = layout.rows(shard)
+        manifest_rows = manifest.rows[rows.start : rows.stop]
+        if shard not in committed:
+            tasks.append(ShardTask(shard, manifest_rows))
+        elif shard in failed:
+            tasks.append(ShardTask(shard, manifest_rows, tuple(row - rows.start for row in failed[shard])))
+            done += len(rows) - len(failed[shard])
+        else:
+            done += len(rows)
+    return Plan(tuple(tasks), done)

@@ -1,0 +1,102 @@
+"""`pipeline run`: manifest -> plan -> workers -> summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pipeline import engine
+from pipeline.config import RunConfig
+from pipeline.errors import PipelineError
+from pipeline.manifest import Manifest, build_manifest
+from pipeline.plan import ShardTask, make_plan, prepare
+from pipeline.schema import SAMPLES_PER_SHARD, Layout
+from pipeline.store import DatasetStore, Failure
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a finished run leaves behind, over the whole dataset."""
+
+    photos: int
+    photos_made_now: int
+    failures: tuple[Failure, ...]
+    manifest_notes: tuple[str, ...]
+
+
+Progress = Callable[[int, int, int], None]
+"""Called with (photos to do in this run, photos done in this run, failures in this run)."""
+
+
+def run(config: RunConfig, progress: Progress) -> RunSummary:
+    """Make the dataset that `config` describes, or what is missing of it.
+
+    Raises:
+        PipelineError, depth.DepthError: nothing usable as input, another dataset as output, no room, no such model...
+            Shards that were committed before stay.
+    """
+    manifest = build_manifest(
+        config.input,
+        images=config.images,
+        masks=config.masks,
+        split=config.split,
+        allow_missing_masks=config.allow_missing_masks,
+        limit=config.limit,
+    )
+    store = DatasetStore(config.output)
+    store.exists()  # refuses what is not ours, before anything is written or loaded
+    resolved = _resolve(config)
+    with store.sole_writer():
+        prepare(store, config, manifest, _layout(config, manifest), resolved)
+        plan = make_plan(store, manifest, config.retry_failed)
+        done = failed = 0
+        progress(plan.photos_to_do, 0, 0)
+        for report in engine.run_tasks(partial(_start_worker, config), plan.tasks, config.workers, config.device):
+            done += report.photos
+            failed += len(report.failures)
+            progress(plan.photos_to_do, done, failed)
+        return RunSummary(len(manifest), done, tuple(store.failures()), manifest.notes)
+
+
+def _layout(config: RunConfig, manifest: Manifest) -> Layout:
+    from flowsim import MotionSample
+
+    return Layout(len(manifest), config.motions, config.max_side, MotionSample.names, SAMPLES_PER_SHARD)
+
+
+def _resolve(config: RunConfig) -> dict[str, Any]:
+    """Find out what the depth model and the motion model are, exactly."""
+    import tomllib
+    from pathlib import Path
+
+    from depth import DepthEstimator
+    from flowsim import FlowsimError, MotionPrior
+
+    try:
+        if config.motion.endswith(".toml"):
+            prior = MotionPrior.from_dict(tomllib.loads(Path(config.motion).read_text(encoding="utf-8")))
+        else:
+            prior = MotionPrior.preset(config.motion)
+    except (FlowsimError, OSError, tomllib.TOMLDecodeError) as error:
+        raise PipelineError(f"--motion {config.motion}: {error}") from None
+    estimator = DepthEstimator.load(
+        config.depth_model, device="cpu", resize=config.resize, normalization=config.normalization
+    )
+    return {"depth": estimator.provenance(), "motion_prior": prior.to_dict()}
+
+
+def _start_worker(config: RunConfig, share: engine.Share) -> engine.Worker:
+    from pipeline.worker import ShardWorker
+
+    return ShardWorker(config, share.device, share.cpus)
+
+
+def reasons(failures: tuple[Failure, ...]) -> list[tuple[str, int]]:
+    """Count failures by reason, most frequent first."""
+    return Counter(failure.reason for failure in failures).most_common()
+
+
+__all__ = ["RunSummary", "ShardTask", "reasons", "run"]

@@ -1,0 +1,295 @@
+"""A dataset on disk or in an object store: create it, write whole shards, commit them, read them.
+
+A shard counts when its commit record `.fakeflow/commits/<shard>.json` exists. The record is written last, atomically,
+after the shard's arrays have been read back and compared; so a process may die at any point without damage.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import time
+import uuid
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
+
+from pipeline.errors import PipelineError
+from pipeline.schema import SCHEMA_VERSION, ArraySpec, Layout, array_specs
+
+PRIVATE_FOLDER = ".fakeflow"
+OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A photo that could not be used: its row, id, a short machine-readable reason and a sentence."""
+
+    row: int
+    id: str
+    reason: str
+    message: str
+
+
+class DatasetStore:
+    """One dataset at an fsspec URL.
+
+    Raises:
+        PipelineError: (`open`) nothing there, or something else than a dataset of this project and schema version.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.filesystem, self.root = fsspec.core.url_to_fs(url)
+        self.is_local = "file" in np.atleast_1d(self.filesystem.protocol)
+        self._attributes: dict[str, Any] | None = None
+        self._group: zarr.Group | None = None
+
+    # ---- what is there
+
+    def exists(self) -> bool:
+        """Tell whether a dataset of this project is at the URL.
+
+        Raises:
+            PipelineError: something else is there.
+        """
+        root_metadata = f"{self.root}/zarr.json"
+        if not self.filesystem.exists(self.root):
+            return False
+        if not self.filesystem.isdir(self.root):
+            raise PipelineError(f"{self.url} is a file, not a dataset. Choose another --output.")
+        if self.filesystem.exists(root_metadata):
+            metadata = json.loads(self.filesystem.cat_file(root_metadata))
+            if "fakeflow" not in metadata.get("attributes", {}):
+                raise PipelineError(f"{self.url} is a Zarr store that fakeflow did not write. Choose another --output.")
+            version = metadata["attributes"]["fakeflow"]["schema_version"]
+            if version != SCHEMA_VERSION:
+                raise PipelineError(
+                    f"{self.url} has schema version {version}, this fakeflow reads version {SCHEMA_VERSION}. "
+                    f"Use the version of fakeflow that wrote it, or make the dataset again in another place."
+                )
+            return True
+        entries = [Path(p).name for p in self.filesystem.ls(self.root, detail=False)]
+        if entries and PRIVATE_FOLDER not in entries:
+            raise PipelineError(
+                f"{self.url} is a folder with other files in it ({', '.join(sorted(entries)[:3])}...). "
+                f"Choose an --output that does not exist yet."
+            )
+        return False
+
+    @classmethod
+    def open(cls, url: str) -> DatasetStore:
+        """Open an existing dataset."""
+        store = cls(url)
+        if not store.exists():
+            raise PipelineError(f"{url}: there is no dataset here. Make one with `pipeline run --input ... --output {url}`.")
+        return store
+
+    @property
+    def group(self) -> zarr.Group:
+        """The Zarr group, for reading and for whole-shard writes."""
+        if self._group is None:
+            self._group = zarr.open_group(self._zarr_store(), mode="r+", use_consolidated=True)
+        return self._group
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The group attribute `fakeflow`: schema version, configuration, fingerprint, provenance."""
+        if self._attributes is None:
+            self._attributes = dict(self.group.attrs["fakeflow"])  # type: ignore[arg-type]
+        return self._attributes
+
+    @property
+    def layout(self) -> Layout:
+        """Sizes of the dataset, from its attributes."""
+        layout = dict(self.attributes["layout"])
+        return Layout(**{**layout, "motion_parameters": tuple(layout["motion_parameters"])})
+
+    # ---- making it
+
+    def create(self, layout: Layout, attributes: Mapping[str, Any]) -> None:
+        """Write the metadata of all arrays, the group's last, so that a half-made dataset is not one.
+
+        Args:
+            layout: sizes.
+            attributes: plain values, kept as the group attribute `fakeflow`.
+        """
+        in_memory = MemoryStore()
+        whole = {"schema_version": SCHEMA_VERSION, "layout": asdict(layout), **attributes}
+        group = zarr.create_group(in_memory, attributes={"Conventions": "CF-1.11", "fakeflow": whole})
+        for name, spec in array_specs(layout).items():
+            _create_array(group, name, spec, layout)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+            zarr.consolidate_metadata(in_memory)
+        files = {key: value.to_bytes() for key, value in in_memory._store_dict.items()}
+        self.filesystem.makedirs(f"{self.root}/{PRIVATE_FOLDER}/commits", exist_ok=True)
+        self._put(f"{PRIVATE_FOLDER}/README", b"Commit records of fakeflow. A shard without one does not exist.\n")
+        for key in sorted(files, key=lambda key: (key == "zarr.json", key)):
+            self._put(key, files[key])
+
+    @contextmanager
+    def sole_writer(self) -> Iterator[None]:
+        """Hold the dataset's lock while writing (local file systems only), and sweep what a killed run left half-written.
+
+        Raises:
+            PipelineError: another process on this machine is writing the dataset.
+        """
+        if not self.is_local:
+            yield
+            return
+        import fcntl
+
+        private = Path(self.root) / PRIVATE_FOLDER
+        private.mkdir(parents=True, exist_ok=True)
+        with (private / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise PipelineError(f"Another run is writing {self.url}. Wait for it, or choose another --output.") from None
+            for stray in Path(self.root).rglob("*.partial"):
+                stray.unlink(missing_ok=True)
+            yield
+
+    def write_shard(self, shard: int, arrays: Mapping[str, NDArray[Any]], failures: list[Failure]) -> None:
+        """Write one shard whole, read it back, compare, and commit it.
+
+        Args:
+            shard: its number.
+            arrays: every array of the schema, its first axis the rows of this shard.
+            failures: the rows that could not be used.
+
+        Raises:
+            PipelineError: no room, no permission, or the store returned other values than were written.
+        """
+        rows = self.layout.rows(shard)
+        checksums = {}
+        with _explained(self.url):
+            self._drop_commit(shard)
+            for name, values in arrays.items():
+                array = self._array(name)
+                array[rows.start : rows.stop] = values
+                if not np.array_equal(array[rows.start : rows.stop], values):
+                    raise PipelineError(f"{self.url}: array {name}, shard {shard} reads back other values than were written.")
+                checksums[name] = self._stored_checksum(name, array, shard)
+            record = {"shard": shard, "arrays": checksums, "failures": [asdict(failure) for failure in failures]}
+            self._put(_commit_key(shard), json.dumps(record, indent=1, ensure_ascii=False).encode())
+
+    # ---- reading it
+
+    def committed(self) -> set[int]:
+        """Return the numbers of the shards that exist."""
+        folder = f"{self.root}/{PRIVATE_FOLDER}/commits"
+        self.filesystem.invalidate_cache(folder)
+        names = (Path(path).name for path in self.filesystem.ls(folder, detail=False))
+        return {int(name.removesuffix(".json")) for name in names if name.endswith(".json")}
+
+    def commit_record(self, shard: int) -> dict[str, Any]:
+        """Return what `write_shard` recorded: checksums of the stored objects, and failures."""
+        record: dict[str, Any] = json.loads(self.filesystem.cat_file(f"{self.root}/{_commit_key(shard)}"))
+        return record
+
+    def failures(self) -> list[Failure]:
+        """Return the failures of all committed shards, by row."""
+        return [Failure(**failure) for shard in sorted(self.committed()) for failure in self.commit_record(shard)["failures"]]
+
+    def read(self, name: str, rows: int | slice) -> NDArray[Any]:
+        """Return stored values (not decoded) of some rows of one array."""
+        values: NDArray[Any] = np.asarray(self._array(name)[rows])
+        return values
+
+    # ---- inside
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        array = self.group[name]
+        assert isinstance(array, zarr.Array)
+        return array
+
+    def _zarr_store(self) -> LocalStore | FsspecStore:
+        if self.is_local:
+            return LocalStore(self.root)
+        return FsspecStore.from_url(self.url)
+
+    def _stored_checksum(self, name: str, array: zarr.Array[Any], shard: int) -> dict[str, str]:
+        """Return {object key: sha256 of its bytes} of one shard of one array; without a key where all is fill value."""
+        key = f"{name}/c/{'/'.join(str(i) for i in (shard, *[0] * (array.ndim - 1)))}"
+        try:
+            content = self.filesystem.cat_file(f"{self.root}/{key}")
+        except FileNotFoundError:
+            return {}
+        return {key: hashlib.sha256(content).hexdigest()}
+
+    def _drop_commit(self, shard: int) -> None:
+        path = f"{self.root}/{_commit_key(shard)}"
+        if self.filesystem.exists(path):
+            self.filesystem.rm_file(path)
+
+    def _put(self, key: str, content: bytes) -> None:
+        """Write one small object atomically: by rename on a local file system, by a single PUT elsewhere."""
+        path = f"{self.root}/{key}"
+        if not self.is_local:
+            self.filesystem.pipe_file(path, content)
+            return
+        final = Path(path)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}.partial")
+        with partial.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(final)
+
+
+def _create_array(group: zarr.Group, name: str, spec: ArraySpec, layout: Layout) -> None:
+    shard = (layout.samples_per_shard, *spec.shape[1:])
+    if not spec.has_sample_chunks:
+        group.create_array(
+            name,
+            shape=spec.shape,
+            dtype=spec.dtype,
+            chunks=shard,
+            compressors=[ZstdCodec(level=1), Crc32cCodec()],
+            fill_value=spec.fill_value,
+            attributes=dict(spec.attributes),
+            dimension_names=spec.dimensions,
+        )
+        return
+    blosc = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", typesize=np.dtype(spec.dtype).itemsize)
+    group.create_array(
+        name,
+        shape=spec.shape,
+        dtype=spec.dtype,
+        chunks=(1, *spec.shape[1:]),
+        shards=shard,
+        compressors=[blosc, Crc32cCodec()],
+        fill_value=spec.fill_value,
+        attributes=dict(spec.attributes),
+        dimension_names=spec.dimensions,
+    )
+
+
+def _commit_key(shard: int) -> str:
+    return f"{PRIVATE_FOLDER}/commits/{shard:06d}.json"
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """Turn an operating system's error while writing into a sentence with a repair."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in OUT_OF_SPACE:
+            raise PipelineError(f"{url}: no space left. Make room and run the same command again: it resumes.") from error
+        raise PipelineError(f"{url}: cannot write ({error}). Repair this and run the same command again: it resumes.") from error

@@ -1,0 +1,166 @@
+"""One shard from photos to Zarr: decode -> depth -> motion -> flow -> write."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+import numpy as np
+from flowsim import MotionPrior, sample_motion, simulate_flow
+from numpy.typing import NDArray
+
+from depth import DepthEstimator
+from pipeline import schema
+from pipeline.config import RunConfig
+from pipeline.errors import UnusablePhoto
+from pipeline.images import decode_pair
+from pipeline.manifest import Row
+from pipeline.plan import ShardTask
+from pipeline.store import DatasetStore, Failure
+
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """What became of one shard. Seconds are wall-clock; those of several shards overlap."""
+
+    shard: int
+    photos: int
+    failures: tuple[Failure, ...]
+    seconds: Mapping[str, float]
+
+
+class ShardWorker:
+    """Makes shards of one dataset with one depth network on one device.
+
+    `make` may be called from several threads at once: the network serves one of them at a time, while the others
+    decode, simulate and write. Calling it twice with one task writes the same bytes twice.
+    """
+
+    def __init__(self, config: RunConfig, device: str, cpus: int) -> None:
+        self.config = config
+        self.store = DatasetStore.open(config.output)
+        self.prior = MotionPrior.from_dict(self.store.attributes["settings"]["motion_prior"])
+        self.estimator = load_estimator(config, device, cpus)
+        self._network = threading.Lock()
+
+    def make(self, task: ShardTask) -> ShardReport:
+        """Make, write and commit one shard.
+
+        Raises:
+            PipelineError: the shard cannot be written.
+        """
+        clock = _Clock()
+        layout = self.store.layout
+        start = layout.rows(task.shard).start
+        positions = range(len(task.rows)) if task.only is None else task.only
+        arrays = schema.empty_shard(layout, len(task.rows))
+        failures = {} if task.only is None else self._keep_stored(task, arrays)
+        arrays["id"][:] = [row.id for row in task.rows]
+
+        pairs: dict[int, Pair] = {}
+        for position in positions:
+            row = task.rows[position]
+            try:
+                pairs[position] = _read_pair(row, self.config.max_side)
+            except UnusablePhoto as problem:
+                failures[position] = Failure(start + position, row.id, problem.reason, f"{row.image}: {problem}")
+            except Exception as problem:  # noqa: BLE001  whatever it is, it concerns this photo alone
+                reason = "unreadable" if isinstance(problem, OSError) else "internal"
+                failures[position] = Failure(
+                    start + position, row.id, reason, f"{row.image}: {type(problem).__name__}: {problem}"
+                )
+        clock.lap("decode")
+
+        with self._network:
+            clock.lap("wait")
+            maps = self.estimator([photo for photo, _ in pairs.values()])
+            clock.lap("depth")
+
+        for (position, pair), inverse_depth in zip(pairs.items(), maps, strict=True):
+            row = task.rows[position]
+            if not np.isfinite(inverse_depth).all():
+                message = f"{row.image}: the depth model gave values that are not finite"
+                failures[position] = Failure(start + position, row.id, "depth_not_finite", message)
+                continue
+            self._put_sample(arrays, position, row, pair, inverse_depth)
+        clock.lap("flow")
+
+        listed = [failures[position] for position in sorted(failures)]
+        self.store.write_shard(task.shard, arrays, listed)
+        clock.lap("write")
+        new = tuple(failures[position] for position in positions if position in failures)
+        return ShardReport(task.shard, task.photos, new, clock.seconds)
+
+    def _put_sample(
+        self, arrays: dict[str, NDArray[Any]], position: int, row: Row, pair: Pair, inverse_depth: NDArray[np.float32]
+    ) -> None:
+        """Fill one row; flow is computed from depth as stored, so that a reader can compute it again."""
+        photo, mask = pair
+        height, width = mask.shape
+        steps = schema.encode_inverse_depth(inverse_depth)
+        stored_depth = schema.decode_inverse_depth(steps)
+        has_object = bool(mask.any())
+        for index in range(self.config.motions):
+            motion = sample_motion(self.prior, self.config.seed, row.id, index)
+            field = simulate_flow(stored_depth, mask > 0 if has_object else None, motion)
+            arrays["flow"][position, index, :height, :width] = schema.encode_flow(field.flow, field.valid)
+            arrays["motion"][position, index] = motion.to_vector()
+        arrays["image"][position, :height, :width] = photo
+        arrays["mask"][position, :height, :width] = mask
+        arrays["inverse_depth"][position, :height, :width] = steps
+        arrays["size"][position] = height, width
+        arrays["status"][position] = schema.USABLE
+
+    def _keep_stored(self, task: ShardTask, arrays: dict[str, NDArray[Any]]) -> dict[int, Failure]:
+        """Copy the rows of a committed shard that are not made anew; return the failures among them."""
+        rows = self.store.layout.rows(task.shard)
+        made_anew = set(task.only or ())
+        kept = [position for position in range(len(task.rows)) if position not in made_anew]
+        for name, values in arrays.items():
+            values[kept] = self.store.read(name, slice(rows.start, rows.stop))[kept]
+        recorded = (Failure(**failure) for failure in self.store.commit_record(task.shard)["failures"])
+        return {f.row - rows.start: f for f in recorded if f.row - rows.start not in made_anew}
+
+
+def load_estimator(config: RunConfig, device: str, cpus: int) -> DepthEstimator:
+    """Load the depth model that a run asks for.
+
+    Raises:
+        DepthError: it cannot be loaded; the message says how to repair that.
+    """
+    import torch
+
+    if device == "cpu":
+        torch.set_num_threads(cpus)
+    return DepthEstimator.load(
+        config.depth_model, device=device, resize=config.resize, normalization=config.normalization
+    )
+
+
+def _read_pair(row: Row, max_side: int) -> Pair:
+    with fsspec.open(row.image, "rb") as stream:
+        photo = stream.read()
+    mask = None
+    if row.mask is not None:
+        with fsspec.open(row.mask, "rb") as stream:
+            mask = stream.read()
+    return decode_pair(photo, mask, max_side)
+
+
+class _Clock:
+    """Splits the time since it was made into named laps."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = now - self._last
+        self._last = now
