@@ -1,1 +1,26 @@
-"""Photo to normalised inverse depth."""
+"""Photo to normalised inverse depth.
+
+`DepthEstimator.load("tiny-dpt")(photos)` turns RGB photos into maps in [0, 1], 1 = nearest. Importing this package is
+cheap: torch is imported with the first use of `DepthEstimator`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from depth.errors import DepthError
+from depth.weights import DEFAULT_MODEL, EMBEDDED_MODEL, KNOWN_MODELS
+
+if TYPE_CHECKING:
+    from depth.estimator import DepthEstimator
+
+__all__ = ["DEFAULT_MODEL", "EMBEDDED_MODEL", "KNOWN_MODELS", "DepthError", "DepthEstimator"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `DepthEstimator`, and with it torch, when it is first asked for (PEP 562)."""
+    if name == "DepthEstimator":
+        from depth.estimator import DepthEstimator
+
+        return DepthEstimator
+    raise AttributeError(f"module 'depth' has no attribute {name!r}")

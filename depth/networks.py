@@ -1,0 +1,125 @@
+"""Depth networks of different origin behind one call: photos (b, 3, h, w) in, (b, rows, columns) out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from depth.weights import InputRule, Meaning
+
+
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """A network in evaluation mode, and what has to be known to use and to cite it.
+
+    Attributes:
+        network: maps normalised photos (b, 3, h, w) to (b, rows, columns).
+        id: the name it was asked for by.
+        revision: commit on the hub, or None.
+        sha256: of the weights' file; of the concatenated digests where there are several.
+        input: how photos go in.
+        meaning: what comes out.
+        licence: SPDX id, or a hint where to look.
+    """
+
+    network: nn.Module
+    id: str
+    revision: str | None
+    sha256: str
+    input: InputRule
+    meaning: Meaning
+    licence: str
+
+
+class AnyShapeDPT(nn.Module):
+    """Run transformers' DPTForDepthEstimation on photos of any aspect.
+
+    Its own forward accepts DPT-Hybrid at 384x384 alone and assumes a square grid of patches, while DPT as published
+    keeps the aspect. The modules are the same; position embeddings are interpolated and the grid's shape is passed on.
+
+    Args:
+        model: transformers' DPTForDepthEstimation without an AutoBackbone: DPT-Hybrid or DPT over a plain ViT.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        config = model.config
+        self.patch = int(config.patch_size)
+        self.is_hybrid = bool(config.is_hybrid)
+        self.taps = tuple(config.backbone_out_indices)[2 if self.is_hybrid else 0 :]
+        self.embeddings = model.dpt.embeddings
+        self.layers = model.dpt.encoder.layer
+        self.neck = model.neck
+        self.head = model.head
+
+    def forward(self, photo: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b rows columns"]:
+        """Return relative inverse depth at the input's resolution."""
+        if self.is_hybrid:
+            embedded = self.embeddings(photo, interpolate_pos_encoding=True)
+            features = list(embedded.intermediate_activations)
+        else:
+            embedded = self.embeddings(photo)
+            features = []
+        tokens = embedded.last_hidden_states
+        for index, layer in enumerate(self.layers):
+            output = layer(tokens)
+            tokens = output[0] if isinstance(output, tuple) else output  # a tuple before transformers 5
+            if index in self.taps:
+                features.append(tokens)
+        fused = self.neck(features, photo.shape[2] // self.patch, photo.shape[3] // self.patch)
+        predicted: Tensor = self.head(fused)
+        return predicted
+
+
+class PredictedDepth(nn.Module):
+    """Unwrap the output of any other network of transformers' AutoModelForDepthEstimation."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, photo: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b rows columns"]:
+        """Return the model's `predicted_depth`."""
+        predicted: Tensor = self.model(pixel_values=photo).predicted_depth
+        return predicted
+
+
+def wrap_transformers_model(model: Any) -> nn.Module:
+    """Return the module that runs a depth model of transformers on photos of any aspect."""
+    has_own_encoder = model.config.model_type == "dpt" and hasattr(model, "dpt")
+    return (AnyShapeDPT(model) if has_own_encoder else PredictedDepth(model)).eval()
+
+
+def fold_batch_norms(network: nn.Module) -> None:
+    """Merge every batch norm that follows a convolution into that convolution, in place; evaluation mode only.
+
+    Both in a `Sequential` (convolution, norm) and in timm's blocks with members `conv` and `bn`, whose norm carries
+    the activation.
+    """
+    for module in list(network.modules()):
+        children = dict(module.named_children())
+        names = list(children)
+        for first, second in zip(names, names[1:], strict=False):
+            conv, norm = children[first], children[second]
+            follows = isinstance(module, nn.Sequential) or (first, second) == ("conv", "bn")
+            if follows and isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, first, nn.utils.fuse_conv_bn_eval(conv, norm))
+                setattr(module, second, getattr(norm, "act", nn.Identity()))
+
+
+def to_inverse_depth(output: Float[Tensor, "b rows columns"], meaning: Meaning) -> Float[Tensor, "b rows columns"]:
+    """Turn a network's output into inverse depth of any scale and shift; metres below 0.01 count as 0.01."""
+    return 1 / output.float().clamp(min=0.01) if meaning == "metric depth" else output.float()
+
+
+def count_flops(network: nn.Module, photo: Float[Tensor, "b 3 h w"]) -> int:
+    """Count the floating point operations, two to a multiply-add, of one forward pass."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(photo)
+    return int(counter.get_total_flops())

@@ -1,0 +1,207 @@
+"""From a model's name to a network: the embedded model, a hub id, a local folder or an original checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from depth.errors import DepthError
+from depth.networks import LoadedNetwork, fold_batch_norms, wrap_transformers_model
+from depth.weights import (
+    DEPTH_ANYTHING_INPUT,
+    DPT_INPUT,
+    EMBEDDED_MODEL,
+    KNOWN_MODELS,
+    MEANING_BY_MODEL_TYPE,
+    TINY_INPUT,
+    InputRule,
+    Meaning,
+)
+
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+HUB_TIMEOUT_S = 10
+"""Without an answer from the hub for so long there is no network."""
+UNKNOWN_LICENCE = "unknown: see the model's card"
+NOT_READABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError)
+"""What the readers of damaged or foreign weights raise."""
+
+
+def open_network(model: str) -> LoadedNetwork:
+    """Load the network that `model` names.
+
+    Args:
+        model: `tiny-dpt`, a hub id `owner/name`, a folder with config.json and weights, or an isl-org `.pt` file.
+            Whatever exists on disk goes before a hub id.
+
+    Raises:
+        DepthError: the name is unknown, the hub cannot be reached, or the weights are damaged or another network's.
+    """
+    path = Path(model)
+    if model == EMBEDDED_MODEL:
+        from depth.tiny import EMBEDDED_FOLDER
+
+        return _open_tiny(EMBEDDED_FOLDER, model)
+    if path.is_dir():
+        return _open_folder(path, model, None)
+    if path.is_file():
+        from depth.original import open_original
+
+        return open_original(path)
+    if HUB_ID.fullmatch(model):
+        known = KNOWN_MODELS.get(model)
+        folder = _download(model, known.revision if known else None)
+        return _open_folder(folder, model, folder.name)
+    raise DepthError(
+        f"Depth model {model!r} is neither a known name nor an existing file or folder. Known names: "
+        f"{', '.join(KNOWN_MODELS)}. Or give any hub id 'owner/name', a folder with config.json and model.safetensors, "
+        "or the path of an isl-org checkpoint (.pt)."
+    )
+
+
+def hash_files(paths: list[Path]) -> str:
+    """Return the sha256 of one file, or of the digests of several in the order of their names."""
+    digests = []
+    for path in sorted(paths):
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _download(model: str, revision: str | None) -> Path:
+    """Fetch (or find in the cache) a model's configuration and weights; return the folder, named by its commit."""
+    from huggingface_hub import errors, snapshot_download
+
+    def fetch(patterns: list[str]) -> Path:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns, etag_timeout=HUB_TIMEOUT_S))
+
+    try:
+        folder = fetch(["config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json"])
+        if not any(folder.glob("*.safetensors")):
+            folder = fetch(["config.json", "preprocessor_config.json", "pytorch_model*.bin", "pytorch_model*.bin.index.json"])
+    except errors.GatedRepoError as error:
+        raise DepthError(f"{model} is gated on the hub: accept its terms there and log in with `hf auth login`.") from error
+    except errors.RepositoryNotFoundError as error:
+        raise DepthError(
+            f"The hub has no model {model!r}, or it is private. Known names: {', '.join(KNOWN_MODELS)}."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise DepthError(f"{model} has no revision {revision} on the hub any more. Download it and give the folder.") from error
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, errors.HfHubHTTPError, OSError) as error:
+        raise DepthError(
+            f"Depth model {model!r} is not on this machine and the hub cannot be reached. Use the embedded model "
+            f"{EMBEDDED_MODEL!r}, which needs no network, or download {model} elsewhere (`hf download {model} --local-dir "
+            "FOLDER`) and give the path of that folder instead of the name."
+        ) from error
+    return folder
+
+
+def _open_folder(folder: Path, name: str, revision: str | None) -> LoadedNetwork:
+    config = _read_json(folder / "config.json")
+    if config.get("model_type") == EMBEDDED_MODEL:
+        return _open_tiny(folder, name)
+    return _open_transformers(folder, name, revision, config)
+
+
+def _open_tiny(folder: Path, name: str) -> LoadedNetwork:
+    from depth.tiny import TinyDPT
+
+    config = _read_json(folder / "config.json")
+    weights = folder / "model.safetensors"
+    if not weights.exists():
+        raise DepthError(f"{folder} has a config.json but no model.safetensors: copy both files of the model.")
+    try:
+        network = TinyDPT.load(folder)
+    except NOT_READABLE as error:
+        raise _unreadable(weights, error) from error
+    fold_batch_norms(network)
+    rule = InputRule(int(config.get("short_side", TINY_INPUT.side)), TINY_INPUT.multiple, TINY_INPUT.fit, TINY_INPUT.interpolation)
+    licence = KNOWN_MODELS[EMBEDDED_MODEL].licence if name == EMBEDDED_MODEL else UNKNOWN_LICENCE
+    return LoadedNetwork(network, name, None, hash_files([weights]), rule, "relative inverse depth", licence)
+
+
+def _open_transformers(folder: Path, name: str, revision: str | None, config: dict[str, Any]) -> LoadedNetwork:
+    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    if not weights:
+        raise DepthError(f"{folder} has a config.json but neither *.safetensors nor pytorch_model.bin: the weights are missing.")
+    known = KNOWN_MODELS.get(name)
+    meaning = known.meaning if known else _infer_meaning(name, config)
+    rule = known.input if known else _infer_input(folder, config)
+    from transformers import AutoModelForDepthEstimation
+
+    try:
+        model, report = AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+    except NOT_READABLE as error:
+        raise _unreadable(folder, error) from error
+    foreign = sorted(report["missing_keys"]) or sorted(str(x) for x in report.get("mismatched_keys", ()))
+    if foreign:
+        raise DepthError(
+            f"The weights in {folder} belong to another network than its config.json says: {len(foreign)} parameters are "
+            f"missing or of another shape, for example {', '.join(foreign[:3])}. Download config.json and weights together."
+        )
+    licence = known.licence if known else UNKNOWN_LICENCE
+    return LoadedNetwork(wrap_transformers_model(model), name, revision, hash_files(weights), rule, meaning, licence)
+
+
+def _infer_meaning(name: str, config: dict[str, Any]) -> Meaning:
+    """Tell from a model's own config.json what its output means; refuse what is no depth."""
+    architectures = [str(a) for a in config.get("architectures") or []]
+    model_type = str(config.get("model_type"))
+    if architectures and not any(a.endswith("ForDepthEstimation") for a in architectures):
+        raise DepthError(f"The output of {name} is not depth: its config.json says {', '.join(architectures)}.")
+    if model_type not in MEANING_BY_MODEL_TYPE:
+        raise DepthError(
+            f"What {name} ({model_type}) says by its output is not known here. Networks whose meaning is known: "
+            f"{', '.join(MEANING_BY_MODEL_TYPE)}; add a row to depth/weights.py for another."
+        )
+    backbone = config.get("backbone_config") or {}
+    if config.get("depth_estimation_type") == "metric" or (model_type == "dpt" and backbone.get("model_type") == "dinov2"):
+        return "metric depth"
+    return MEANING_BY_MODEL_TYPE[model_type]
+
+
+def _infer_input(folder: Path, config: dict[str, Any]) -> InputRule:
+    """Give DPT and Depth Anything their published rule and any other network the one of its own processor."""
+    if config.get("model_type") == "depth_anything":
+        return DEPTH_ANYTHING_INPUT
+    if config.get("model_type") == "dpt" and (config.get("is_hybrid") or not config.get("backbone_config")):
+        return DPT_INPUT
+    processor = _read_json(folder / "preprocessor_config.json")
+    size = processor.get("size", DPT_INPUT.side)
+    side = min(size[k] for k in ("height", "width")) if isinstance(size, dict) and "height" in size else size
+    is_normalized = processor.get("do_normalize", "image_mean" in processor)
+    return InputRule(
+        side=side if isinstance(side, int) else DPT_INPUT.side,
+        multiple=int(processor.get("ensure_multiple_of") or processor.get("size_divisor") or 32),
+        fit="minimal" if processor.get("keep_aspect_ratio") or "size" not in processor else "square",
+        mean=tuple(processor.get("image_mean", (0.5, 0.5, 0.5))) if is_normalized else (0.0, 0.0, 0.0),
+        std=tuple(processor.get("image_std", (0.5, 0.5, 0.5))) if is_normalized else (1.0, 1.0, 1.0),
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise DepthError(
+            f"{path.parent} is no model folder: it has no {path.name}. Expected what `save_pretrained` or "
+            "`hf download --local-dir` writes: config.json, preprocessor_config.json and model.safetensors."
+        ) from error
+    except ValueError as error:
+        raise DepthError(f"{path} is not JSON ({error}): download it again.") from error
+    if not isinstance(values, dict):
+        raise DepthError(f"{path} is not a configuration but a {type(values).__name__}: download it again.")
+    return values
+
+
+def _unreadable(path: Path, error: BaseException) -> DepthError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return DepthError(
+        f"The weights in {path} cannot be read ({reason}). They are truncated or belong to another network than "
+        "config.json says: download config.json and weights again, together."
+    )
