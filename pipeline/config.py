@@ -43,6 +43,7 @@ class RunConfig:
     motions: int = _setting("Flow fields per photo, each of its own motion.", default=1)
     max_side: int = _setting("Photos with a longer side are shrunk to it, pixels; also the canvas.", default=400)
     seed: int = _setting("Seed of all drawn motions.", default=0)
+    samples_per_shard: int = _setting("Photos that one task makes and one file holds.", default=64)
     workers: int | None = _setting(
         "Ray workers; 0 = no Ray, in this process. Default: one per GPU, without a GPU one per machine.", default=None
     )
@@ -51,7 +52,7 @@ class RunConfig:
     retry_failed: bool = _setting("Try the photos again that failed in an earlier run.", default=False)
 
     def __post_init__(self) -> None:
-        for name, low in (("motions", 1), ("max_side", 32), ("max_failures", 0), ("seed", 0)):
+        for name, low in (("motions", 1), ("max_side", 32), ("samples_per_shard", 1), ("max_failures", 0), ("seed", 0)):
             if getattr(self, name) < low:
                 raise PipelineError(f"--{name.replace('_', '-')} is {getattr(self, name)}; expected at least {low}.")
         if self.workers is not None and self.workers < 0:

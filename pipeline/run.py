@@ -12,8 +12,8 @@ from pipeline import engine
 from pipeline.config import RunConfig
 from pipeline.errors import PipelineError
 from pipeline.manifest import Manifest, build_manifest
-from pipeline.plan import ShardTask, make_plan, prepare
-from pipeline.schema import SAMPLES_PER_SHARD, Layout
+from pipeline.plan import make_plan, prepare
+from pipeline.schema import Layout
 from pipeline.store import DatasetStore, Failure
 
 
@@ -64,7 +64,7 @@ def run(config: RunConfig, progress: Progress) -> RunSummary:
 def _layout(config: RunConfig, manifest: Manifest) -> Layout:
     from flowsim import MotionSample
 
-    return Layout(len(manifest), config.motions, config.max_side, MotionSample.names, SAMPLES_PER_SHARD)
+    return Layout(len(manifest), config.motions, config.max_side, MotionSample.names, config.samples_per_shard)
 
 
 def _resolve(config: RunConfig) -> dict[str, Any]:
@@ -85,7 +85,8 @@ def _resolve(config: RunConfig) -> dict[str, Any]:
     estimator = DepthEstimator.load(
         config.depth_model, device="cpu", resize=config.resize, normalization=config.normalization
     )
-    return {"depth": estimator.provenance(), "motion_prior": prior.to_dict()}
+    depth = {name: value for name, value in estimator.provenance().items() if name != "precision"}
+    return {"depth": depth, "motion_prior": prior.to_dict()}
 
 
 def _start_worker(config: RunConfig, share: engine.Share) -> engine.Worker:
@@ -98,5 +99,3 @@ def reasons(failures: tuple[Failure, ...]) -> list[tuple[str, int]]:
     """Count failures by reason, most frequent first."""
     return Counter(failure.reason for failure in failures).most_common()
 
-
-__all__ = ["RunSummary", "ShardTask", "reasons", "run"]

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
-SAMPLES_PER_SHARD = 64
 
 USABLE, FAILED, NOT_MADE = 0, 1, 255
 INVERSE_DEPTH_STEPS = 4095
@@ -33,7 +32,7 @@ class Layout:
     motions: int
     side: int
     motion_parameters: tuple[str, ...]
-    samples_per_shard: int = SAMPLES_PER_SHARD
+    samples_per_shard: int
 
     @property
     def shards(self) -> int:

@@ -10,7 +10,6 @@ import errno
 import hashlib
 import json
 import os
-import time
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
@@ -135,10 +134,10 @@ class DatasetStore:
             warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
             zarr.consolidate_metadata(in_memory)
         files = {key: value.to_bytes() for key, value in in_memory._store_dict.items()}
-        self.filesystem.makedirs(f"{self.root}/{PRIVATE_FOLDER}/commits", exist_ok=True)
-        self._put(f"{PRIVATE_FOLDER}/README", b"Commit records of fakeflow. A shard without one does not exist.\n")
-        for key in sorted(files, key=lambda key: (key == "zarr.json", key)):
-            self._put(key, files[key])
+        with _explained(self.url):
+            self._put(f"{PRIVATE_FOLDER}/commits/README", b"A shard without a record here does not exist.\n")
+            for key in sorted(files, key=lambda key: (key == "zarr.json", key)):
+                self._put(key, files[key])
 
     @contextmanager
     def sole_writer(self) -> Iterator[None]:
@@ -153,8 +152,10 @@ class DatasetStore:
         import fcntl
 
         private = Path(self.root) / PRIVATE_FOLDER
-        private.mkdir(parents=True, exist_ok=True)
-        with (private / "lock").open("w") as lock:
+        with _explained(self.url):
+            private.mkdir(parents=True, exist_ok=True)
+            lock_file = (private / "lock").open("w")
+        with lock_file as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -163,13 +164,16 @@ class DatasetStore:
                 stray.unlink(missing_ok=True)
             yield
 
-    def write_shard(self, shard: int, arrays: Mapping[str, NDArray[Any]], failures: list[Failure]) -> None:
+    def write_shard(
+        self, shard: int, arrays: Mapping[str, NDArray[Any]], failures: list[Failure], precision: str
+    ) -> None:
         """Write one shard whole, read it back, compare, and commit it.
 
         Args:
             shard: its number.
             arrays: every array of the schema, its first axis the rows of this shard.
             failures: the rows that could not be used.
+            precision: the arithmetic that the depth model ran in, kept in the commit record.
 
         Raises:
             PipelineError: no room, no permission, or the store returned other values than were written.
@@ -184,7 +188,12 @@ class DatasetStore:
                 if not np.array_equal(array[rows.start : rows.stop], values):
                     raise PipelineError(f"{self.url}: array {name}, shard {shard} reads back other values than were written.")
                 checksums[name] = self._stored_checksum(name, array, shard)
-            record = {"shard": shard, "arrays": checksums, "failures": [asdict(failure) for failure in failures]}
+            record = {
+                "shard": shard,
+                "precision": precision,
+                "arrays": checksums,
+                "failures": [asdict(failure) for failure in failures],
+            }
             self._put(_commit_key(shard), json.dumps(record, indent=1, ensure_ascii=False).encode())
 
     # ---- reading it

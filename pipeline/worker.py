@@ -92,7 +92,7 @@ class ShardWorker:
         clock.lap("flow")
 
         listed = [failures[position] for position in sorted(failures)]
-        self.store.write_shard(task.shard, arrays, listed)
+        self.store.write_shard(task.shard, arrays, listed, self.estimator.provenance()["precision"])
         clock.lap("write")
         new = tuple(failures[position] for position in positions if position in failures)
         return ShardReport(task.shard, task.photos, new, clock.seconds)
@@ -105,10 +105,9 @@ class ShardWorker:
         height, width = mask.shape
         steps = schema.encode_inverse_depth(inverse_depth)
         stored_depth = schema.decode_inverse_depth(steps)
-        has_object = bool(mask.any())
         for index in range(self.config.motions):
             motion = sample_motion(self.prior, self.config.seed, row.id, index)
-            field = simulate_flow(stored_depth, mask > 0 if has_object else None, motion)
+            field = simulate_flow(stored_depth, mask > 0, motion)
             arrays["flow"][position, index, :height, :width] = schema.encode_flow(field.flow, field.valid)
             arrays["motion"][position, index] = motion.to_vector()
         arrays["image"][position, :height, :width] = photo

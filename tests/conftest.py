@@ -1,1 +1,58 @@
 """Fixtures that more than one test module uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+
+MakeDuts = Callable[..., Path]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs ../shared where it is absent."""
+    if not SHARED.exists():
+        for item in items:
+            if item.get_closest_marker("shared"):
+                item.add_marker(pytest.mark.skip(reason="needs ../shared with real photos and videos, which is absent"))
+
+
+def draw_scene(seed: int, height: int = 72, width: int = 96) -> tuple[np.ndarray, np.ndarray]:
+    """Paint a textured ground with one bright disc; return photo (h,w,3) uint8 RGB and mask (h,w) uint8 0/255."""
+    rng = np.random.default_rng(seed)
+    ground = np.linspace(40, 160, height)[:, None, None] + rng.normal(0, 12, (height, width, 3))
+    photo = np.clip(ground, 0, 255).astype(np.uint8)
+    mask = np.zeros((height, width), np.uint8)
+    centre = int(rng.integers(width // 3, 2 * width // 3)), int(rng.integers(height // 3, 2 * height // 3))
+    cv2.circle(mask, centre, height // 5, 255, -1)
+    photo[mask > 0] = rng.integers(150, 255, 3)
+    return photo, mask
+
+
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Write RGB or grey pixels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stored = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
+    path.write_bytes(cv2.imencode(".png", stored)[1].tobytes())
+
+
+@pytest.fixture
+def make_duts(tmp_path: Path) -> MakeDuts:
+    """Return a function that makes an official DUTS-TR tree of drawn scenes and returns its root."""
+
+    def make(photos: int = 5, name: str = "DUTS") -> Path:
+        root = tmp_path / name
+        for index in range(photos):
+            shape = (72, 96) if index % 3 else (96, 64)
+            photo, mask = draw_scene(index, *shape)
+            write_png(root / "DUTS-TR/DUTS-TR-Image" / f"scene_{index:03d}.png", photo)
+            write_png(root / "DUTS-TR/DUTS-TR-Mask" / f"scene_{index:03d}.png", mask)
+        return root
+
+    return make

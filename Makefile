@@ -1,0 +1,30 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint check clean
+
+## demo: example photos -> dataset -> picture, offline (after the installation)
+demo: .venv/installed
+	$(BIN)/pipeline run --input examples/DUTS --depth-model tiny-dpt --motion camera+object --workers 0 --output demo/dutsv2.zarr
+	$(BIN)/pipeline preview demo/dutsv2.zarr --output demo/preview.png
+
+## test: everything that runs in a few minutes on two cores
+test: .venv/installed
+	$(BIN)/python -m pytest -n 2
+
+## lint: style and types
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: test lint
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --editable '.[dev,s3]'
+	touch $@
+
+clean:
+	rm -rf .venv demo

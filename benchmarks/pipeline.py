@@ -1,0 +1,125 @@
+"""The whole path against the network alone: `python -m benchmarks.pipeline --input ../shared/data/DUTS`.
+
+Rival and limit: the depth network's forward pass on the same photos, already decoded and prepared in memory. Measured
+before and after the runs, because a shared machine drifts. Also: memory of a short and of a long run, bytes per sample,
+time to read one random sample.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.record import ROOT, write
+from depth import DepthEstimator
+from pipeline.images import decode_pair
+from pipeline.manifest import build_manifest
+from pipeline.store import DatasetStore
+
+
+def network_alone(estimator: DepthEstimator, photos: list[np.ndarray], repeats: int) -> list[float]:
+    """Return photos per second of the forward pass, once per repeat."""
+    from depth.preprocess import prepare_on_host
+
+    batches = estimator._plan(photos)
+    inputs = [prepare_on_host([photos[i] for i in b.places], b.shape, estimator._loaded.input) for b in batches]
+    rates = []
+    with torch.inference_mode():
+        for repeat in range(repeats + 1):
+            started = time.perf_counter()
+            for pixels in inputs:
+                estimator._run(pixels)
+            if repeat:
+                rates.append(len(photos) / (time.perf_counter() - started))
+    return rates
+
+
+def whole_path(arguments: argparse.Namespace, output: Path, limit: int) -> dict[str, float]:
+    """Make a dataset in a process of its own; return its rate without start-up, seconds in all, and peak memory."""
+    shutil.rmtree(output, ignore_errors=True)
+    command = ["/usr/bin/env", sys.executable, "-m", "benchmarks.peak_memory", "pipeline.cli", "run"]
+    command += ["--input", arguments.input, "--output", str(output), "--limit", str(limit)]
+    command += ["--depth-model", arguments.depth_model, "--workers", "0", "--motion", arguments.motion]
+    started = time.perf_counter()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    rates = re.findall(rf"^{limit}/{limit} photos ([\d.]+)/s", done.stderr, re.MULTILINE)
+    peak = re.findall(r"^peak memory (\d+) kB", done.stderr, re.MULTILINE)
+    return {
+        "photos": limit,
+        "photos_per_second": float(rates[-1]),
+        "seconds_with_start": round(seconds, 1),
+        "peak_memory_mb": round(int(peak[-1]) / 1024),
+    }
+
+
+def bytes_per_sample(output: Path, samples: int) -> dict[str, int]:
+    """Return stored bytes per sample of every array."""
+    sizes = {}
+    for folder in sorted(path for path in output.iterdir() if (path / "c").is_dir()):
+        sizes[folder.name] = round(sum(p.stat().st_size for p in (folder / "c").rglob("*") if p.is_file()) / samples)
+    return {**sizes, "all": sum(sizes.values())}
+
+
+def random_read_ms(output: Path, samples: int, reads: int = 200) -> float:
+    """Return the median milliseconds to read image, mask, inverse depth and flow of one random row (page cache warm)."""
+    store = DatasetStore.open(str(output))
+    times = []
+    for row in np.random.default_rng(0).integers(0, samples, reads):
+        started = time.perf_counter()
+        for name in ("image", "mask", "inverse_depth", "flow"):
+            store.read(name, int(row))
+        times.append(1000 * (time.perf_counter() - started))
+    return median(times)
+
+
+def main() -> None:
+    """Measure and write benchmarks/results/pipeline.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--input", required=True)
+    parser.add_argument("--depth-model", default="tiny-dpt")
+    parser.add_argument("--motion", default="camera+object")
+    parser.add_argument("--short", type=int, default=500)
+    parser.add_argument("--long", type=int, default=3500)
+    parser.add_argument("--sample", type=int, default=256, help="photos for the network alone")
+    arguments = parser.parse_args()
+
+    manifest = build_manifest(arguments.input)
+    rows = manifest.rows[:: max(1, len(manifest) // arguments.sample)][: arguments.sample]
+    photos = [decode_pair(Path(row.image).read_bytes(), None, 400)[0] for row in rows]
+    estimator = DepthEstimator.load(arguments.depth_model)
+    alone = network_alone(estimator, photos, 2)
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "dutsv2.zarr"
+        short = whole_path(arguments, output, arguments.short)
+        alone += network_alone(estimator, photos, 1)
+        long = whole_path(arguments, output, min(arguments.long, len(manifest)))
+        alone += network_alone(estimator, photos, 2)
+        figures: dict[str, Any] = {
+            "depth_model": arguments.depth_model,
+            "network_alone_photos_per_second": {"median": round(median(alone), 2), "all": [round(r, 2) for r in alone]},
+            "whole_path": {"short": short, "long": long},
+            "ratio_to_network_alone": round(long["photos_per_second"] / median(alone), 3),
+            "peak_memory_long_over_short": round(long["peak_memory_mb"] / short["peak_memory_mb"], 3),
+            "bytes_per_sample": bytes_per_sample(output, int(long["photos"])),
+            "random_read_ms": round(random_read_ms(output, int(long["photos"])), 2),
+        }
+    print(figures)
+    print(write("pipeline", figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The contact sheet: some samples of a dataset as a person wants to see them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from flowsim import flow_to_rgb
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline import schema
+from pipeline.errors import PipelineError
+from pipeline.store import DatasetStore
+
+TILE = 220
+GAP = 6
+HEADER = 52
+LABEL = 22
+OUTLINE = (255, 64, 64)
+
+
+def contact_sheet(store: DatasetStore, rows: int) -> Image.Image:
+    """Draw photo, inverse depth, each flow and the mask of up to `rows` usable samples, evenly spread.
+
+    Flow colours are those of Baker et al.; their scale is the picture's own and written beside the name.
+
+    Raises:
+        PipelineError: no sample is usable yet.
+    """
+    chosen = _usable_rows(store, rows)
+    if not chosen:
+        raise PipelineError(f"{store.url}: no usable sample yet. See `pipeline status {store.url} --failures`.")
+    motions = store.layout.motions
+    columns = ["photo", "inverse depth (bright = near)", *(f"flow {k + 1} (colour = direction)" for k in range(motions)), "mask"]
+    width = GAP + len(columns) * (TILE + GAP)
+    sheet = Image.new("RGB", (width, HEADER + len(chosen) * (TILE + LABEL + GAP)), "white")
+    draw = ImageDraw.Draw(sheet)
+    font, small = ImageFont.load_default(16), ImageFont.load_default(13)
+    settings = store.attributes["settings"]
+    title = f"{len(chosen)} of {store.layout.samples} samples, depth {settings['depth']['model']}, motion {settings['motion']}"
+    draw.text((GAP, 6), title, fill="black", font=font)
+    for column, name in enumerate(columns):
+        draw.text((GAP + column * (TILE + GAP), 30), name, fill="gray", font=small)
+    for line, row in enumerate(chosen):
+        top = HEADER + line * (TILE + LABEL + GAP)
+        tiles, caption = _tiles(store, row)
+        draw.text((GAP, top), caption, fill="black", font=small)
+        for column, tile in enumerate(tiles):
+            sheet.paste(_fit(tile), (GAP + column * (TILE + GAP), top + LABEL))
+    return sheet
+
+
+def _usable_rows(store: DatasetStore, rows: int) -> list[int]:
+    status = store.read("status", slice(None))
+    exists = np.zeros(len(status), bool)
+    for shard in store.committed():
+        made = store.layout.rows(shard)
+        exists[made.start : made.stop] = True
+    usable = np.flatnonzero(exists & (status == schema.USABLE))
+    picked = usable[np.linspace(0, len(usable) - 1, min(rows, len(usable))).round().astype(int)] if len(usable) else usable
+    return [int(row) for row in picked]
+
+
+def _tiles(store: DatasetStore, row: int) -> tuple[list[NDArray[np.uint8]], str]:
+    height, width = (int(side) for side in store.read("size", row))
+    photo = store.read("image", row)[:height, :width]
+    mask = store.read("mask", row)[:height, :width]
+    inverse_depth = schema.decode_inverse_depth(store.read("inverse_depth", row)[:height, :width])
+    flows = schema.decode_flow(store.read("flow", row)[:, :height, :width])
+    depth_tile = cv2.cvtColor(cv2.applyColorMap((inverse_depth * 255).astype(np.uint8), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    flow_tiles = [np.asarray(flow_to_rgb(flow)) for flow in flows]
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    shaded = np.where(mask[..., None] > 0, photo, photo // 3).astype(np.uint8)
+    cv2.drawContours(shaded, contours, -1, OUTLINE, max(1, max(height, width) // 200))
+    largest = np.nanmax(np.hypot(flows[..., 0], flows[..., 1]))
+    caption = f"{store.read('id', row)}   {width} x {height}   flow up to {largest:.0f} px"
+    return [photo, depth_tile, *flow_tiles, shaded], caption
+
+
+def _fit(tile: NDArray[np.uint8]) -> Image.Image:
+    """Scale a picture into a TILE x TILE square, centred on light grey."""
+    square = Image.new("RGB", (TILE, TILE), (240, 240, 240))
+    picture = Image.fromarray(tile)
+    picture.thumbnail((TILE, TILE))
+    square.paste(picture, ((TILE - picture.width) // 2, (TILE - picture.height) // 2))
+    return square

@@ -1,0 +1,203 @@
+"""`pipeline run` from photos to a dataset: values, metadata, resuming, refusing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray
+import zarr
+from flowsim import MotionSample, simulate_flow
+
+from pipeline import schema
+from pipeline.config import RunConfig
+from pipeline.errors import PipelineError
+from pipeline.images import decode_pair
+from pipeline.run import run
+from pipeline.store import DatasetStore
+from tests.conftest import ROOT, MakeDuts
+
+SMALL = {"depth_model": "tiny-dpt", "max_side": 96, "samples_per_shard": 2, "motion": "camera+object"}
+
+
+def config(root: Path, output: Path, **changes: object) -> RunConfig:
+    return RunConfig(**{"input": str(root), "output": str(output), "workers": 0, **SMALL, **changes})  # type: ignore[arg-type]
+
+
+def quiet(total: int, done: int, failed: int) -> None:
+    """Show no progress."""
+
+
+def contents(output: Path) -> dict[str, str]:
+    """Return file -> sha256 of everything that belongs to a dataset."""
+    return {
+        str(path.relative_to(output)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(output.rglob("*"))
+        if path.is_file() and path.name != "lock"
+    }
+
+
+@pytest.fixture
+def dataset(make_duts: MakeDuts, tmp_path: Path) -> Path:
+    output = tmp_path / "undisturbed.zarr"
+    run(config(make_duts(), output, motions=2), quiet)
+    return output
+
+
+def test_every_array_holds_what_the_schema_says(dataset: Path, tmp_path: Path) -> None:
+    group = zarr.open_group(str(dataset), mode="r")
+    layout = DatasetStore.open(str(dataset)).layout
+    specs = schema.array_specs(layout)
+    assert set(group.array_keys()) == set(specs)
+    for name, spec in specs.items():
+        array = group[name]
+        assert isinstance(array, zarr.Array)
+        assert array.shape == spec.shape
+        assert array.metadata.dimension_names == spec.dimensions
+    assert (group["status"][:] == schema.USABLE).all()
+    assert list(group["id"][:]) == [f"scene_{i:03d}" for i in range(5)]
+    folder = tmp_path / "DUTS/DUTS-TR"
+    for row in range(5):
+        photo, mask = decode_pair(
+            (folder / f"DUTS-TR-Image/scene_{row:03d}.png").read_bytes(),
+            (folder / f"DUTS-TR-Mask/scene_{row:03d}.png").read_bytes(),
+            96,
+        )
+        height, width = group["size"][row]
+        assert (height, width) == mask.shape
+        assert (group["image"][row, :height, :width] == photo).all()
+        assert (group["mask"][row, :height, :width] == mask).all()
+        assert not group["image"][row, height:].any()
+        assert not group["flow"][row, :, :, width:].any()
+
+
+def test_stored_motion_reproduces_stored_flow(dataset: Path) -> None:
+    store = DatasetStore.open(str(dataset))
+    for row in range(5):
+        height, width = store.read("size", row)
+        depth = schema.decode_inverse_depth(store.read("inverse_depth", row)[:height, :width])
+        mask = store.read("mask", row)[:height, :width] > 0
+        for index in range(2):
+            motion = MotionSample.from_vector(store.read("motion", row)[index])
+            again = simulate_flow(depth, mask, motion)
+            stored = schema.decode_flow(store.read("flow", row)[index, :height, :width])
+            np.testing.assert_allclose(again.flow, stored, atol=0.5 / schema.FLOW_STEPS_PER_PIXEL + 1e-4)
+            assert np.abs(stored).max() > 0.2
+
+
+def test_two_motions_of_a_photo_differ_and_so_do_two_photos(dataset: Path) -> None:
+    motion = DatasetStore.open(str(dataset)).read("motion", slice(None)).reshape(10, -1)
+    assert len(np.unique(motion, axis=0)) == 10
+
+
+def test_xarray_decodes_units(dataset: Path) -> None:
+    opened = xarray.open_zarr(str(dataset))
+    assert opened["flow"].dims == ("sample", "motion_index", "row", "column", "uv")
+    assert opened["flow"].attrs["units"] == "pixel"
+    raw = zarr.open_group(str(dataset), mode="r")["flow"][0]
+    np.testing.assert_allclose(opened["flow"][0].values, raw / schema.FLOW_STEPS_PER_PIXEL)
+    depth = opened["inverse_depth"][0].values
+    assert depth.min() >= 0
+    assert depth.max() == pytest.approx(1)
+
+
+def test_attributes_say_how_it_was_made(dataset: Path) -> None:
+    attributes = zarr.open_group(str(dataset), mode="r").attrs["fakeflow"]
+    assert attributes["schema_version"] == schema.SCHEMA_VERSION
+    assert attributes["settings"]["depth"]["model"] == "tiny-dpt"
+    assert len(attributes["settings"]["depth"]["sha256"]) == 64
+    assert attributes["settings"]["motion_prior"]["name"] == "camera+object"
+    assert len(attributes["fingerprint"]) == 64
+
+
+def test_same_command_on_a_complete_dataset_does_nothing(dataset: Path, tmp_path: Path) -> None:
+    before = contents(dataset)
+    summary = run(config(tmp_path / "DUTS", dataset, motions=2), quiet)
+    assert summary.photos_made_now == 0
+    assert contents(dataset) == before
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_give_the_same_bytes(make_duts: MakeDuts, tmp_path: Path, workers: int, local_ray: None) -> None:
+    root = make_duts(9)
+    run(config(root, tmp_path / "here.zarr"), quiet)
+    run(config(root, tmp_path / "ray.zarr", workers=workers), quiet)
+    assert contents(tmp_path / "ray.zarr") == contents(tmp_path / "here.zarr")
+
+
+def test_lost_commit_records_and_strays_are_made_good(dataset: Path, tmp_path: Path) -> None:
+    before = contents(dataset)
+    (dataset / ".fakeflow/commits/000001.json").unlink()
+    (dataset / "flow/c/1/0/0/0/0").write_bytes(b"half a shard")
+    (dataset / "image/c/0.0123456789.partial").write_bytes(b"left by a killed run")
+    summary = run(config(tmp_path / "DUTS", dataset, motions=2), quiet)
+    assert summary.photos_made_now == 2
+    assert contents(dataset) == before
+
+
+@pytest.mark.parametrize("committed_before_kill", [0, 1, 3])
+def test_killed_run_continues_to_the_same_dataset(
+    make_duts: MakeDuts, tmp_path: Path, committed_before_kill: int
+) -> None:
+    root, output = make_duts(9), tmp_path / "killed.zarr"
+    command = [sys.executable, "-m", "pipeline.cli", "run", "--input", str(root), "--output", str(output)]
+    command += ["--workers", "0", "--depth-model", "tiny-dpt", "--max-side", "96", "--samples-per-shard", "2"]
+    command += ["--motion", "camera+object"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if output.exists() and len(list(output.glob(".fakeflow/commits/*.json"))) >= committed_before_kill:
+            break
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    run(config(root, output), quiet)
+    run(config(root, tmp_path / "alone.zarr"), quiet)
+    assert contents(output) == contents(tmp_path / "alone.zarr")
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"seed": 7}, r"seed: 0 -> 7"),
+        ({"motions": 1}, r"motions: 2 -> 1"),
+        ({"motion": "camera"}, r"motion: camera\+object -> camera"),
+        ({"max_side": 64}, r"max_side: 96 -> 64"),
+        ({"limit": 3}, r"limit: None -> 3"),
+        ({"normalization": "percentile"}, r"normalization: minmax -> percentile"),
+    ],
+)
+def test_changed_setting_is_refused_and_shown(
+    dataset: Path, tmp_path: Path, change: dict[str, object], shown: str
+) -> None:
+    before = contents(dataset)
+    with pytest.raises(PipelineError, match=shown):
+        run(config(tmp_path / "DUTS", dataset, **{"motions": 2, **change}), quiet)
+    assert contents(dataset) == before
+
+
+def test_changed_listing_is_refused(dataset: Path, tmp_path: Path) -> None:
+    for part in ("Image", "Mask"):
+        (tmp_path / f"DUTS/DUTS-TR/DUTS-TR-{part}/scene_004.png").unlink()
+    with pytest.raises(PipelineError, match=r"photos: 5 -> 4"):
+        run(config(tmp_path / "DUTS", dataset, motions=2), quiet)
+
+
+def test_a_second_writer_is_refused(dataset: Path, tmp_path: Path) -> None:
+    with DatasetStore.open(str(dataset)).sole_writer(), pytest.raises(PipelineError, match="Another run is writing"):
+        run(config(tmp_path / "DUTS", dataset, motions=2), quiet)
+
+
+def test_progress_counts_every_photo_once(make_duts: MakeDuts, tmp_path: Path) -> None:
+    seen: list[tuple[int, int, int]] = []
+    run(config(make_duts(), tmp_path / "out.zarr"), lambda *counts: seen.append(counts))
+    assert seen[0] == (5, 0, 0)
+    assert seen[-1] == (5, 5, 0)
+    assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
