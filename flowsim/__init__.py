@@ -1,1 +1,60 @@
-"""Simulated optical flow from inverse depth and camera motion."""
+"""Simulated optical flow from inverse depth and camera motion: geometry on arrays and tensors, no models, no files of datasets.
+
+CONVENTIONS, each held by a test of its name in tests/flowsim/test_conventions.py
+- image: rows down, columns right, RGB, uint8; channels last at every border.
+- flow: px, [..., 0] = u to the right, [..., 1] = v down; flow at p points to where p goes in the next frame.
+- camera: pinhole, integer pixel centres, principal point ((w-1)/2, (h-1)/2), square pixels,
+  focal length f = (w/2) / tan(fov/2) from the horizontal field of view; x right, y down, z forward.
+- motion: a point X of the scene is at R X + t in the next camera's frame; R = exp of the rotation vector in rad,
+  t in units of the nearest scene depth. An object's own motion comes first, the camera's after it.
+- inverse depth: d = 1/Z in [0, 1], Z = 1 the nearest, 0 = infinitely far. A network's relative inverse depth is normalised
+  to [0, 1] per photo and mapped to [1/far, 1] by `inverse_depth_in_range` alone. No division by depth anywhere.
+- behind: a point that comes to lie behind the next camera is invalid and its flow 0; never infinite.
+- random: a motion depends on (prior, seed, sample id, index) and nothing else.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from flowsim.color import flow_to_rgb, rgb_to_flow
+from flowsim.errors import FlowsimError
+from flowsim.fields import FlowField
+from flowsim.prior import MotionPrior, Shot
+from flowsim.sampling import MotionSample, sample_motion
+from flowsim.simulation import SimulatedFlow, simulate_flow
+
+if TYPE_CHECKING:
+    from flowsim.camera import Camera, inverse_depth_in_range
+    from flowsim.motion import Motion
+    from flowsim.synthesis import synthesize_flow
+
+__all__ = [
+    "Camera",
+    "FlowField",
+    "FlowsimError",
+    "Motion",
+    "MotionPrior",
+    "MotionSample",
+    "Shot",
+    "SimulatedFlow",
+    "flow_to_rgb",
+    "inverse_depth_in_range",
+    "rgb_to_flow",
+    "sample_motion",
+    "simulate_flow",
+    "synthesize_flow",
+]
+
+# Modules that need torch are loaded at the first use of one of their names: reading a dataset's schema does not.
+_NEEDS_TORCH = {
+    "Camera": "flowsim.camera",
+    "Motion": "flowsim.motion",
+    "inverse_depth_in_range": "flowsim.camera",
+    "synthesize_flow": "flowsim.synthesis",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NEEDS_TORCH:
+        raise AttributeError(f"module 'flowsim' has no attribute {name!r}")
+    return getattr(importlib.import_module(_NEEDS_TORCH[name]), name)

@@ -1,0 +1,142 @@
+"""Flow as colours: the wheel of Baker et al., A Database and Evaluation Methodology for Optical Flow (IJCV 2011)."""
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from jaxtyping import Float32
+
+from flowsim.errors import FlowsimError
+from flowsim.fields import FlowField
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, "Tensor")
+
+# A vector with a longer component, or NaN, is unknown (the limit of the .flo format).
+UNKNOWN_FLOW_PX = 1e9
+
+# Colours from one pure hue to the next: red-yellow-green-cyan-blue-magenta-red.
+_STEPS = (15, 6, 4, 11, 13, 6)
+
+
+def color_wheel() -> Float32[np.ndarray, "55 3"]:
+    """Return the 55 hues of the wheel, RGB in 0..255, from the direction `right` clockwise on the screen."""
+    hues = []
+    rising = (1, 0, 2, 1, 0, 2)  # channel that changes; in every second arc it falls instead
+    held = (0, 1, 1, 2, 2, 0)
+    for arc, steps in enumerate(_STEPS):
+        for step in range(steps):
+            color = [0, 0, 0]
+            color[held[arc]] = 255
+            change = 255 * step // steps
+            color[rising[arc]] = change if arc % 2 == 0 else 255 - change
+            hues.append(color)
+    return np.array(hues, np.float32)
+
+
+def flow_to_rgb(flow: Array, max_radius: float | None = None) -> Array:
+    """Colour a flow field: hue = direction, saturation = length, white = no motion.
+
+    With r = |flow| / radius and the hue's colour c in 0..1, as published: 1 - r (1 - c) inside the wheel (r <= 1), 0.75 c
+    outside, cut to whole numbers of 0..255.
+
+    Args:
+        flow: (...,h,w,2) float32, px, array or tensor; NaN, infinite or beyond 1e9 = unknown.
+        max_radius: length in px that gets full saturation; None: the longest known vector of each field (1 if all are zero).
+
+    Returns:
+        (...,h,w,3) uint8 RGB, of the same kind and on the same device; black where unknown.
+
+    Raises:
+        FlowsimError: not float, wrong shape, or max_radius not positive.
+    """
+    if flow.ndim < 3 or flow.shape[-1] != 2 or 0 in flow.shape:
+        raise FlowsimError(f"flow has shape {tuple(flow.shape)}, expected (...,h,w,2), not empty")
+    if max_radius is not None and not 0 < max_radius < float("inf"):
+        raise FlowsimError(f"max_radius is {max_radius}, expected a positive number of pixels, or None for each field's own")
+    if isinstance(flow, np.ndarray):
+        return _rgb_of_array(flow, max_radius, threads=1)
+    import torch
+
+    from flowsim.color_torch import rgb_of_tensor
+
+    if flow.device.type == "cpu" and not torch.compiler.is_compiling():
+        rgb = _rgb_of_array(flow.detach().numpy(), max_radius, threads=torch.get_num_threads())
+        return torch.from_numpy(rgb)
+    return rgb_of_tensor(flow, max_radius)
+
+
+def _rgb_of_array(flow: np.ndarray, max_radius: float | None, threads: int) -> np.ndarray:
+    """The CPU's loop."""
+    from flowsim.kernels.color import color_rows, largest_square
+    from flowsim.kernels.threads import share_rows
+
+    if flow.dtype.kind != "f":
+        raise FlowsimError(f"flow is {flow.dtype}, expected float32 pixels")
+    height, width = flow.shape[-3:-1]
+    rows = np.ascontiguousarray(flow, np.float32).reshape(-1, 2 * width)
+    fields = len(rows) // height
+    unknown = np.float32(UNKNOWN_FLOW_PX)
+    if max_radius is None:
+        squares = [largest_square(rows, i * height, (i + 1) * height, unknown) for i in range(fields)]
+        radii = np.sqrt(np.array(squares, np.float32))
+        radii[radii == 0] = 1
+    else:
+        radii = np.full(fields, max_radius, np.float32)
+    wheel = color_wheel()
+    closed_wheel = np.concatenate([wheel, wheel[:1]])
+    rgb = np.empty((len(rows), 3 * width), np.uint8)
+    share_rows(
+        lambda first, last: color_rows(rows, 1 / radii, height, unknown, closed_wheel, first, last, rgb),
+        len(rows),
+        width,
+        threads,
+    )
+    return rgb.reshape(*flow.shape[:-1], 3)
+
+
+def rgb_to_flow(rgb: np.ndarray, max_radius: float = 1.0) -> FlowField[np.ndarray]:
+    """Read a flow field back from its colours, up to scale: for flow that was kept as pictures only.
+
+    Every hue of the wheel has one channel full and one empty, so 1 - (smallest / largest channel) is the length and the
+    middle channel the place between two pure hues. Vectors beyond the wheel's edge come back with length max_radius.
+
+    Args:
+        rgb: (...,h,w,3) uint8.
+        max_radius: length in px of a fully saturated colour; 1: flow relative to the longest vector.
+
+    Returns:
+        Flow (...,h,w,2) float32, and valid (...,h,w): False where the picture is black (unknown).
+
+    Raises:
+        FlowsimError: not uint8 or wrong shape.
+    """
+    if rgb.dtype != np.uint8 or rgb.ndim < 3 or rgb.shape[-1] != 3:
+        raise FlowsimError(f"rgb is {rgb.dtype} of shape {rgb.shape}, expected uint8 (...,h,w,3)")
+    full = rgb.max(-1).astype(np.float32)
+    valid = full >= 64
+    radius = 1 - rgb.min(-1) / np.maximum(full, 1)
+    # The hue's colour in 0..255: the picture without its white part.
+    pure = np.maximum(radius, 1e-6)[..., None]
+    hue = np.clip(255 * (1 - (1 - rgb / np.maximum(full, 1)[..., None]) / pure), 0, 255)
+    wheel = color_wheel()
+    closed_wheel = np.concatenate([wheel, wheel[:1]])
+    held, empty = rgb.argmax(-1), rgb.argmin(-1)
+    middle_channel = 3 - held - empty
+    middle = np.take_along_axis(hue, np.clip(middle_channel, 0, 2)[..., None], -1)[..., 0]
+    position = np.zeros(rgb.shape[:-1], np.float32)
+    start = 0
+    for arc, steps in enumerate(_STEPS):
+        channel = (1, 0, 2, 1, 0, 2)[arc]
+        is_here = (held == (0, 1, 1, 2, 2, 0)[arc]) & (middle_channel == channel)
+        values = closed_wheel[start : start + steps + 1, channel]
+        places = np.arange(start, start + steps + 1, dtype=np.float32)
+        order = np.argsort(values, kind="stable")
+        position[is_here] = np.interp(middle[is_here], values[order], places[order])
+        start += steps
+    # position = 27 (1 + angle / pi) with angle of (-v, -u); the last place before the seam is 54.
+    angle = (np.minimum(position, 54) / 27 - 1) * np.pi
+    length = np.where(valid, radius * max_radius, 0)
+    flow = np.stack([-np.cos(angle) * length, -np.sin(angle) * length], -1).astype(np.float32)
+    return FlowField(flow, valid)

@@ -1,0 +1,18 @@
+"""A flow field with its validity."""
+
+from typing import Generic, NamedTuple, TypeVar
+
+Array = TypeVar("Array")
+
+
+class FlowField(NamedTuple, Generic[Array]):
+    """Flow and where it means something.
+
+    Attributes:
+        flow: (...,h,w,2) float32, px: [..., 0] = u to the right, [..., 1] = v down; the pixel at p goes to p + flow.
+            0 where not valid.
+        valid: (...,h,w) bool: False where the flow is unknown or the point would come to lie behind the camera.
+    """
+
+    flow: Array
+    valid: Array

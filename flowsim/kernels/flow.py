@@ -1,0 +1,167 @@
+"""The equation of the flow, and its loop over pixels for the CPU."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from flowsim.kernels.jit import compiled
+
+# A point counts as in front of the next camera if its depth there is more than this part of its depth here.
+SMALLEST_DEPTH_RATIO = 1e-6
+
+_ZERO = np.float32(0)
+_ONE = np.float32(1)
+_SMALLEST = np.float32(SMALLEST_DEPTH_RATIO)
+
+
+def plane_and_parallax(m: Sequence[Any], x: Any, y: Any, d: Any) -> tuple[Any, Any, Any]:
+    """Move one pixel: flow = (first / ratio, second / ratio) with ratio = 1 + third.
+
+    The only statement of the kernel's mathematics: numbers here, compiled by numba below, tensors in `synthesis`.
+    With c = (x, y, 1) the pixel relative to the principal point, [B | k] the row-major 3x4 matrix m (see `projection`):
+
+        q = c + B c + d k,   flow = (q_0 / q_2 - x, q_1 / q_2 - y),   q_2 = Z' / Z
+
+    written without the difference of large numbers, so that zero motion gives exactly zero.
+
+    Args:
+        m: the twelve entries of [B | k].
+        x: column minus principal point, px.
+        y: row minus principal point, px.
+        d: inverse depth.
+
+    Returns:
+        Numerators of u and v in px, and the change of depth q_2 - 1; divide by q_2.
+    """
+    change = m[8] * x + (m[9] * y + m[10]) + m[11] * d
+    u = m[0] * x + (m[1] * y + m[2]) + m[3] * d - x * change
+    v = m[4] * x + (m[5] * y + m[6]) + m[7] * d - y * change
+    return u, v, change
+
+
+_plane_and_parallax = compiled(plane_and_parallax)
+
+
+def _flow_segment(matrix: Any, inverse_depth: Any, xs: Any, y: Any, flow: Any, valid: Any) -> Any:
+    """Flow of neighbouring pixels that move alike; returns how many inverse depths are not in [0, 1]."""
+    # Plain tuples and flat rows: with 2-d indexing LLVM does not vectorise the loop (5x slower).
+    m = (
+        (matrix[0], matrix[1], matrix[2], matrix[3])
+        + (matrix[4], matrix[5], matrix[6], matrix[7])
+        + (matrix[8], matrix[9], matrix[10], matrix[11])
+    )
+    for i in range(inverse_depth.shape[0]):
+        u, v, change = _plane_and_parallax(m, xs[i], y, inverse_depth[i])
+        ratio = _ONE + change
+        is_in_front = ratio > _SMALLEST
+        scale = _ONE / ratio if is_in_front else _ZERO
+        flow[2 * i] = u * scale
+        flow[2 * i + 1] = v * scale
+        valid[i] = is_in_front
+    outside = 0
+    for i in range(inverse_depth.shape[0]):  # the row is in the cache now; NaN is neither
+        d = inverse_depth[i]
+        outside += np.int32((d < _ZERO) | (d > _ONE) | (d != d))
+    return outside
+
+
+_compiled_flow_segment = compiled(_flow_segment)
+
+
+def _end_of_run(labels: Any, start: Any) -> Any:
+    """First position after `start` whose label differs."""
+    width = labels.shape[0]
+    label = labels[start]
+    stop = start + 1
+    while stop + 16 <= width:
+        differs = 0
+        for i in range(16):
+            differs |= labels[stop + i] ^ label
+        if differs:
+            break
+        stop += 16
+    while stop < width and labels[stop] == label:
+        stop += 1
+    return stop
+
+
+_compiled_end_of_run = compiled(_end_of_run)
+
+
+def _flow_rows(
+    inverse_depth: Any, labels: Any, matrices: Any, xs: Any, ys: Any, first: Any, last: Any, flow: Any, valid: Any
+) -> Any:
+    """Fill rows first..last-1 of all (image, motion, row) rows.
+
+    Args:
+        inverse_depth: (b,h,w) float32.
+        labels: (b,h,w) uint8, 0 = background, i = object i; not read where matrices hold the background alone.
+        matrices: (b,k,1+objects,12) float32.
+        xs, ys: (w,), (h,) float32, relative to the principal point.
+        first, last: range of rows of flow and valid, counted through.
+        flow: (b*k*h,2*w) float32, written.
+        valid: (b*k*h,w) bool, written.
+
+    Returns:
+        How many inverse depths are not in [0, 1].
+    """
+    height = inverse_depth.shape[1]
+    width = inverse_depth.shape[2]
+    motions = matrices.shape[1]
+    outside = 0
+    for row in range(first, last):
+        field = row // height
+        y = row - field * height
+        image = field // motions
+        motion = field - image * motions
+        depth_row = inverse_depth[image, y]
+        if matrices.shape[2] == 1:
+            matrix = matrices[image, motion, 0]
+            outside += _compiled_flow_segment(matrix, depth_row, xs, ys[y], flow[row], valid[row])
+        else:
+            label_row = labels[image, y]
+            start = 0
+            while start < width:
+                stop = _compiled_end_of_run(label_row, start)
+                outside += _compiled_flow_segment(
+                    matrices[image, motion, label_row[start]],
+                    depth_row[start:stop],
+                    xs[start:stop],
+                    ys[y],
+                    flow[row, 2 * start : 2 * stop],
+                    valid[row, start:stop],
+                )
+                start = stop
+    return outside
+
+
+flow_rows = compiled(_flow_rows)
+
+
+def _mask_moments(mask: Any, inverse_depth: Any) -> Any:
+    """Number of pixels of a mask, and the sums of their columns, rows and inverse depths.
+
+    Args:
+        mask: (h,w) bool.
+        inverse_depth: (h,w) float32.
+    """
+    count = 0
+    columns = 0
+    rows = 0
+    depths = 0.0
+    for y in range(mask.shape[0]):
+        in_row = 0
+        in_row_depth = 0.0
+        for x in range(mask.shape[1]):
+            if mask[y, x]:
+                in_row += 1
+                columns += x
+                in_row_depth += inverse_depth[y, x]
+        count += in_row
+        rows += y * in_row
+        depths += in_row_depth
+    return count, columns, rows, depths
+
+
+mask_moments = compiled(_mask_moments)

@@ -1,0 +1,226 @@
+"""Which motions are likely: distributions as plain numbers."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from flowsim.errors import FlowsimError
+
+PRESETS = ("parallax", "camera", "camera+object")
+MODELS = ("parallax", "rigid")
+
+# A distribution is its quantiles at equal steps of probability: (a,) is always a, (a, b) uniform between a and b, and
+# (a, b, c) half of the time uniform in a..b, half in b..c. Fitted ones are longer. One uniform number makes one draw.
+Quantiles = tuple[float, ...]
+PerAxis = tuple[Quantiles, Quantiles, Quantiles]
+
+_STILL: PerAxis = ((0.0,), (0.0,), (0.0,))
+
+
+def quantile(quantiles: Quantiles, probability: float) -> float:
+    """Value of a distribution at a probability.
+
+    Args:
+        quantiles: values at the probabilities 0, 1/(n-1), ..., 1; one value stands for itself.
+        probability: in [0, 1].
+
+    Returns:
+        The value, linear between the given ones.
+    """
+    if len(quantiles) == 1:
+        return quantiles[0]
+    position = probability * (len(quantiles) - 1)
+    below = min(int(position), len(quantiles) - 2)
+    return quantiles[below] + (position - below) * (quantiles[below + 1] - quantiles[below])
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Distributions of the motions in one type of shot.
+
+    The components of rotation and translation fix what kind of motion it is; `magnitude` fixes how much of it: all of them
+    are multiplied by the one factor that makes the flow as large as drawn. So only their ratios matter, and a rotation of
+    0.01 (rad) moves a pixel in the middle about as far as a translation of 0.01 moves the nearest point.
+
+    Attributes:
+        model: `rigid`: a pinhole camera moves through a rigid scene, with an object that may move too. `parallax`: flow =
+            (normalised inverse depth - zero plane) times one vector.
+        weight: how often this type of shot is taken, relative to the others.
+        magnitude: size of the flow as part of the picture's longer side: its `percentile` over all pixels.
+        percentile: which percentile of |flow| is meant, in (0, 100].
+        largest: no pixel moves further than this part of the longer side; where `magnitude` asks for it, the whole motion
+            is made smaller.
+        fov_deg: horizontal field of view, degrees. (rigid)
+        far: depth of the farthest point in nearest depths, at least 1. (rigid)
+        rotation: camera's rotation vector about x (tilt), y (pan), z (roll), rad before scaling. (rigid)
+        translation: camera's t along x, y, z in nearest depths before scaling. (rigid)
+        object_rotation: object's rotation vector about its own centre, rad before scaling. (rigid)
+        object_translation: object's t along x, y, z as part of its own distance, before scaling. (rigid)
+        follow: part of the object's sideways motion that the camera pans and tilts away; 1 keeps it in place. (rigid)
+        zero_plane: normalised inverse depth that stands still, 1 = the nearest. (parallax)
+        direction_deg: direction in which nearer points go; 0 = right, 90 = down. (parallax)
+    """
+
+    model: str = "rigid"
+    weight: float = 1.0
+    magnitude: Quantiles = (0.01, 0.025, 0.05, 0.12)
+    percentile: float = 90.0
+    largest: float = 0.5
+    fov_deg: Quantiles = (40.0, 70.0)
+    far: Quantiles = (3.0, 6.0, 12.0, 30.0)
+    rotation: PerAxis = _STILL
+    translation: PerAxis = _STILL
+    object_rotation: PerAxis = _STILL
+    object_translation: PerAxis = _STILL
+    follow: Quantiles = (0.0,)
+    zero_plane: Quantiles = (0.0, 1.0)
+    direction_deg: Quantiles = (0.0, 360.0)
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise FlowsimError(f"Shot.model is {self.model!r}, expected one of {', '.join(MODELS)}")
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name in ("rotation", "translation", "object_rotation", "object_translation"):
+                if len(value) != 3:
+                    raise FlowsimError(f"Shot.{item.name} has {len(value)} entries, expected quantiles for x, y and z")
+                for axis in value:
+                    _check_quantiles(item.name, axis, -math.inf, math.inf)
+            elif item.name in _BOUNDS:
+                numbers = value if isinstance(value, tuple) else (value,)
+                _check_quantiles(item.name, numbers, *_BOUNDS[item.name])
+
+    @property
+    def moves_object(self) -> bool:
+        """Whether an object may move on its own, so that a mask is needed."""
+        return self.object_rotation != _STILL or self.object_translation != _STILL
+
+
+_BOUNDS = {
+    "weight": (0.0, math.inf),
+    "magnitude": (0.0, math.inf),
+    "percentile": (1e-6, 100.0),
+    "largest": (1e-6, math.inf),
+    "fov_deg": (1e-3, 179.0),
+    "far": (1.0, math.inf),
+    "follow": (-math.inf, math.inf),
+    "zero_plane": (-math.inf, math.inf),
+    "direction_deg": (-math.inf, math.inf),
+}
+
+
+def _check_quantiles(name: str, quantiles: Any, low: float, high: float) -> None:
+    """Raise unless the values are finite, within bounds and in order."""
+    if not isinstance(quantiles, tuple) or not quantiles:
+        raise FlowsimError(f"Shot.{name} is {quantiles!r}, expected a non-empty tuple of quantiles")
+    if not all(isinstance(q, float) and math.isfinite(q) and low <= q <= high for q in quantiles):
+        raise FlowsimError(f"Shot.{name} holds {quantiles}, expected finite floats in [{low:g}, {high:g}]")
+    if list(quantiles) != sorted(quantiles):
+        raise FlowsimError(f"Shot.{name} holds {quantiles}, expected quantiles in ascending order")
+
+
+@dataclass(frozen=True)
+class MotionPrior:
+    """A mixture of types of shot, from which motions are drawn.
+
+    Attributes:
+        name: what the prior is called in records and messages.
+        shots: the types of shot; each is drawn in proportion to its weight.
+    """
+
+    name: str
+    shots: tuple[Shot, ...] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        if not self.shots or not sum(shot.weight for shot in self.shots) > 0:
+            raise FlowsimError(f"MotionPrior {self.name!r} has no shot of positive weight; give at least one")
+
+    @classmethod
+    def preset(cls, name: str) -> "MotionPrior":
+        """Return one of the priors that come with fakeflow.
+
+        Args:
+            name: `parallax`, `camera` or `camera+object`.
+
+        Raises:
+            FlowsimError: there is no such preset.
+        """
+        if name not in PRESETS:
+            raise FlowsimError(f"no motion preset {name!r}; there are: {', '.join(PRESETS)}")
+        return cls(name, _PRESET_SHOTS[name])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers, strings and lists, ready for TOML or JSON."""
+        plain: dict[str, Any] = _with_lists(asdict(self))
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> "MotionPrior":
+        """Rebuild a prior from what `to_dict` returned; left-out values of a shot take their defaults.
+
+        Raises:
+            FlowsimError: an unknown key, or a value out of its range.
+        """
+        _check_keys("MotionPrior", plain, [item.name for item in fields(cls)])
+        if "name" not in plain or "shots" not in plain:
+            raise FlowsimError("MotionPrior needs `name` and `shots`")
+        shots = []
+        for shot in plain["shots"]:
+            _check_keys("Shot", shot, [item.name for item in fields(Shot)])
+            shots.append(Shot(**{key: _with_tuples(value) for key, value in shot.items()}))
+        return cls(str(plain["name"]), tuple(shots))
+
+    @property
+    def moves_object(self) -> bool:
+        """Whether some shot lets the object move on its own, so that masks are needed."""
+        return any(shot.moves_object for shot in self.shots)
+
+    def shot_at(self, probability: float) -> int:
+        """Index of the shot that a uniform number in [0, 1) picks."""
+        upper = np.cumsum([shot.weight for shot in self.shots])
+        return int(np.searchsorted(upper, probability * upper[-1], side="right"))
+
+
+def _check_keys(owner: str, plain: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raise on keys that mean nothing."""
+    unknown = sorted(set(plain) - set(known))
+    if unknown:
+        raise FlowsimError(f"{owner} has no {', '.join(unknown)}; it has: {', '.join(known)}")
+
+
+def _with_lists(value: Any) -> Any:
+    """Tuples as lists, all the way down."""
+    if isinstance(value, dict):
+        return {key: _with_lists(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_with_lists(item) for item in value]
+    return value
+
+
+def _with_tuples(value: Any) -> Any:
+    """Lists as tuples and integers as floats, all the way down."""
+    if isinstance(value, tuple | list):
+        return tuple(_with_tuples(item) for item in value)
+    return float(value) if isinstance(value, int) else value
+
+
+_CAMERA = Shot(
+    rotation=((-0.25, 0.0, 0.25), (-0.6, 0.0, 0.6), (-0.15, 0.0, 0.15)),
+    translation=((-1.0, 0.0, 1.0), (-0.4, 0.0, 0.4), (-0.8, 0.0, 0.8)),
+)
+_PRESET_SHOTS = {
+    "parallax": (Shot(model="parallax"),),
+    "camera": (_CAMERA,),
+    "camera+object": (
+        Shot(
+            rotation=_CAMERA.rotation,
+            translation=_CAMERA.translation,
+            object_rotation=((-0.3, 0.0, 0.3), (-0.6, 0.0, 0.6), (-0.5, 0.0, 0.5)),
+            object_translation=((-1.0, 0.0, 1.0), (-0.5, 0.0, 0.5), (-0.5, 0.0, 0.5)),
+            follow=(0.0, 1.0),
+        ),
+    ),
+}

@@ -1,0 +1,220 @@
+"""Draw one motion for one photo, the same one wherever and whenever it is drawn."""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float64
+
+from flowsim import projection
+from flowsim.errors import FlowsimError
+from flowsim.prior import MODELS, MotionPrior, Quantiles, quantile
+
+Triple = tuple[float, float, float]
+
+_SCALARS = ("shot", "magnitude", "percentile", "largest", "fov_deg", "far", "zero_plane", "scale")
+_TRIPLES = ("rotation", "translation", "object_rotation", "object_translation", "pivot")
+
+
+@dataclass(frozen=True)
+class MotionSample:
+    """One motion of one photo: with the photo's inverse depth and mask, everything that makes its flow.
+
+    As drawn (`scale` -1) the motion has its kind but not its size. `simulate_flow` finds the size in the photo and returns the
+    motion as made, which gives the same flow again from the stored inverse depth, at any resolution.
+
+    Attributes:
+        model: `rigid` or `parallax`.
+        shot: which shot of the prior it came from.
+        magnitude: wanted size of the flow, part of the picture's longer side: `percentile` of |flow|.
+        percentile: in (0, 100].
+        largest: upper bound of |flow|, part of the longer side.
+        fov_deg: horizontal field of view, degrees.
+        far: largest depth in nearest depths.
+        zero_plane: normalised inverse depth that stands still (parallax).
+        scale: factor by which the drawn motion was multiplied; -1 = not yet known.
+        rotation: camera's rotation vector, rad.
+        translation: camera's t in nearest depths; parallax: flow per unit of normalised inverse depth, part of the longer
+            side, third entry 0.
+        object_rotation: object's rotation vector about the pivot, rad.
+        object_translation: object's t in nearest depths; as drawn: part of the object's distance.
+        pivot: object's centre in the camera's frame, nearest depths; (0, 0, 0) as drawn.
+    """
+
+    model: str
+    shot: int
+    magnitude: float
+    percentile: float
+    largest: float
+    fov_deg: float
+    far: float
+    zero_plane: float
+    scale: float
+    rotation: Triple
+    translation: Triple
+    object_rotation: Triple
+    object_translation: Triple
+    pivot: Triple
+
+    names: ClassVar[tuple[str, ...]] = (
+        "model",
+        *_SCALARS,
+        *(f"{triple}_{axis}" for triple in _TRIPLES for axis in "xyz"),
+    )
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether the motion has its size, so that it makes a flow without a search."""
+        return self.scale >= 0
+
+    @property
+    def moves_object(self) -> bool:
+        """Whether the object moves on its own, so that a mask is needed."""
+        return any(self.object_rotation) or any(self.object_translation)
+
+    def to_vector(self) -> Float64[np.ndarray, " columns"]:
+        """Return the motion as (P,) float64, columns as in `names`; `model` is its place in `prior.MODELS`."""
+        values = [float(MODELS.index(self.model)), *(float(getattr(self, name)) for name in _SCALARS)]
+        for triple in _TRIPLES:
+            values += getattr(self, triple)
+        return np.array(values, np.float64)
+
+    @classmethod
+    def from_vector(cls, vector: Sequence[float] | np.ndarray) -> "MotionSample":
+        """Rebuild a motion from what `to_vector` returned.
+
+        Raises:
+            FlowsimError: wrong length, or values that are not finite.
+        """
+        values = np.asarray(vector, np.float64)
+        if values.shape != (len(cls.names),) or not np.isfinite(values).all():
+            raise FlowsimError(
+                f"motion vector of shape {values.shape}, expected ({len(cls.names)},) finite numbers: {', '.join(cls.names)}"
+            )
+        model = int(values[0])
+        if model not in range(len(MODELS)):
+            raise FlowsimError(f"motion vector has model {model}, expected 0..{len(MODELS) - 1} ({', '.join(MODELS)})")
+        numbers: list[float] = values.tolist()
+        scalars: dict[str, Any] = dict(zip(_SCALARS, numbers[1:], strict=False))
+        scalars["shot"] = int(scalars["shot"])
+        start = 1 + len(_SCALARS)
+        triples: dict[str, Any] = {
+            name: tuple(numbers[start + 3 * i : start + 3 * i + 3]) for i, name in enumerate(_TRIPLES)
+        }
+        return cls(model=MODELS[model], **scalars, **triples)
+
+    def to_dict(self) -> dict[str, float]:
+        """Return column name -> value."""
+        return dict(zip(self.names, self.to_vector().tolist(), strict=True))
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, float]) -> "MotionSample":
+        """Rebuild a motion from what `to_dict` returned.
+
+        Raises:
+            FlowsimError: a column is missing.
+        """
+        missing = [name for name in cls.names if name not in plain]
+        if missing:
+            raise FlowsimError(f"motion lacks {', '.join(missing)}")
+        return cls.from_vector([plain[name] for name in cls.names])
+
+    def scaled(self, factor: float, pivot: Triple) -> "MotionSample":
+        """Return the motion made: drawn motion times `factor`, the object's about `pivot`."""
+        distance = pivot[2]
+        return replace(
+            self,
+            scale=factor,
+            rotation=_times(self.rotation, factor),
+            translation=_times(self.translation, factor),
+            object_rotation=_times(self.object_rotation, factor),
+            object_translation=_times(self.object_translation, factor * distance),
+            pivot=pivot,
+        )
+
+    def matrices(self, height: int, width: int) -> Float64[np.ndarray, "2 12"]:
+        """Return [B | k] of background and object for normalised inverse depth (see `projection`).
+
+        Args:
+            height: rows of the picture.
+            width: columns of the picture.
+
+        Returns:
+            (2,12) float64: row 0 for the background, row 1 for the object.
+        """
+        if self.model == "parallax":
+            side = max(height, width)
+            shift = projection.shift_matrix((self.translation[0] * side, self.translation[1] * side), self.zero_plane)
+            return np.array([shift, shift])
+        focal_px = 0.5 * width / math.tan(math.radians(0.5 * self.fov_deg))
+        camera = (projection.rotation_change(self.rotation, np.sinc), self.translation)
+        turn = projection.rotation_change(self.object_rotation, np.sinc)
+        own = (turn, projection.about(turn, self.pivot, self.object_translation))
+        rows = [projection.pinhole_matrix(*motion, focal_px) for motion in (camera, projection.composed(own, camera))]
+        return np.array([projection.for_normalized_depth(row, self.far) for row in rows])
+
+
+def sample_motion(prior: MotionPrior, seed: int, sample_id: str, index: int) -> MotionSample:
+    """Draw a motion: a pure function of its arguments (counter-based Philox), on any machine, in any order.
+
+    Args:
+        prior: distributions to draw from.
+        seed: of the run, 0 .. 2**64 - 1.
+        sample_id: the photo's stable name.
+        index: which of the photo's motions, 0 .. 2**64 - 1.
+
+    Returns:
+        The motion as drawn; `simulate_flow` gives it its size.
+
+    Raises:
+        FlowsimError: seed or index out of range.
+    """
+    for name, value in (("seed", seed), ("index", index)):
+        if not 0 <= value < 2**64:
+            raise FlowsimError(f"{name} is {value}, expected an integer from 0 to 2**64 - 1")
+    name_key = int.from_bytes(hashlib.blake2b(sample_id.encode(), digest_size=8).digest(), "little")
+    counter = np.array([0, 0, 0, index], np.uint64)
+    stream = np.random.Philox(key=np.array([seed, name_key], np.uint64), counter=counter)
+    # One uniform number in [0, 1) per quantity, always all of them in this order, whatever the shot makes of it.
+    uniform = iter(((stream.random_raw(19) >> np.uint64(11)) * 2.0**-53).tolist())
+    number = prior.shot_at(next(uniform))
+    shot = prior.shots[number]
+
+    def drawn(quantiles: Quantiles) -> float:
+        return quantile(quantiles, next(uniform))
+
+    magnitude, fov_deg, far, zero_plane = map(drawn, (shot.magnitude, shot.fov_deg, shot.far, shot.zero_plane))
+    direction, follow = math.radians(drawn(shot.direction_deg)), drawn(shot.follow)
+    tilt, pan, roll = map(drawn, shot.rotation)
+    tx, ty, tz = map(drawn, shot.translation)
+    object_rx, object_ry, object_rz = map(drawn, shot.object_rotation)
+    object_tx, object_ty, object_tz = map(drawn, shot.object_translation)
+    if shot.model == "parallax":
+        tilt = pan = roll = tz = follow = 0.0
+        object_rx = object_ry = object_rz = object_tx = object_ty = object_tz = 0.0
+        tx, ty = math.cos(direction), math.sin(direction)
+    # A pan by an angle moves the picture as a translation by that part of the distance moves an object.
+    return MotionSample(
+        model=shot.model,
+        shot=number,
+        magnitude=magnitude,
+        percentile=shot.percentile,
+        largest=shot.largest,
+        fov_deg=fov_deg,
+        far=far,
+        zero_plane=zero_plane,
+        scale=-1.0,
+        rotation=(tilt + follow * object_ty, pan - follow * object_tx, roll),
+        translation=(tx, ty, tz),
+        object_rotation=(object_rx, object_ry, object_rz),
+        object_translation=(object_tx, object_ty, object_tz),
+        pivot=(0.0, 0.0, 0.0),
+    )
+
+
+def _times(triple: Triple, factor: float) -> Triple:
+    """A vector times a number."""
+    return triple[0] * factor, triple[1] * factor, triple[2] * factor

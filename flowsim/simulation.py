@@ -1,0 +1,194 @@
+"""One photo, one motion: from stored depth and a drawn motion to a flow field, on the CPU."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from flowsim.errors import FlowsimError
+from flowsim.sampling import MotionSample, Triple
+
+# The size of a motion is measured on a regular grid of about this many pixels.
+_GRID_PX = 2048
+# Where a photo cannot show a motion of the wanted size (all of it infinitely far), it still turns and moves no more than this.
+_LARGEST_TURN_RAD = 0.7
+_SEARCH_STEPS = 12
+_SIZE_TOLERANCE = 1e-3
+
+
+class SimulatedFlow(NamedTuple):
+    """Flow of one photo under one motion.
+
+    Attributes:
+        flow: (h,w,2) float32, px; u to the right, v down; 0 where not valid.
+        valid: (h,w) bool; False where the point would come to lie behind the camera.
+        motion: the motion as made: the same flow again from the same depth and mask.
+    """
+
+    flow: Float32[np.ndarray, "h w 2"]
+    valid: Bool[np.ndarray, "h w"]
+    motion: MotionSample
+
+
+def simulate_flow(
+    normalized_inverse_depth: np.ndarray, mask: np.ndarray | None, motion: MotionSample
+) -> SimulatedFlow:
+    """Make the flow of a photo under a motion; a motion as drawn first gets its size (magnitude control).
+
+    Runs in the calling thread, without the GIL while it computes; the same arguments give the same bits in any thread.
+
+    Args:
+        normalized_inverse_depth: (h,w) float32 in [0,1], 1 = nearest: the depth network's answer, normalised per photo.
+        mask: (h,w) bool, the object; may be None where the motion does not move the object by itself.
+        motion: from `sample_motion`, or the motion of an earlier answer to make the same flow again.
+
+    Returns:
+        Flow, validity and the motion as made.
+
+    Raises:
+        FlowsimError: wrong shape or type, depth that is not finite or not in [0,1], or a mask that is needed and missing.
+    """
+    depth = normalized_inverse_depth
+    if depth.ndim != 2 or depth.dtype != np.float32 or depth.size == 0:
+        raise FlowsimError(
+            f"normalized_inverse_depth is {depth.dtype} of shape {depth.shape}, expected float32 (h,w), not empty"
+        )
+    if mask is None and motion.moves_object:
+        raise FlowsimError("this motion moves the object by itself: give its mask, or draw from a prior that does not")
+    if mask is not None and (mask.shape != depth.shape or mask.dtype != np.bool_):
+        raise FlowsimError(
+            f"mask is {mask.dtype} of shape {mask.shape}, expected bool of the depth's shape {depth.shape}; "
+            "threshold grey masks first"
+        )
+    depth = np.ascontiguousarray(depth)
+    object_mask = np.ascontiguousarray(mask) if mask is not None and motion.moves_object else None
+    height, width = depth.shape
+    if not motion.is_resolved:
+        motion = resolve(motion, depth, object_mask)
+    flow = np.empty((height, width, 2), np.float32)
+    valid = np.empty((height, width), np.bool_)
+    outside = _fill(depth, object_mask, motion.matrices(height, width), *_axes(height, width), flow, valid)
+    if outside:
+        raise FlowsimError(
+            f"normalized_inverse_depth of shape {depth.shape} has {outside} values that are not in [0, 1]; "
+            "normalise it per photo, and replace NaN"
+        )
+    return SimulatedFlow(flow, valid, motion)
+
+
+def resolve(motion: MotionSample, depth: np.ndarray, mask: np.ndarray | None) -> MotionSample:
+    """Give a drawn motion its size: the factor that makes the wanted percentile of |flow| the wanted one.
+
+    The percentile is taken over a regular grid of about 2,000 pixels (nearest rank), valid or not; no grid pixel then moves
+    further than `motion.largest`, and none falls behind the camera.
+
+    Args:
+        motion: as drawn.
+        depth: (h,w) float32 normalised inverse depth in [0,1].
+        mask: (h,w) bool or None, the object that moves by itself.
+
+    Returns:
+        The motion as made.
+    """
+    height, width = depth.shape
+    side = max(height, width)
+    pivot = _object_centre(motion, depth, mask)
+    step = max(1, math.isqrt(height * width // _GRID_PX))
+    start_y, start_x = (min(step // 2, (size - 1) // 2) for size in (height, width))
+    grid = (slice(start_y, None, step), slice(start_x, None, step))
+    grid_depth = np.ascontiguousarray(depth[grid])
+    grid_mask = None if mask is None else np.ascontiguousarray(mask[grid])
+    xs, ys = _axes(height, width)
+    axes = xs[grid[1]].copy(), ys[grid[0]].copy()
+    flow = np.empty((*grid_depth.shape, 2), np.float32)
+    valid = np.empty(grid_depth.shape, np.bool_)
+    rank = min(max(math.ceil(motion.percentile / 100 * valid.size), 1), valid.size) - 1
+
+    def size(factor: float) -> float:
+        """Flow under the motion times `factor`, relative to what is wanted; infinite with points behind the camera."""
+        _fill(grid_depth, grid_mask, motion.scaled(factor, pivot).matrices(height, width), *axes, flow, valid)
+        if not valid.all():
+            return math.inf
+        ordered = np.partition(np.hypot(flow[..., 0], flow[..., 1]).ravel(), (rank, valid.size - 1))
+        at_rank, furthest = float(ordered[rank]), float(ordered[-1])
+        return max(at_rank / (motion.magnitude * side), furthest / (motion.largest * side))
+
+    if motion.magnitude == 0:
+        return motion.scaled(0.0, pivot)
+    return motion.scaled(_factor_of_size_one(size, _largest_factor(motion)), pivot)
+
+
+def _factor_of_size_one(size: Callable[[float], float], largest: float) -> float:
+    """Solve size(factor) = 1; small motions are nearly linear, so proportion guesses and halving only guards."""
+    low, high = 0.0, largest
+    factor = min(1e-3, largest)
+    for _ in range(_SEARCH_STEPS):
+        measured = size(factor)
+        if abs(measured - 1) < _SIZE_TOLERANCE:
+            return factor
+        if measured > 1:
+            high = factor
+        else:
+            low = factor
+        guess = factor / measured if 0 < measured < math.inf else largest if measured == 0 else 0.0
+        factor = guess if low < guess < high else 0.5 * (low + high)
+        if high - low < _SIZE_TOLERANCE * high:
+            break
+    return low
+
+
+def _largest_factor(motion: MotionSample) -> float:
+    """Factor beyond which no motion is enlarged."""
+    if motion.model == "parallax":
+        # |flow| = |n - zero plane| factor <= largest for every n in [0, 1]
+        return motion.largest / max(abs(motion.zero_plane), abs(1 - motion.zero_plane))
+    turns = math.hypot(*motion.rotation) + math.hypot(*motion.object_rotation)
+    moves = math.hypot(*motion.translation) / motion.far + math.hypot(*motion.object_translation)
+    return _LARGEST_TURN_RAD / max(turns, moves, 1e-9)
+
+
+def _object_centre(motion: MotionSample, depth: np.ndarray, mask: np.ndarray | None) -> Triple:
+    """Centre of the mask at its mean inverse depth, in the camera's frame and nearest depths; zero without object."""
+    from flowsim.kernels.flow import mask_moments
+
+    if mask is None or motion.model == "parallax":
+        return 0.0, 0.0, 0.0
+    count, columns, rows, depths = mask_moments(mask, depth)
+    if count == 0:
+        return 0.0, 0.0, 0.0
+    height, width = depth.shape
+    distance = 1 / (1 / motion.far + (1 - 1 / motion.far) * depths / count)
+    focal_px = 0.5 * width / math.tan(math.radians(0.5 * motion.fov_deg))
+    x = columns / count - 0.5 * (width - 1)
+    y = rows / count - 0.5 * (height - 1)
+    return distance * x / focal_px, distance * y / focal_px, distance
+
+
+def _axes(height: int, width: int) -> tuple[Float32[np.ndarray, " w"], Float32[np.ndarray, " h"]]:
+    """Columns and rows relative to the principal point."""
+    xs = np.arange(width, dtype=np.float32) - np.float32(0.5 * (width - 1))
+    ys = np.arange(height, dtype=np.float32) - np.float32(0.5 * (height - 1))
+    return xs, ys
+
+
+def _fill(
+    depth: np.ndarray,
+    mask: np.ndarray | None,
+    matrices: np.ndarray,
+    xs: np.ndarray,
+    ys: np.ndarray,
+    flow: np.ndarray,
+    valid: np.ndarray,
+) -> int:
+    """Write the flow of one photo; returns how many depths are not in [0, 1]."""
+    from flowsim.kernels.flow import flow_rows
+
+    height, width = depth.shape
+    labels = np.empty((0, 0, 0), np.uint8) if mask is None else mask.view(np.uint8)[None]
+    used = matrices[:1] if mask is None else matrices
+    outside: int = flow_rows(
+        depth[None], labels, used[None, None].astype(np.float32), xs, ys, 0, height, flow.reshape(height, -1), valid
+    )
+    return outside
