@@ -153,6 +153,12 @@ class _Folder:
             raise InputError(f"the folder {self.url} does not exist; expected photos there; check the path") from error
         except OSError as error:
             raise InputError(f"the folder {self.url} cannot be listed: {error.strerror or error}") from error
+        except (
+            Exception
+        ) as error:  # clients of object stores: botocore's NoCredentialsError, for one, is nothing closer
+            raise InputError(
+                f"the folder {self.url} cannot be listed: {error}; check address and credentials"
+            ) from error
         own = self.path.rstrip("/")
         if paths == [own] and self.file_system.isfile(own):
             raise InputError(f"{self.url} is a file; expected a folder")

@@ -362,6 +362,22 @@ def test_path_that_the_system_refuses() -> None:
         build_manifest("/" + "x" * 1000)
 
 
+class _Locked(fsspec.AbstractFileSystem):
+    """An object store that cannot be reached, with a root exception of its own, as botocore has."""
+
+    class NoCredentialsError(Exception):
+        pass
+
+    def ls(self, path: str, detail: bool = True, **kwargs: object) -> list[str]:
+        raise self.NoCredentialsError("Unable to locate credentials")
+
+
+def test_object_store_without_credentials() -> None:
+    fsspec.register_implementation("locked", _Locked, clobber=True)
+    with pytest.raises(InputError, match=r"locked://bucket/x cannot be listed: Unable to locate credentials; check"):
+        build_manifest("locked://bucket/x")
+
+
 # Arguments
 
 
