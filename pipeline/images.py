@@ -59,6 +59,37 @@ _ORIENTATIONS = {
 }
 
 
+class _Silence:
+    """Silences Python warnings while any thread is inside; Pillow warns of files that it then reads well.
+
+    `warnings.catch_warnings` alone is not for threads: one that leaves would restore the filters of another.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_silence = _Silence()
+
+
 def decode_photo(content: bytes, max_side: int | None = None) -> NDArray[np.uint8]:
     """Decode a photo, upright and no larger than asked.
 
@@ -104,7 +135,7 @@ def decode_mask(content: bytes, size: tuple[int, int], *, orientation: int = 1) 
             a convention that was misread.
     """
     try:
-        with _PillowIsQuiet():
+        with _silence:
             image = _open(content)
             if min(image.size) < MIN_SIDE:
                 raise _too_small(image.size, "")
@@ -159,14 +190,14 @@ def exif_orientation(content: bytes) -> int:
     Raises:
         UnusablePhoto: if the file's header cannot be read.
     """
-    with _PillowIsQuiet():
+    with _silence:
         return _orientation(_open(content))
 
 
 def _decode_upright(content: bytes, max_side: int | None) -> tuple[NDArray[np.uint8], int]:
     if max_side is not None and max_side < MIN_SIDE:
         raise ValueError(f"max_side is {max_side} px; expected at least {MIN_SIDE}")
-    with _PillowIsQuiet():
+    with _silence:
         image = _open(content)
         width, height = image.size
         scale = 1.0 if max_side is None else min(1.0, max_side / max(width, height))
@@ -290,32 +321,3 @@ def _proportions_agree(mask_size: tuple[int, ...], photo_size: tuple[int, ...]) 
     (rows, columns), (height, width) = mask_size, photo_size
     area = rows * width
     return abs(area - columns * height) <= 0.01 * area + max(rows, columns, height, width)
-
-
-class _PillowIsQuiet:
-    """Silence Python warnings while any thread is inside; Pillow warns about files that it then reads well.
-
-    `warnings.catch_warnings` alone is not for threads: one that leaves would restore the filters of another.
-    """
-
-    _lock = threading.Lock()
-    _inside = 0
-    _filters = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        cls = _PillowIsQuiet
-        with cls._lock:
-            cls._inside += 1
-            if cls._inside == 1:
-                cls._filters = warnings.catch_warnings()
-                cls._filters.__enter__()
-                warnings.simplefilter("ignore")
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        cls = _PillowIsQuiet
-        with cls._lock:
-            cls._inside -= 1
-            if cls._inside == 0:
-                cls._filters.__exit__(None, None, None)

@@ -98,7 +98,7 @@ def build_manifest(
     if limit is not None and limit < 1:
         raise InputError(f"--limit is {limit}; expected at least 1")
     if images is not None or masks is not None:
-        source, pairs = _two_folders(input_url, images, masks, split)
+        source, pairs = _two_folders(input_url, images, masks, split, allow_missing_masks)
     elif input_url is not None:
         source, pairs = _recognise(_Folder.at(input_url), split, allow_missing_masks)
     else:
@@ -110,7 +110,7 @@ def build_manifest(
         raise InputError(
             f"{len(listing.photos_without_mask)} of {len(listing.rows)} photos have no mask: "
             f"{_some(listing.photos_without_mask)}; expected a mask of the same name (any image extension) in "
-            f"{', '.join(str(mask_folder) for _, mask_folder in pairs)}; add them, or pass --allow-missing-masks"
+            f"{' or '.join(str(mask_folder) for _, mask_folder in pairs)}; add them, or pass --allow-missing-masks"
         )
     rows = tuple(sorted(listing.rows.values(), key=lambda row: row.id)[:limit])
     return Manifest(
@@ -153,6 +153,12 @@ class _Folder:
             raise InputError(f"the folder {self.url} does not exist; expected photos there; check the path") from error
         except OSError as error:
             raise InputError(f"the folder {self.url} cannot be listed: {error.strerror or error}") from error
+        except (
+            Exception
+        ) as error:  # clients of object stores: botocore's NoCredentialsError, for one, is nothing closer
+            raise InputError(
+                f"the folder {self.url} cannot be listed: {error}; check address and credentials"
+            ) from error
         own = self.path.rstrip("/")
         if paths == [own] and self.file_system.isfile(own):
             raise InputError(f"{self.url} is a file; expected a folder")
@@ -177,10 +183,6 @@ class _Listing:
         if not photo_names:
             raise InputError(f"no photos in {photos}; expected files such as name.jpg or name.png right in this folder")
         mask_names = {} if masks is None else self._by_id(masks)
-        if masks is not None and not mask_names:
-            raise InputError(
-                f"{len(photo_names)} photos in {photos}, but no masks in {masks}; expected name.png for each"
-            )
         for sample_id, name in photo_names.items():
             image = f"{photos.url}/{name}"
             if sample_id in self.rows:
@@ -207,11 +209,15 @@ class _Listing:
 _Pairs = list[tuple[_Folder, _Folder | None]]
 
 
-def _two_folders(input_url: str | None, images: str | None, masks: str | None, split: Split) -> tuple[str, _Pairs]:
+def _two_folders(
+    input_url: str | None, images: str | None, masks: str | None, split: Split, allow_missing_masks: bool
+) -> tuple[str, _Pairs]:
     if input_url is not None:
         raise InputError("both --input and --images/--masks are given; expected one or the other")
     if images is None:
         raise InputError(f"--masks {masks} is given without --images; expected both")
+    if masks is None and not allow_missing_masks:
+        raise InputError(f"--images {images} is given without --masks; add it, or pass --allow-missing-masks")
     _refuse_split(split, "two folders")
     return "images and masks", [(_Folder.at(images), None if masks is None else _Folder.at(masks))]
 
@@ -219,35 +225,38 @@ def _two_folders(input_url: str | None, images: str | None, masks: str | None, s
 def _recognise(root: _Folder, split: Split, allow_missing_masks: bool) -> tuple[str, _Pairs]:
     """Tell the layout from the names in `root`, and find its pairs of folders."""
     names = root.names()
-    parts = {"train": "DUTS-TR", "test": "DUTS-TE"}
-    if split != "all":
-        parts = {split: parts[split]}
-    wanted = list(parts.values())
+    wanted = {"all": ("DUTS-TR", "DUTS-TE"), "train": ("DUTS-TR",), "test": ("DUTS-TE",)}[split]
     if {"DUTS-TR", "DUTS-TE"}.intersection(names):
-        found = [part for part in wanted if part in names]
-        if found:
-            return f"DUTS: {' and '.join(found)}", [_duts_part(root.child(part), part) for part in found]
+        parts = [part for part in wanted if part in names]
+        pairs = [_pair(root.child(part), f"{part}-Image", f"{part}-Mask", allow_missing_masks) for part in parts]
+        source = f"DUTS: {' and '.join(parts)}"
+    elif {"DUTS-TR-Image", "DUTS-TE-Image"}.intersection(names):
+        parts = [part for part in wanted if f"{part}-Image" in names]
+        pairs = [_pair(root, f"{part}-Image", f"{part}-Mask", allow_missing_masks) for part in parts]
+        source = " and ".join(parts)
+    else:
+        _refuse_split(split, str(root))
+        if "JPEGImages" in names:
+            return "DUTSv2", [_pair(root, "JPEGImages", "Annotations", allow_missing_masks)]
+        photos = sum(_is_image(name) for name in names)
+        if photos and allow_missing_masks and not _is_half_of_a_pair(root):
+            return "photos", [(root, None)]
+        raise InputError(_not_recognised(root, names, photos))
+    if not pairs:
         raise InputError(f"{root} holds no {wanted[0]}, which --split {split} needs; found {_some(names)}")
-    if {"DUTS-TR-Image", "DUTS-TE-Image"}.intersection(names):
-        found = [part for part in wanted if f"{part}-Image" in names]
-        if found:
-            return " and ".join(found), [_duts_part(root, part) for part in found]
-        raise InputError(f"{root} holds no {wanted[0]}-Image, which --split {split} needs; found {_some(names)}")
-    _refuse_split(split, str(root))
-    if "JPEGImages" in names:
-        masks = root.child("Annotations") if "Annotations" in names else None
-        return "DUTSv2", [(root.child("JPEGImages"), masks)]
-    photos = sum(_is_image(name) for name in names)
-    if photos and allow_missing_masks:
-        return "photos", [(root, None)]
-    raise InputError(_not_recognised(root, names, photos))
+    return source, pairs
 
 
-def _duts_part(folder: _Folder, part: str) -> tuple[_Folder, _Folder | None]:
-    names = folder.names()
-    if f"{part}-Image" not in names:
-        raise InputError(f"{folder} holds no {part}-Image; expected {part}-Image and {part}-Mask, found {_some(names)}")
-    return folder.child(f"{part}-Image"), folder.child(f"{part}-Mask") if f"{part}-Mask" in names else None
+def _pair(root: _Folder, images: str, masks: str, allow_missing_masks: bool) -> tuple[_Folder, _Folder | None]:
+    names = root.names()
+    if images not in names:
+        found = f"found {_some(names)}" if names else "it is empty"
+        raise InputError(f"{root} holds no {images}; expected {images} and {masks}, {found}")
+    if masks in names:
+        return root.child(images), root.child(masks)
+    if allow_missing_masks:
+        return root.child(images), None
+    raise InputError(f"{root} holds {images} but no {masks}; add the masks, or pass --allow-missing-masks")
 
 
 def _refuse_split(split: Split, where: str) -> None:
@@ -263,8 +272,8 @@ def _not_recognised(root: _Folder, names: Sequence[str], photos: int) -> str:
     if not names:
         return f"{root} is empty; {expected}"
     if photos:
-        parent, _, name = root.url.rpartition("/")
-        if name.endswith(("-Image", "-Mask")) or name in ("JPEGImages", "Annotations"):
+        if _is_half_of_a_pair(root):
+            parent = root.url.rpartition("/")[0]
             return f"{root} is one folder of a pair; pass the folder that holds both: --input {parent}"
         return (
             f"{root} holds {photos} photos and no masks; pass --images {root} --masks FOLDER, or, to do without masks, "
@@ -274,6 +283,11 @@ def _not_recognised(root: _Folder, names: Sequence[str], photos: int) -> str:
         if name in names:
             return f"{root} is not a data set, but holds one; pass --input {root.child(name)}"
     return f"{root} is no data set that is known here: found {_some(names)}; {expected}"
+
+
+def _is_half_of_a_pair(folder: _Folder) -> bool:
+    halves = ("DUTS-TR-Image", "DUTS-TR-Mask", "DUTS-TE-Image", "DUTS-TE-Mask", "JPEGImages", "Annotations")
+    return _name(folder.url) in halves
 
 
 def _two_with_one_id(sample_id: str, first: str, second: str) -> str:
@@ -290,7 +304,7 @@ def _is_image(name: str) -> bool:
 
 def _is_unicode(name: str) -> bool:
     """Whether a name can be stored as text; on POSIX systems a file name may be any bytes."""
-    return not any("\ud800" <= character <= "\udfff" for character in name) if not name.isascii() else True
+    return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _some(names: Sequence[str]) -> str:
