@@ -31,9 +31,11 @@ def contact_sheet(store: DatasetStore, rows: int) -> Image.Image:
     if not chosen:
         raise PipelineError(f"{store.url}: no usable sample yet. See `pipeline status {store.url} --failures`.")
     motions = store.layout.motions
-    columns = ["photo", "inverse depth (bright = near)", *(f"flow {k + 1} (colour = direction)" for k in range(motions)), "mask"]
-    width = GAP + len(columns) * (TILE + GAP)
-    sheet = Image.new("RGB", (width, HEADER + len(chosen) * (TILE + LABEL + GAP)), "white")
+    flows = [f"flow {k + 1} (colour = direction)" for k in range(motions)]
+    columns = ["photo", "inverse depth (bright = near)", *flows, "mask"]
+    lines = [_tiles(store, row) for row in chosen]
+    heights = [max(tile.height for tile in tiles) + LABEL + GAP for tiles, _ in lines]
+    sheet = Image.new("RGB", (GAP + len(columns) * (TILE + GAP), HEADER + sum(heights)), "white")
     draw = ImageDraw.Draw(sheet)
     font, small = ImageFont.load_default(16), ImageFont.load_default(13)
     settings = store.attributes["settings"]
@@ -41,12 +43,12 @@ def contact_sheet(store: DatasetStore, rows: int) -> Image.Image:
     draw.text((GAP, 6), title, fill="black", font=font)
     for column, name in enumerate(columns):
         draw.text((GAP + column * (TILE + GAP), 30), name, fill="gray", font=small)
-    for line, row in enumerate(chosen):
-        top = HEADER + line * (TILE + LABEL + GAP)
-        tiles, caption = _tiles(store, row)
+    top = HEADER
+    for (tiles, caption), height in zip(lines, heights, strict=True):
         draw.text((GAP, top), caption, fill="black", font=small)
         for column, tile in enumerate(tiles):
-            sheet.paste(_fit(tile), (GAP + column * (TILE + GAP), top + LABEL))
+            sheet.paste(tile, (GAP + column * (TILE + GAP) + (TILE - tile.width) // 2, top + LABEL))
+        top += height
     return sheet
 
 
@@ -61,7 +63,7 @@ def _usable_rows(store: DatasetStore, rows: int) -> list[int]:
     return [int(row) for row in picked]
 
 
-def _tiles(store: DatasetStore, row: int) -> tuple[list[NDArray[np.uint8]], str]:
+def _tiles(store: DatasetStore, row: int) -> tuple[list[Image.Image], str]:
     height, width = (int(side) for side in store.read("size", row))
     photo = store.read("image", row)[:height, :width]
     mask = store.read("mask", row)[:height, :width]
@@ -74,13 +76,11 @@ def _tiles(store: DatasetStore, row: int) -> tuple[list[NDArray[np.uint8]], str]
     cv2.drawContours(shaded, contours, -1, OUTLINE, max(1, max(height, width) // 200))
     largest = np.nanmax(np.hypot(flows[..., 0], flows[..., 1]))
     caption = f"{store.read('id', row)}   {width} x {height}   flow up to {largest:.0f} px"
-    return [photo, depth_tile, *flow_tiles, shaded], caption
+    return [_fit(tile) for tile in (photo, depth_tile, *flow_tiles, shaded)], caption
 
 
 def _fit(tile: NDArray[np.uint8]) -> Image.Image:
-    """Scale a picture into a TILE x TILE square, centred on light grey."""
-    square = Image.new("RGB", (TILE, TILE), (240, 240, 240))
+    """Scale a picture so that its longer side is TILE."""
     picture = Image.fromarray(tile)
-    picture.thumbnail((TILE, TILE))
-    square.paste(picture, ((TILE - picture.width) // 2, (TILE - picture.height) // 2))
-    return square
+    scale = TILE / max(picture.size)
+    return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))

@@ -13,7 +13,7 @@ import os
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -183,15 +183,17 @@ class DatasetStore:
         with _explained(self.url):
             self._drop_commit(shard)
             for name, values in arrays.items():
-                array = self._array(name)
+                array, key = self._array(name), _shard_key(name, values.ndim, shard)
+                with suppress(FileNotFoundError):  # else zarr would merge with what is there, and that may be damaged
+                    self.filesystem.rm_file(f"{self.root}/{key}")
                 array[rows.start : rows.stop] = values
                 if not np.array_equal(array[rows.start : rows.stop], values):
                     raise PipelineError(f"{self.url}: array {name}, shard {shard} reads back other values than were written.")
-                checksums[name] = self._stored_checksum(name, array, shard)
+                checksums |= self._stored_checksum(key)
             record = {
                 "shard": shard,
                 "precision": precision,
-                "arrays": checksums,
+                "objects": checksums,
                 "failures": [asdict(failure) for failure in failures],
             }
             self._put(_commit_key(shard), json.dumps(record, indent=1, ensure_ascii=False).encode())
@@ -231,9 +233,8 @@ class DatasetStore:
             return LocalStore(self.root)
         return FsspecStore.from_url(self.url)
 
-    def _stored_checksum(self, name: str, array: zarr.Array[Any], shard: int) -> dict[str, str]:
-        """Return {object key: sha256 of its bytes} of one shard of one array; without a key where all is fill value."""
-        key = f"{name}/c/{'/'.join(str(i) for i in (shard, *[0] * (array.ndim - 1)))}"
+    def _stored_checksum(self, key: str) -> dict[str, str]:
+        """Return {key: sha256 of the object}; nothing where all values are fill values, for then zarr stores no object."""
         try:
             content = self.filesystem.cat_file(f"{self.root}/{key}")
         except FileNotFoundError:
@@ -241,9 +242,8 @@ class DatasetStore:
         return {key: hashlib.sha256(content).hexdigest()}
 
     def _drop_commit(self, shard: int) -> None:
-        path = f"{self.root}/{_commit_key(shard)}"
-        if self.filesystem.exists(path):
-            self.filesystem.rm_file(path)
+        with suppress(FileNotFoundError):
+            self.filesystem.rm_file(f"{self.root}/{_commit_key(shard)}")
 
     def _put(self, key: str, content: bytes) -> None:
         """Write one small object atomically: by rename on a local file system, by a single PUT elsewhere."""
@@ -287,6 +287,10 @@ def _create_array(group: zarr.Group, name: str, spec: ArraySpec, layout: Layout)
         attributes=dict(spec.attributes),
         dimension_names=spec.dimensions,
     )
+
+
+def _shard_key(name: str, dimensions: int, shard: int) -> str:
+    return "/".join((name, "c", str(shard), *["0"] * (dimensions - 1)))
 
 
 def _commit_key(shard: int) -> str:

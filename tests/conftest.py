@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -42,17 +44,32 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
     path.write_bytes(cv2.imencode(".png", stored)[1].tobytes())
 
 
+def draw_duts(root: Path, photos: int) -> Path:
+    """Make an official DUTS-TR tree of drawn scenes and return its root."""
+    for index in range(photos):
+        shape = (72, 96) if index % 3 else (96, 64)
+        photo, mask = draw_scene(index, *shape)
+        write_png(root / "DUTS-TR/DUTS-TR-Image" / f"scene_{index:03d}.png", photo)
+        write_png(root / "DUTS-TR/DUTS-TR-Mask" / f"scene_{index:03d}.png", mask)
+    return root
+
+
 @pytest.fixture
 def make_duts(tmp_path: Path) -> MakeDuts:
-    """Return a function that makes an official DUTS-TR tree of drawn scenes and returns its root."""
+    """Return a function that makes a DUTS-TR tree below the test's folder."""
+    return lambda photos=5: draw_duts(tmp_path / "DUTS", photos)
 
-    def make(photos: int = 5, name: str = "DUTS") -> Path:
-        root = tmp_path / name
-        for index in range(photos):
-            shape = (72, 96) if index % 3 else (96, 64)
-            photo, mask = draw_scene(index, *shape)
-            write_png(root / "DUTS-TR/DUTS-TR-Image" / f"scene_{index:03d}.png", photo)
-            write_png(root / "DUTS-TR/DUTS-TR-Mask" / f"scene_{index:03d}.png", mask)
-        return root
 
-    return make
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """Start one small local Ray for all tests of the process."""
+    import logging
+
+    import ray
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    yield
+    ray.shutdown()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from pipeline.errors import PipelineError
 from pipeline.images import decode_pair
 from pipeline.run import run
 from pipeline.store import DatasetStore
-from tests.conftest import ROOT, MakeDuts
+from tests.conftest import ROOT, MakeDuts, draw_duts
 
 SMALL = {"depth_model": "tiny-dpt", "max_side": 96, "samples_per_shard": 2, "motion": "camera+object"}
 
@@ -44,11 +45,18 @@ def contents(output: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made_once")
+    run(config(draw_duts(folder / "DUTS", 5), folder / "undisturbed.zarr", motions=2), quiet)
+    return folder
+
+
 @pytest.fixture
-def dataset(make_duts: MakeDuts, tmp_path: Path) -> Path:
-    output = tmp_path / "undisturbed.zarr"
-    run(config(make_duts(), output, motions=2), quiet)
-    return output
+def dataset(made_once: Path, tmp_path: Path) -> Path:
+    """Return a dataset, to be spoiled at will; the photos it was made from lie beside it in DUTS."""
+    shutil.copytree(made_once, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "undisturbed.zarr"
 
 
 def test_every_array_holds_what_the_schema_says(dataset: Path, tmp_path: Path) -> None:
