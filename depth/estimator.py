@@ -1,16 +1,18 @@
-"""`DepthEstimator`: photos to maps of normalised inverse depth, in dense batches, on the CPU or a GPU."""
+"""`DepthEstimator`: photos to maps of normalised inverse depth, on the CPU or a GPU."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from depth.errors import DepthError
 from depth.networks import LoadedNetwork, to_inverse_depth
@@ -25,68 +27,84 @@ from depth.preprocess import (
     restore_on_host,
 )
 from depth.sources import open_network
-from depth.weights import DEFAULT_MODEL
+from depth.streams import map_on_cores
+from depth.weights import DEFAULT_MODEL, EMBEDDED_MODEL
 
-CPU_BATCH = 8
 GPU_BATCH = 32
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+CHOICES = {
+    "resize": ("aspect", "square"),
+    "normalization": ("minmax", "percentile"),
+    "precision": ("auto", *PRECISIONS),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class EstimatorOptions:
+    """How a `DepthEstimator` runs its network.
+
+    Attributes:
+        device: `cpu`, `cuda` or `cuda:1`.
+        resize: `aspect` keeps the photo's aspect as published; `square` squashes it, as the hub's processors do.
+        normalization: `minmax`, or `percentile` (2nd to 98th of the map, clipped) against outliers.
+        precision: `auto` is bfloat16 (float16 where the GPU lacks it) on GPUs and on CPUs with matrix units, where the
+            embedded model excepts itself, and float32 elsewhere.
+        compile: compile the network with torch.compile: slow at first, worth it for thousands of photos.
+    """
+
+    device: str = "cpu"
+    resize: Literal["aspect", "square"] = "aspect"
+    normalization: Normalization = "minmax"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        for field, allowed in CHOICES.items():
+            if getattr(self, field) not in allowed:
+                raise DepthError(f"{field} is {getattr(self, field)!r}; expected one of {', '.join(allowed)}.")
 
 
 @dataclasses.dataclass
-class _Batch:
-    """Photos of one network shape, by their place in the call, and their maps as far as they exist."""
+class _Running:
+    """A batch that a device is working on: its photos' places in the call, their maps, and the event that ends it."""
 
-    shape: tuple[int, int]
     places: list[int]
+    maps: list[Tensor]
+    done: torch.cuda.Event | None
 
 
 class DepthEstimator:
-    """Estimate normalised inverse depth; made by `DepthEstimator.load`."""
+    """Estimate normalised inverse depth; made by `DepthEstimator.load`.
 
-    def __init__(
-        self,
-        loaded: LoadedNetwork,
-        *,
-        device: str = "cpu",
-        resize: Literal["aspect", "square"] = "aspect",
-        normalization: Normalization = "minmax",
-        compile: bool = False,
-    ) -> None:
-        self._device = _find_device(device)
-        if resize not in ("aspect", "square"):
-            raise DepthError(f"resize is {resize!r}; expected 'aspect' (as published) or 'square'.")
-        if normalization not in ("minmax", "percentile"):
-            raise DepthError(f"normalization is {normalization!r}; expected 'minmax' or 'percentile'.")
-        rule = dataclasses.replace(loaded.input, fit="square") if resize == "square" else loaded.input
+    On the CPU each photo runs alone on one core, as many at a time as torch has threads; its map does not depend, to
+    the bit, on the photos beside it or on the number of threads. On a GPU photos of one network shape share batches.
+    """
+
+    def __init__(self, loaded: LoadedNetwork, options: EstimatorOptions) -> None:
+        self.device = find_device(options.device)
+        rule = dataclasses.replace(loaded.input, fit="square") if options.resize == "square" else loaded.input
         self._loaded = dataclasses.replace(loaded, input=rule)
-        self._normalization: Normalization = normalization
-        self._network: nn.Module = loaded.network.to(self._device, memory_format=torch.channels_last)
-        self._run: Any = torch.compile(self._network) if compile else self._network
-        self._batch = GPU_BATCH if self._device.type == "cuda" else CPU_BATCH
+        self._normalization = options.normalization
+        self._precision = _choose_precision(options.precision, self.device, loaded.id)
+        network = loaded.network.to(self.device).to(memory_format=torch.channels_last)
+        self._network: Any = torch.compile(network) if options.compile else network
+        self._batch = GPU_BATCH
+        self._was_halved = False
 
     @classmethod
-    def load(
-        cls,
-        model: str = DEFAULT_MODEL,
-        *,
-        device: str = "cpu",
-        resize: Literal["aspect", "square"] = "aspect",
-        normalization: Normalization = "minmax",
-        compile: bool = False,
-    ) -> DepthEstimator:
+    def load(cls, model: str = DEFAULT_MODEL, **options: Any) -> DepthEstimator:
         """Load a depth network.
 
         Args:
             model: `tiny-dpt` (embedded), a hub id, a model folder, or the path of an isl-org checkpoint (.pt).
-            device: `cpu`, `cuda` or `cuda:1`.
-            resize: `aspect` keeps the photo's aspect as published; `square` squashes it, as the hub's processors do.
-            normalization: `minmax`, or `percentile` (2nd to 98th, clipped) against outliers.
-            compile: compile the network with torch.compile; slow at first, worth it for thousands of photos.
+            **options: fields of `EstimatorOptions`.
 
         Raises:
             DepthError: unknown model, no network, damaged or foreign weights, no depth, no such device.
         """
-        device_found = str(_find_device(device))
-        return cls(open_network(model), device=device_found, resize=resize, normalization=normalization, compile=compile)
+        chosen = EstimatorOptions(**options)
+        find_device(chosen.device)  # before gigabytes are read
+        return cls(open_network(model), chosen)
 
     def __call__(self, photos: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Estimate the inverse depth of photos.
@@ -99,15 +117,14 @@ class DepthEstimator:
             all (constant output); all NaN where its output is not finite.
 
         Raises:
-            DepthError: a photo is not (h, w, 3) uint8.
+            DepthError: a photo is not (h, w, 3) uint8, or the device's memory is too small.
         """
         for index, photo in enumerate(photos):
             if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
                 raise DepthError(f"Photo {index} is {photo.dtype} {photo.shape}; expected (h, w, 3) uint8 RGB.")
-        maps: dict[int, np.ndarray] = {}
-        for batch in self._plan(photos):
-            maps.update(zip(batch.places, self._estimate(batch, photos), strict=True))
-        return [maps[index] for index in range(len(photos))]
+        if self.device.type == "cpu":
+            return map_on_cores(self._estimate_alone, photos)
+        return self._estimate_batches(photos)
 
     def provenance(self) -> dict[str, Any]:
         """Return what a dataset must say about its depth, as plain JSON values."""
@@ -119,43 +136,113 @@ class DepthEstimator:
             "output": loaded.meaning,
             "input": loaded.input.describe(),
             "normalization": self._normalization,
-            "precision": "float32" if self._device.type == "cpu" else "autocast bfloat16",
+            "precision": str(self._precision).removeprefix("torch."),
             "licence": loaded.licence,
         }
 
-    def _plan(self, photos: Sequence[Photo]) -> list[_Batch]:
+    @torch.inference_mode()
+    def _estimate_alone(self, photo: Photo) -> Map:
+        rule = self._loaded.input
+        inverse = self._infer(prepare_on_host(photo, network_shape(photo, rule), rule))
+        return restore_on_host(inverse[0], photo.shape[:2], self._normalization)
+
+    def _estimate_batches(self, photos: Sequence[Photo]) -> list[Map]:
+        """Keep one batch on the device while the next is prepared; halve batches, once, when memory runs out."""
+        maps: dict[int, Map] = {}
+        waiting: _Running | None = None
+        batches = deque(self._plan(photos))
+        while batches:
+            places = batches.popleft()
+            running = self._start(places, photos)
+            if waiting:
+                maps.update(_finish(waiting))
+            waiting = running
+            if running is None:
+                torch.cuda.empty_cache()
+                batches.extendleft((places[self._batch :], places[: self._batch]))
+        if waiting:
+            maps.update(_finish(waiting))
+        return [maps[place] for place in range(len(photos))]
+
+    def _plan(self, photos: Sequence[Photo]) -> list[list[int]]:
+        """Return the places of the photos of each batch: of one network shape, at most `_batch` of them."""
         groups: dict[tuple[int, int], list[int]] = {}
         for place, photo in enumerate(photos):
-            groups.setdefault(network_shape(*photo.shape[:2], self._loaded.input), []).append(place)
-        return [
-            _Batch(shape, places[i : i + self._batch])
-            for shape, places in groups.items()
-            for i in range(0, len(places), self._batch)
-        ]
+            groups.setdefault(network_shape(photo, self._loaded.input), []).append(place)
+        return [g[i : i + self._batch] for g in groups.values() for i in range(0, len(g), self._batch)]
+
+    def _start(self, places: list[int], photos: Sequence[Photo]) -> _Running | None:
+        """Set the device to work on a batch; None if its memory ran out for the first time."""
+        try:
+            return self._submit(places, photos)
+        except torch.OutOfMemoryError as error:
+            if self._was_halved or len(places) == 1:
+                raise DepthError(
+                    f"{self.device} has too little memory for {self._loaded.id} with {len(places)} photos at a time. "
+                    "Free memory on the device, or use a smaller model or device 'cpu'."
+                ) from error
+        self._was_halved, self._batch = True, (len(places) + 1) // 2
+        warnings.warn(
+            f"{self.device} ran out of memory with {len(places)} photos at a time: continuing with {self._batch}.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return None
 
     @torch.inference_mode()
-    def _estimate(self, batch: _Batch, photos: Sequence[Photo]) -> list[Map]:
-        chosen = [photos[place] for place in batch.places]
-        inverse = self._infer(prepare_on_host(chosen, batch.shape, self._loaded.input))
-        return [
-            restore_on_host(output, *photo.shape[:2], self._normalization)
-            for output, photo in zip(inverse, chosen, strict=True)
-        ]
+    def _submit(self, places: list[int], photos: Sequence[Photo]) -> _Running:
+        chosen = [photos[place] for place in places]
+        shape = network_shape(chosen[0], self._loaded.input)
+        is_cuda = self.device.type == "cuda"
+        with torch.cuda.device(self.device) if is_cuda else contextlib.nullcontext():
+            inverse = self._infer(prepare_on_device(chosen, shape, self._loaded.input, self.device))
+            maps = []
+            for output, photo in zip(inverse, chosen, strict=True):
+                restored = restore_on_device(output, photo.shape[:2], self._normalization)
+                maps.append(torch.empty(restored.shape, pin_memory=is_cuda).copy_(restored, non_blocking=True))
+            done = torch.cuda.current_stream().record_event() if is_cuda else None
+        return _Running(places, maps, done)
 
     def _infer(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b rows columns"]:
-        return to_inverse_depth(self._run(pixels), self._loaded.meaning)
+        is_reduced = self._precision != torch.float32
+        with torch.autocast(self.device.type, self._precision, enabled=is_reduced):
+            output = self._network(pixels)
+        return to_inverse_depth(output, self._loaded.meaning)
 
 
-def _find_device(device: str) -> torch.device:
+def _finish(running: _Running) -> dict[int, Map]:
+    """Wait for a batch and return its maps by their places."""
+    if running.done:
+        running.done.synchronize()
+    return {place: one.numpy() for place, one in zip(running.places, running.maps, strict=True)}
+
+
+def _choose_precision(precision: str, device: torch.device, model: str) -> torch.dtype:
+    if precision != "auto":
+        return PRECISIONS[precision]
+    if device.type == "cuda":
+        has_bfloat16 = torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.bfloat16 if has_bfloat16 else torch.float16
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.4 cannot tell
+    has_matrix_units = bool(capabilities.get("amx_bf16", False))
+    return torch.bfloat16 if has_matrix_units and model != EMBEDDED_MODEL else torch.float32
+
+
+def find_device(device: str) -> torch.device:
+    """Return torch's device of that name.
+
+    Raises:
+        DepthError: the name is unknown, or the machine has no such device.
+    """
     try:
         found = torch.device(device)
     except RuntimeError as error:
         raise DepthError(f"Device {device!r} is unknown; expected 'cpu', 'cuda' or 'cuda:N'.") from error
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise DepthError(
-            f"Device {device!r} was asked for, but torch sees {torch.cuda.device_count()} CUDA devices. Use device 'cpu', or "
-            "install a CUDA build of torch and check the driver with `nvidia-smi`."
-        )
     if found.type not in ("cpu", "cuda"):
         raise DepthError(f"Device {device!r} is not supported; expected 'cpu', 'cuda' or 'cuda:N'.")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise DepthError(
+            f"Device {device!r} was asked for, but torch sees {torch.cuda.device_count()} CUDA devices. "
+            "Use device 'cpu', or install a CUDA build of torch and check the driver with `nvidia-smi`."
+        )
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -40,6 +41,7 @@ class AnyShapeDPT(nn.Module):
 
     Its own forward accepts DPT-Hybrid at 384x384 alone and assumes a square grid of patches, while DPT as published
     keeps the aspect. The modules are the same; position embeddings are interpolated and the grid's shape is passed on.
+    The last convolution runs in float32 whatever autocast says: bfloat16 would leave a few hundred steps of depth.
 
     Args:
         model: transformers' DPTForDepthEstimation without an AutoBackbone: DPT-Hybrid or DPT over a plain ViT.
@@ -54,7 +56,11 @@ class AnyShapeDPT(nn.Module):
         self.embeddings = model.dpt.embeddings
         self.layers = model.dpt.encoder.layer
         self.neck = model.neck
-        self.head = model.head
+        self.scale = int(config.head_in_index)
+        head = model.head
+        entry = [] if head.projection is None else [head.projection, nn.ReLU()]
+        self.head = nn.Sequential(*entry, *head.head[:-2])
+        self.last = head.head[-2:]
 
     def forward(self, photo: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b rows columns"]:
         """Return relative inverse depth at the input's resolution."""
@@ -71,8 +77,10 @@ class AnyShapeDPT(nn.Module):
             if index in self.taps:
                 features.append(tokens)
         fused = self.neck(features, photo.shape[2] // self.patch, photo.shape[3] // self.patch)
-        predicted: Tensor = self.head(fused)
-        return predicted
+        pixels = self.head(fused[self.scale])
+        with torch.autocast(photo.device.type, enabled=False):
+            predicted: Tensor = self.last(pixels.float())
+        return predicted[:, 0]
 
 
 class PredictedDepth(nn.Module):
@@ -103,7 +111,7 @@ def fold_batch_norms(network: nn.Module) -> None:
     for module in list(network.modules()):
         children = dict(module.named_children())
         names = list(children)
-        for first, second in zip(names, names[1:], strict=False):
+        for first, second in pairwise(names):
             conv, norm = children[first], children[second]
             follows = isinstance(module, nn.Sequential) or (first, second) == ("conv", "bn")
             if follows and isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):

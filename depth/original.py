@@ -47,7 +47,10 @@ RENAMES = (
     (r"pretrained\.model\.blocks\.(\d+)\.attn\.proj", r"dpt.encoder.layer.\1.attention.output.dense"),
     (r"pretrained\.model\.blocks\.(\d+)\.mlp\.fc1", r"dpt.encoder.layer.\1.intermediate.dense"),
     (r"pretrained\.model\.blocks\.(\d+)\.mlp\.fc2", r"dpt.encoder.layer.\1.output.dense"),
-    *((rf"pretrained\.act_postprocess{n}\.0\.project", f"neck.reassemble_stage.readout_projects.{n - 1}") for n in LEVELS),
+    *(
+        (rf"pretrained\.act_postprocess{n}\.0\.project", f"neck.reassemble_stage.readout_projects.{n - 1}")
+        for n in LEVELS
+    ),
     *((rf"pretrained\.act_postprocess{n}\.3", f"neck.reassemble_stage.layers.{n - 1}.projection") for n in LEVELS),
     *((rf"pretrained\.act_postprocess{n}\.4", f"neck.reassemble_stage.layers.{n - 1}.resize") for n in LEVELS),
     *((rf"scratch\.layer{n}_rn", f"neck.convs.{n - 1}") for n in LEVELS),
@@ -75,7 +78,7 @@ def open_original(path: Path) -> LoadedNetwork:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except NOT_READABLE as error:
         raise DepthError(
-            f"{path} cannot be read as a checkpoint. It is truncated, or no file that torch.save wrote with tensors only. "
+            f"{path} cannot be read as a checkpoint: it is truncated, or not what torch.save writes of tensors alone. "
             "Expected dpt_hybrid-midas-501f0c75.pt or dpt_large-midas-2f21e586.pt of isl-org/DPT; download it again."
         ) from error
     if isinstance(checkpoint, dict) and "optimizer" in checkpoint and "model" in checkpoint:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import hashlib
 import json
 import pickle
@@ -74,31 +76,50 @@ def hash_files(paths: list[Path]) -> str:
 
 
 def _download(model: str, revision: str | None) -> Path:
-    """Fetch (or find in the cache) a model's configuration and weights; return the folder, named by its commit."""
+    """Fetch a model's files from the hub, or find them in its cache; return their folder, named by the commit."""
     from huggingface_hub import errors, snapshot_download
 
-    def fetch(patterns: list[str]) -> Path:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns, etag_timeout=HUB_TIMEOUT_S))
+    def fetch(commit: str | None, *weights: str, is_local: bool = False) -> Path:
+        folder = snapshot_download(
+            model,
+            revision=commit,
+            allow_patterns=["config.json", "preprocessor_config.json", *weights],
+            etag_timeout=HUB_TIMEOUT_S,
+            local_files_only=is_local,
+        )
+        return Path(folder)
 
+    if revision:  # a commit cannot change: what is on this machine needs no question to the hub
+        with contextlib.suppress(errors.LocalEntryNotFoundError):
+            folder = fetch(revision, is_local=True)
+            if _find_weights(folder):
+                return folder
     try:
-        folder = fetch(["config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json"])
-        if not any(folder.glob("*.safetensors")):
-            folder = fetch(["config.json", "preprocessor_config.json", "pytorch_model*.bin", "pytorch_model*.bin.index.json"])
+        if revision:
+            fetch(None)  # without a network this fails at once, while asking for a commit retries for half a minute
+        folder = fetch(revision, "*.safetensors", "*.safetensors.index.json")
+        return (
+            folder if _find_weights(folder) else fetch(revision, "pytorch_model*.bin", "pytorch_model*.bin.index.json")
+        )
     except errors.GatedRepoError as error:
-        raise DepthError(f"{model} is gated on the hub: accept its terms there and log in with `hf auth login`.") from error
+        raise DepthError(f"{model} is gated: accept its terms on the hub and log in with `hf auth login`.") from error
     except errors.RepositoryNotFoundError as error:
-        raise DepthError(
-            f"The hub has no model {model!r}, or it is private. Known names: {', '.join(KNOWN_MODELS)}."
-        ) from error
+        known = ", ".join(KNOWN_MODELS)
+        raise DepthError(f"The hub has no model {model!r}, or it is private. Known names: {known}.") from error
     except errors.RevisionNotFoundError as error:
-        raise DepthError(f"{model} has no revision {revision} on the hub any more. Download it and give the folder.") from error
+        raise DepthError(
+            f"{model} has no commit {revision} on the hub any more: download another one and give the folder's path."
+        ) from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, errors.HfHubHTTPError, OSError) as error:
         raise DepthError(
             f"Depth model {model!r} is not on this machine and the hub cannot be reached. Use the embedded model "
-            f"{EMBEDDED_MODEL!r}, which needs no network, or download {model} elsewhere (`hf download {model} --local-dir "
-            "FOLDER`) and give the path of that folder instead of the name."
+            f"{EMBEDDED_MODEL!r}, which needs no network, or download {model} elsewhere "
+            f"(`hf download {model} --local-dir FOLDER`) and give the path of that folder instead of the name."
         ) from error
-    return folder
+
+
+def _find_weights(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
 
 
 def _open_folder(folder: Path, name: str, revision: str | None) -> LoadedNetwork:
@@ -120,29 +141,31 @@ def _open_tiny(folder: Path, name: str) -> LoadedNetwork:
     except NOT_READABLE as error:
         raise _unreadable(weights, error) from error
     fold_batch_norms(network)
-    rule = InputRule(int(config.get("short_side", TINY_INPUT.side)), TINY_INPUT.multiple, TINY_INPUT.fit, TINY_INPUT.interpolation)
+    rule = dataclasses.replace(TINY_INPUT, side=int(config.get("short_side", TINY_INPUT.side)))
     licence = KNOWN_MODELS[EMBEDDED_MODEL].licence if name == EMBEDDED_MODEL else UNKNOWN_LICENCE
     return LoadedNetwork(network, name, None, hash_files([weights]), rule, "relative inverse depth", licence)
 
 
 def _open_transformers(folder: Path, name: str, revision: str | None, config: dict[str, Any]) -> LoadedNetwork:
-    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    weights = _find_weights(folder)
     if not weights:
-        raise DepthError(f"{folder} has a config.json but neither *.safetensors nor pytorch_model.bin: the weights are missing.")
+        raise DepthError(f"{folder} has a config.json but no weights: expected model.safetensors or pytorch_model.bin.")
     known = KNOWN_MODELS.get(name)
     meaning = known.meaning if known else _infer_meaning(name, config)
     rule = known.input if known else _infer_input(folder, config)
     from transformers import AutoModelForDepthEstimation
 
     try:
-        model, report = AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+        model, report = AutoModelForDepthEstimation.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True
+        )
     except NOT_READABLE as error:
         raise _unreadable(folder, error) from error
     foreign = sorted(report["missing_keys"]) or sorted(str(x) for x in report.get("mismatched_keys", ()))
     if foreign:
         raise DepthError(
-            f"The weights in {folder} belong to another network than its config.json says: {len(foreign)} parameters are "
-            f"missing or of another shape, for example {', '.join(foreign[:3])}. Download config.json and weights together."
+            f"The weights in {folder} belong to another network than its config.json says: {len(foreign)} parameters "
+            f"are missing or of another shape, for example {', '.join(foreign[:3])}. Download both files together."
         )
     licence = known.licence if known else UNKNOWN_LICENCE
     return LoadedNetwork(wrap_transformers_model(model), name, revision, hash_files(weights), rule, meaning, licence)
@@ -160,7 +183,8 @@ def _infer_meaning(name: str, config: dict[str, Any]) -> Meaning:
             f"{', '.join(MEANING_BY_MODEL_TYPE)}; add a row to depth/weights.py for another."
         )
     backbone = config.get("backbone_config") or {}
-    if config.get("depth_estimation_type") == "metric" or (model_type == "dpt" and backbone.get("model_type") == "dinov2"):
+    over_dinov2 = model_type == "dpt" and backbone.get("model_type") == "dinov2"
+    if config.get("depth_estimation_type") == "metric" or over_dinov2:
         return "metric depth"
     return MEANING_BY_MODEL_TYPE[model_type]
 

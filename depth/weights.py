@@ -69,34 +69,43 @@ class KnownModel:
 
 
 DPT_INPUT = InputRule()
-"""isl-org/DPT, run_monodepth.py: 384, multiples of 32, aspect kept, scaled as little as possible, cubic, mean and deviation 0.5."""
+"""isl-org/DPT, run_monodepth.py. A photo of 400x300, as in DUTS, enters at 384x288, one of 1920x1080 at 672x384."""
 DEPTH_ANYTHING_INPUT = InputRule(518, 14, "shorter", "cubic", IMAGENET_MEAN, IMAGENET_STD)
-"""DepthAnything/Depth-Anything-V2, dpt.py: shorter side 518, multiples of 14, aspect kept, cubic, ImageNet statistics."""
+"""DepthAnything/Depth-Anything-V2, depth_anything_v2/dpt.py."""
 TINY_INPUT = InputRule(224, 32, "shorter", "area")
 """As `depth.distill` trains it; `side` is replaced by `short_side` of the model's config.json."""
 
 _INVERSE: Meaning = "relative inverse depth"
-_DAV2 = "depth-anything/Depth-Anything-V2-"
 
-KNOWN_MODELS: dict[str, KnownModel] = {
-    row.id: row
-    for row in (
-        KnownModel(EMBEDDED_MODEL, None, TINY_INPUT, _INVERSE, "MIT"),
-        KnownModel(DEFAULT_MODEL, "11eaf7a1cf4bd70740697dbc216f98980c0aeb03", DPT_INPUT, _INVERSE, "Apache-2.0"),
-        KnownModel("Intel/dpt-large", "bc15f29aa3a80d532f2ed650b5e16ac48d8958f9", DPT_INPUT, _INVERSE, "Apache-2.0"),
-        KnownModel(
-            f"{_DAV2}Small-hf", "5426e4f0f36572d16453bbda7a8389317b1bef99", DEPTH_ANYTHING_INPUT, _INVERSE, "Apache-2.0"
-        ),
-        KnownModel(
-            f"{_DAV2}Base-hf", "b1958afc87fb45a9e3746cb387596094de553ed8", DEPTH_ANYTHING_INPUT, _INVERSE, "CC-BY-NC-4.0"
-        ),
-        KnownModel(
-            f"{_DAV2}Large-hf", "7581137eff8d4e94f6e796d3baea0e9fa79b22d2", DEPTH_ANYTHING_INPUT, _INVERSE, "CC-BY-NC-4.0"
-        ),
-        KnownModel("dpt_hybrid-midas-501f0c75.pt", None, DPT_INPUT, _INVERSE, "MIT"),
-        KnownModel("dpt_large-midas-2f21e586.pt", None, DPT_INPUT, _INVERSE, "MIT"),
-    )
-}
+_ROWS = (
+    KnownModel(EMBEDDED_MODEL, None, TINY_INPUT, _INVERSE, "MIT"),
+    KnownModel(DEFAULT_MODEL, "11eaf7a1cf4bd70740697dbc216f98980c0aeb03", DPT_INPUT, _INVERSE, "Apache-2.0"),
+    KnownModel("Intel/dpt-large", "bc15f29aa3a80d532f2ed650b5e16ac48d8958f9", DPT_INPUT, _INVERSE, "Apache-2.0"),
+    KnownModel(
+        "depth-anything/Depth-Anything-V2-Small-hf",
+        "5426e4f0f36572d16453bbda7a8389317b1bef99",
+        DEPTH_ANYTHING_INPUT,
+        _INVERSE,
+        "Apache-2.0",
+    ),
+    KnownModel(
+        "depth-anything/Depth-Anything-V2-Base-hf",
+        "b1958afc87fb45a9e3746cb387596094de553ed8",
+        DEPTH_ANYTHING_INPUT,
+        _INVERSE,
+        "CC-BY-NC-4.0",
+    ),
+    KnownModel(
+        "depth-anything/Depth-Anything-V2-Large-hf",
+        "7581137eff8d4e94f6e796d3baea0e9fa79b22d2",
+        DEPTH_ANYTHING_INPUT,
+        _INVERSE,
+        "CC-BY-NC-4.0",
+    ),
+    KnownModel("dpt_hybrid-midas-501f0c75.pt", None, DPT_INPUT, _INVERSE, "MIT"),
+    KnownModel("dpt_large-midas-2f21e586.pt", None, DPT_INPUT, _INVERSE, "MIT"),
+)
+KNOWN_MODELS = {row.id: row for row in _ROWS}
 
 MEANING_BY_MODEL_TYPE: dict[str, Meaning] = {
     "dpt": _INVERSE,
