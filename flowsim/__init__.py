@@ -1,4 +1,4 @@
-"""Simulated optical flow from inverse depth and camera motion: geometry on arrays and tensors, no models, no files of datasets.
+"""Simulated optical flow from inverse depth and camera motion: geometry on arrays and tensors.
 
 CONVENTIONS, each held by a test of its name in tests/flowsim/test_conventions.py
 - image: rows down, columns right, RGB, uint8; channels last at every border.
@@ -7,8 +7,9 @@ CONVENTIONS, each held by a test of its name in tests/flowsim/test_conventions.p
   focal length f = (w/2) / tan(fov/2) from the horizontal field of view; x right, y down, z forward.
 - motion: a point X of the scene is at R X + t in the next camera's frame; R = exp of the rotation vector in rad,
   t in units of the nearest scene depth. An object's own motion comes first, the camera's after it.
-- inverse depth: d = 1/Z in [0, 1], Z = 1 the nearest, 0 = infinitely far. A network's relative inverse depth is normalised
-  to [0, 1] per photo and mapped to [1/far, 1] by `inverse_depth_in_range` alone. No division by depth anywhere.
+- inverse depth: d = 1/Z in [0, 1], Z = 1 the nearest, 0 = infinitely far. A network's relative inverse depth is
+  normalised to [0, 1] per photo and mapped to [1/far, 1] by `inverse_depth_in_range` alone. No division by depth
+  anywhere.
 - behind: a point that comes to lie behind the next camera is invalid and its flow 0; never infinite.
 - random: a motion depends on (prior, seed, sample id, index) and nothing else.
 """
@@ -19,30 +20,43 @@ from typing import TYPE_CHECKING, Any
 from flowsim.color import flow_to_rgb, rgb_to_flow
 from flowsim.errors import FlowsimError
 from flowsim.fields import FlowField
+from flowsim.files import read_flo, read_kitti_flow, write_flo, write_kitti_flow
 from flowsim.prior import MotionPrior, Shot
 from flowsim.sampling import MotionSample, sample_motion
 from flowsim.simulation import SimulatedFlow, simulate_flow
+from flowsim.statistics import FlowStatistics, distance, statistics
+from flowsim.visibility import Visibility, visibility
 
 if TYPE_CHECKING:
     from flowsim.camera import Camera, inverse_depth_in_range
     from flowsim.motion import Motion
-    from flowsim.synthesis import synthesize_flow
+    from flowsim.synthesis import resynthesize_flow, synthesize_flow
 
 __all__ = [
     "Camera",
     "FlowField",
+    "FlowStatistics",
     "FlowsimError",
     "Motion",
     "MotionPrior",
     "MotionSample",
     "Shot",
     "SimulatedFlow",
+    "Visibility",
+    "distance",
     "flow_to_rgb",
     "inverse_depth_in_range",
+    "read_flo",
+    "read_kitti_flow",
+    "resynthesize_flow",
     "rgb_to_flow",
     "sample_motion",
     "simulate_flow",
+    "statistics",
     "synthesize_flow",
+    "visibility",
+    "write_flo",
+    "write_kitti_flow",
 ]
 
 # Modules that need torch are loaded at the first use of one of their names: reading a dataset's schema does not.
@@ -50,6 +64,7 @@ _NEEDS_TORCH = {
     "Camera": "flowsim.camera",
     "Motion": "flowsim.motion",
     "inverse_depth_in_range": "flowsim.camera",
+    "resynthesize_flow": "flowsim.synthesis",
     "synthesize_flow": "flowsim.synthesis",
 }
 

@@ -32,11 +32,14 @@ class Camera:
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
-            raise FlowsimError(f"Camera(height={self.height}, width={self.width}): expected at least one pixel each way")
+            raise FlowsimError(
+                f"Camera(height={self.height}, width={self.width}): expected at least one pixel each way"
+            )
         if isinstance(self.fov_deg, Tensor):
             if self.fov_deg.ndim != 1 or not self.fov_deg.is_floating_point():
                 raise FlowsimError(
-                    f"fov_deg is {self.fov_deg.dtype} of shape {tuple(self.fov_deg.shape)}, expected a number or float (b,)"
+                    f"fov_deg is {self.fov_deg.dtype} of shape {tuple(self.fov_deg.shape)}, "
+                    "expected a number or float (b,)"
                 )
             if torch.compiler.is_compiling():
                 return
@@ -76,7 +79,8 @@ class Camera:
 
 
 def inverse_depth_in_range(normalized_inverse_depth: Depth, far: "float | Depth") -> Depth:
-    """Map a network's normalised inverse depth to d = 1/Z in [1/far, 1]: the one place where its unknown scale is chosen.
+    """Map a network's normalised inverse depth to d = 1/Z in [1/far, 1]: the one place where its unknown scale is
+    chosen.
 
     d = 1/far + (1 - 1/far) n
 

@@ -38,12 +38,13 @@ def color_wheel() -> Float32[np.ndarray, "55 3"]:
 def flow_to_rgb(flow: Array, max_radius: float | None = None) -> Array:
     """Colour a flow field: hue = direction, saturation = length, white = no motion.
 
-    With r = |flow| / radius and the hue's colour c in 0..1, as published: 1 - r (1 - c) inside the wheel (r <= 1), 0.75 c
-    outside, cut to whole numbers of 0..255.
+    With r = |flow| / radius and the hue's colour c in 0..1, as published: 1 - r (1 - c) inside the wheel (r <= 1),
+    0.75 c outside, cut to whole numbers of 0..255.
 
     Args:
         flow: (...,h,w,2) float32, px, array or tensor; NaN, infinite or beyond 1e9 = unknown.
-        max_radius: length in px that gets full saturation; None: the longest known vector of each field (1 if all are zero).
+        max_radius: length in px that gets full saturation; None: the longest known vector of each field (1 if all are
+            zero).
 
     Returns:
         (...,h,w,3) uint8 RGB, of the same kind and on the same device; black where unknown.
@@ -54,7 +55,9 @@ def flow_to_rgb(flow: Array, max_radius: float | None = None) -> Array:
     if flow.ndim < 3 or flow.shape[-1] != 2 or 0 in flow.shape:
         raise FlowsimError(f"flow has shape {tuple(flow.shape)}, expected (...,h,w,2), not empty")
     if max_radius is not None and not 0 < max_radius < float("inf"):
-        raise FlowsimError(f"max_radius is {max_radius}, expected a positive number of pixels, or None for each field's own")
+        raise FlowsimError(
+            f"max_radius is {max_radius}, expected a positive number of pixels, or None for each field's own"
+        )
     if isinstance(flow, np.ndarray):
         return _rgb_of_array(flow, max_radius, threads=1)
     import torch

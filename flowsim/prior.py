@@ -41,18 +41,18 @@ def quantile(quantiles: Quantiles, probability: float) -> float:
 class Shot:
     """Distributions of the motions in one type of shot.
 
-    The components of rotation and translation fix what kind of motion it is; `magnitude` fixes how much of it: all of them
-    are multiplied by the one factor that makes the flow as large as drawn. So only their ratios matter, and a rotation of
-    0.01 (rad) moves a pixel in the middle about as far as a translation of 0.01 moves the nearest point.
+    The components of rotation and translation fix what kind of motion it is; `magnitude` fixes how much of it: all of
+    them are multiplied by the one factor that makes the flow as large as drawn. So only their ratios matter, and a
+    rotation of 0.01 (rad) moves a pixel in the middle about as far as a translation of 0.01 moves the nearest point.
 
     Attributes:
-        model: `rigid`: a pinhole camera moves through a rigid scene, with an object that may move too. `parallax`: flow =
-            (normalised inverse depth - zero plane) times one vector.
+        model: `rigid`: a pinhole camera moves through a rigid scene, with an object that may move too. `parallax`:
+            flow = (normalised inverse depth - zero plane) times one vector.
         weight: how often this type of shot is taken, relative to the others.
         magnitude: size of the flow as part of the picture's longer side: its `percentile` over all pixels.
         percentile: which percentile of |flow| is meant, in (0, 100].
-        largest: no pixel moves further than this part of the longer side; where `magnitude` asks for it, the whole motion
-            is made smaller.
+        largest: no pixel moves further than this part of the longer side; where `magnitude` asks for it, the whole
+            motion is made smaller.
         fov_deg: horizontal field of view, degrees. (rigid)
         far: depth of the farthest point in nearest depths, at least 1. (rigid)
         rotation: camera's rotation vector about x (tilt), y (pan), z (roll), rad before scaling. (rigid)

@@ -1,11 +1,12 @@
 """The 3x4 matrix [B | k] that a motion is to the kernel.
 
-With c = (x, y, 1) a pixel relative to the principal point, K = diag(f, f, 1), d = 1/Z and a scene that moves X -> R X + t:
+With c = (x, y, 1) a pixel relative to the principal point, K = diag(f, f, 1), d = 1/Z and a scene that moves X -> R X
++ t:
 
     c' ~ K R K^-1 c + d K t  =  c + B c + d k,    B = K (R - I) K^-1,    k = K t
 
-which is plane (the homography of the infinitely far plane) + parallax. Every formula here is plain arithmetic, so that one
-statement serves Python floats (one photo), NumPy arrays (batches on the CPU) and tensors.
+which is plane (the homography of the infinitely far plane) + parallax. Every formula here is plain arithmetic, so that
+one statement serves Python floats (one photo), NumPy arrays (batches on the CPU) and tensors.
 """
 
 from collections.abc import Callable

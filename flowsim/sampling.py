@@ -23,8 +23,8 @@ _TRIPLES = ("rotation", "translation", "object_rotation", "object_translation", 
 class MotionSample:
     """One motion of one photo: with the photo's inverse depth and mask, everything that makes its flow.
 
-    As drawn (`scale` -1) the motion has its kind but not its size. `simulate_flow` finds the size in the photo and returns the
-    motion as made, which gives the same flow again from the stored inverse depth, at any resolution.
+    As drawn (`scale` -1) the motion has its kind but not its size. `simulate_flow` finds the size in the photo and
+    returns the motion as made, which gives the same flow again from the stored inverse depth, at any resolution.
 
     Attributes:
         model: `rigid` or `parallax`.
@@ -37,8 +37,8 @@ class MotionSample:
         zero_plane: normalised inverse depth that stands still (parallax).
         scale: factor by which the drawn motion was multiplied; -1 = not yet known.
         rotation: camera's rotation vector, rad.
-        translation: camera's t in nearest depths; parallax: flow per unit of normalised inverse depth, part of the longer
-            side, third entry 0.
+        translation: camera's t in nearest depths; parallax: flow per unit of normalised inverse depth, part of the
+            longer side, third entry 0.
         object_rotation: object's rotation vector about the pivot, rad.
         object_translation: object's t in nearest depths; as drawn: part of the object's distance.
         pivot: object's centre in the camera's frame, nearest depths; (0, 0, 0) as drawn.
@@ -92,7 +92,8 @@ class MotionSample:
         values = np.asarray(vector, np.float64)
         if values.shape != (len(cls.names),) or not np.isfinite(values).all():
             raise FlowsimError(
-                f"motion vector of shape {values.shape}, expected ({len(cls.names)},) finite numbers: {', '.join(cls.names)}"
+                f"motion vector of shape {values.shape}, expected ({len(cls.names)},) finite numbers: "
+                + ", ".join(cls.names)
             )
         model = int(values[0])
         if model not in range(len(MODELS)):
@@ -153,7 +154,9 @@ class MotionSample:
         camera = (projection.rotation_change(self.rotation, np.sinc), self.translation)
         turn = projection.rotation_change(self.object_rotation, np.sinc)
         own = (turn, projection.about(turn, self.pivot, self.object_translation))
-        rows = [projection.pinhole_matrix(*motion, focal_px) for motion in (camera, projection.composed(own, camera))]
+        rows = [
+            projection.pinhole_matrix(change, t, focal_px) for change, t in (camera, projection.composed(own, camera))
+        ]
         return np.array([projection.for_normalized_depth(row, self.far) for row in rows])
 
 

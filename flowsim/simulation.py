@@ -12,7 +12,8 @@ from flowsim.sampling import MotionSample, Triple
 
 # The size of a motion is measured on a regular grid of about this many pixels.
 _GRID_PX = 2048
-# Where a photo cannot show a motion of the wanted size (all of it infinitely far), it still turns and moves no more than this.
+# Where a photo cannot show a motion of the wanted size (all of it infinitely far), it still turns and moves no more
+# than this.
 _LARGEST_TURN_RAD = 0.7
 _SEARCH_STEPS = 12
 _SIZE_TOLERANCE = 1e-3
@@ -32,9 +33,7 @@ class SimulatedFlow(NamedTuple):
     motion: MotionSample
 
 
-def simulate_flow(
-    normalized_inverse_depth: np.ndarray, mask: np.ndarray | None, motion: MotionSample
-) -> SimulatedFlow:
+def simulate_flow(normalized_inverse_depth: np.ndarray, mask: np.ndarray | None, motion: MotionSample) -> SimulatedFlow:
     """Make the flow of a photo under a motion; a motion as drawn first gets its size (magnitude control).
 
     Runs in the calling thread, without the GIL while it computes; the same arguments give the same bits in any thread.
@@ -48,7 +47,8 @@ def simulate_flow(
         Flow, validity and the motion as made.
 
     Raises:
-        FlowsimError: wrong shape or type, depth that is not finite or not in [0,1], or a mask that is needed and missing.
+        FlowsimError: wrong shape or type, depth that is not finite or not in [0,1], or a mask that is needed and
+            missing.
     """
     depth = normalized_inverse_depth
     if depth.ndim != 2 or depth.dtype != np.float32 or depth.size == 0:
@@ -81,8 +81,8 @@ def simulate_flow(
 def resolve(motion: MotionSample, depth: np.ndarray, mask: np.ndarray | None) -> MotionSample:
     """Give a drawn motion its size: the factor that makes the wanted percentile of |flow| the wanted one.
 
-    The percentile is taken over a regular grid of about 2,000 pixels (nearest rank), valid or not; no grid pixel then moves
-    further than `motion.largest`, and none falls behind the camera.
+    The percentile is taken over a regular grid of about 2,000 pixels (nearest rank), valid or not; no grid pixel then
+    moves further than `motion.largest`, and none falls behind the camera.
 
     Args:
         motion: as drawn.
@@ -113,7 +113,8 @@ def resolve(motion: MotionSample, depth: np.ndarray, mask: np.ndarray | None) ->
             return math.inf
         ordered = np.partition(np.hypot(flow[..., 0], flow[..., 1]).ravel(), (rank, valid.size - 1))
         at_rank, furthest = float(ordered[rank]), float(ordered[-1])
-        return max(at_rank / (motion.magnitude * side), furthest / (motion.largest * side))
+        relative: float = max(at_rank / (motion.magnitude * side), furthest / (motion.largest * side))
+        return relative
 
     if motion.magnitude == 0:
         return motion.scaled(0.0, pivot)
@@ -185,7 +186,7 @@ def _fill(
     """Write the flow of one photo; returns how many depths are not in [0, 1]."""
     from flowsim.kernels.flow import flow_rows
 
-    height, width = depth.shape
+    height = depth.shape[0]
     labels = np.empty((0, 0, 0), np.uint8) if mask is None else mask.view(np.uint8)[None]
     used = matrices[:1] if mask is None else matrices
     outside: int = flow_rows(

@@ -45,12 +45,11 @@ _plane_and_parallax = compiled(plane_and_parallax)
 
 def _flow_segment(matrix: Any, inverse_depth: Any, xs: Any, y: Any, flow: Any, valid: Any) -> Any:
     """Flow of neighbouring pixels that move alike; returns how many inverse depths are not in [0, 1]."""
-    # Plain tuples and flat rows: with 2-d indexing LLVM does not vectorise the loop (5x slower).
-    m = (
-        (matrix[0], matrix[1], matrix[2], matrix[3])
-        + (matrix[4], matrix[5], matrix[6], matrix[7])
-        + (matrix[8], matrix[9], matrix[10], matrix[11])
-    )
+    # A plain tuple and flat rows: with 2-d indexing LLVM does not vectorise the loop (5x slower).
+    first = (matrix[0], matrix[1], matrix[2], matrix[3])
+    second = (matrix[4], matrix[5], matrix[6], matrix[7])
+    third = (matrix[8], matrix[9], matrix[10], matrix[11])
+    m = (*first, *second, *third)
     for i in range(inverse_depth.shape[0]):
         u, v, change = _plane_and_parallax(m, xs[i], y, inverse_depth[i])
         ratio = _ONE + change
@@ -59,7 +58,7 @@ def _flow_segment(matrix: Any, inverse_depth: Any, xs: Any, y: Any, flow: Any, v
         flow[2 * i] = u * scale
         flow[2 * i + 1] = v * scale
         valid[i] = is_in_front
-    outside = 0
+    outside = np.int32(0)
     for i in range(inverse_depth.shape[0]):  # the row is in the cache now; NaN is neither
         d = inverse_depth[i]
         outside += np.int32((d < _ZERO) | (d > _ONE) | (d != d))

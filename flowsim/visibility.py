@@ -1,0 +1,93 @@
+"""Which pixels stay visible, and what the next frame uncovers: a forward z-buffer."""
+
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from flowsim.errors import FlowsimError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, "Tensor")
+AnyArray = TypeVar("AnyArray")
+
+
+class Visibility(NamedTuple, Generic[AnyArray]):
+    """What becomes of the pixels of a frame. All (...,h,w) bool.
+
+    Attributes:
+        leaves: in this frame: goes outside the picture, or is not valid.
+        hidden: in this frame: stays inside, but a nearer pixel goes to the same place.
+        uncovered: in the next frame: no pixel of this frame goes there.
+    """
+
+    leaves: AnyArray
+    hidden: AnyArray
+    uncovered: AnyArray
+
+
+def visibility(flow: Array, inverse_depth: Array, valid: Array | None = None) -> Visibility[Array]:
+    """Send every pixel to the pixel nearest to its target and see which of them is in front.
+
+    The target of the pixel in column x is column floor(x + u + 0.5), of the row likewise. The greatest inverse depth
+    at a target
+    wins, and pixels that are equally near all stay visible: the answer does not depend on any order. Zooming in opens
+    gaps of single pixels, which count as uncovered.
+
+    Args:
+        flow: (...,h,w,2) float32, px.
+        inverse_depth: (...,h,w) float32, at least 0: of the same pixels. For exact occlusions under large motion
+            towards the scene give it as seen by the next camera.
+        valid: (...,h,w) bool; None = all.
+
+    Returns:
+        leaves, hidden and uncovered, (...,h,w) bool, of the same kind and on the same device.
+
+    Raises:
+        FlowsimError: shapes or types that do not belong together.
+    """
+    fits = flow.ndim >= 3 and flow.shape[-1] == 2 and flow.shape[:-1] == inverse_depth.shape and 0 not in flow.shape
+    if not fits or (valid is not None and valid.shape != inverse_depth.shape):
+        raise FlowsimError(
+            f"flow has shape {tuple(flow.shape)}, inverse_depth {tuple(inverse_depth.shape)}"
+            + ("" if valid is None else f", valid {tuple(valid.shape)}")
+            + ", expected (...,h,w,2), (...,h,w), (...,h,w), not empty"
+        )
+    for name, array in (("flow", flow), ("inverse_depth", inverse_depth)):
+        if str(array.dtype).removeprefix("torch.") != "float32":
+            raise FlowsimError(f"{name} is {array.dtype}, expected float32")
+    if isinstance(flow, np.ndarray) and isinstance(inverse_depth, np.ndarray):
+        return _visibility_of_arrays(flow, inverse_depth, valid, threads=1)
+    import torch
+
+    from flowsim.visibility_torch import visibility_of_tensors
+
+    if flow.device.type == "cpu" and not torch.compiler.is_compiling():
+        arrays = (flow.detach().numpy(), inverse_depth.detach().numpy(), None if valid is None else valid.numpy())
+        found = _visibility_of_arrays(*arrays, threads=torch.get_num_threads())
+        return Visibility(*(torch.from_numpy(array) for array in found))
+    return visibility_of_tensors(flow, inverse_depth, valid)
+
+
+def _visibility_of_arrays(
+    flow: np.ndarray, inverse_depth: np.ndarray, valid: np.ndarray | None, threads: int
+) -> Visibility[np.ndarray]:
+    """The CPU's loop; fields are shared among threads."""
+    from flowsim.kernels.threads import share_rows
+    from flowsim.kernels.visibility import visibility_of_fields
+
+    height, width = inverse_depth.shape[-2:]
+    fields = (-1, height, width)
+    leaves, hidden, uncovered = (np.empty(inverse_depth.shape, np.bool_) for _ in range(3))
+    arrays = (
+        np.ascontiguousarray(flow).reshape(-1, height, 2 * width),
+        np.ascontiguousarray(inverse_depth).reshape(fields),
+        (leaves if valid is None else np.ascontiguousarray(valid)).reshape(fields),
+        valid is not None,
+        leaves.reshape(fields),
+        hidden.reshape(fields),
+        uncovered.reshape(fields),
+    )
+    share_rows(lambda first, last: visibility_of_fields(*arrays, first, last), len(arrays[1]), height * width, threads)
+    return Visibility(leaves, hidden, uncovered)
