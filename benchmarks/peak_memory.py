@@ -1,4 +1,4 @@
-"""Run a module and print the peak resident memory of its process: `python -m benchmarks.peak_memory MODULE ARGUMENTS`."""
+"""Run a module and print the peak resident memory of its process: `python -m benchmarks.peak_memory MODULE ...`."""
 
 import atexit
 import resource

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -51,7 +50,7 @@ class TinyDPT(nn.Module):
         super().__init__()
         import timm  # takes a second to import
 
-        self.config = {"encoder": encoder, "width": width}
+        self.encoder_name, self.width = encoder, width
         self.encoder = timm.create_model(encoder, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
         channels: list[int] = self.encoder.feature_info.channels()
         self.reassemble = nn.ModuleList(
@@ -77,15 +76,21 @@ class TinyDPT(nn.Module):
         inverse_depth: Tensor = self.head(fused)
         return inverse_depth[:, 0]
 
-    def save(self, folder: Path) -> None:
-        """Write `config.json` and `model.safetensors` (float16) into `folder`."""
+    def save(self, folder: Path, short_side: int) -> None:
+        """Write `config.json` and `model.safetensors` (float16) into `folder`.
+
+        Args:
+            folder: made if absent.
+            short_side: shorter side, in pixels, at which photos are to enter the network.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         weights = {
             name: (value.half() if value.is_floating_point() else value).contiguous()
             for name, value in self.state_dict().items()
         }
         save_file(weights, folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps({"model_type": "tiny-dpt", **self.config}, indent=2) + "\n")
+        config = {"model_type": "tiny-dpt", "encoder": self.encoder_name, "width": self.width, "short_side": short_side}
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> TinyDPT:

@@ -30,13 +30,16 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
     hints = get_type_hints(RunConfig)
     parameters = []
     for setting in fields(RunConfig):
-        hint = hints[setting.name]
         shown = "" if setting.default in (MISSING, None, False) else f" [default: {setting.default}]"
         flag = f"--{setting.name.replace('_', '-')}"
         option = typer.Option(flag, help=f"{setting.metadata['help']}{shown}", show_default=False)
-        annotation = Annotated[hint | None, option]
         parameters.append(
-            inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+            inspect.Parameter(
+                setting.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[hints[setting.name] | None, option],
+            )
         )
     own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
     command.__signature__ = inspect.Signature(own + parameters)  # type: ignore[attr-defined]
@@ -60,12 +63,14 @@ def run_command(
     for note in summary.manifest_notes:
         typer.echo(f"note: {note}", err=True)
     failed = len(summary.failures)
-    rate = f", {summary.photos_made_now} in this run at {summary.photos_made_now / elapsed:.1f} photos/s" if elapsed else ""
-    typer.echo(f"{settings.output}: {summary.photos - failed} of {summary.photos} photos usable{rate}")
+    made = summary.photos_made_now
+    rate = f"{made} in this run at {made / elapsed:.1f} photos/s"
+    typer.echo(f"{settings.output}: {summary.photos - failed} of {summary.photos} photos usable, {rate}")
     for reason, count in reasons(summary.failures):
         typer.echo(f"  {count} failed: {reason}")
     if failed:
-        typer.echo(f"  which and why: pipeline status {settings.output} --failures; after repair: the same command --retry-failed")
+        typer.echo(f"  which and why:     pipeline status {settings.output} --failures")
+        typer.echo("  after the repair:  the same command with --retry-failed")
     typer.echo(f"Look at it:  pipeline preview {settings.output} --output preview.png")
     if failed > settings.max_failures:
         typer.echo(f"{failed} failures are more than --max-failures {settings.max_failures}.", err=True)
@@ -90,7 +95,9 @@ def status_command(
     state = "complete" if len(committed) == layout.shards else "incomplete: run the same command again to continue"
     typer.echo(f"{dataset}: {state}")
     typer.echo(f"  shards    {len(committed)} of {layout.shards} ({layout.samples_per_shard} samples each)")
-    typer.echo(f"  samples   {samples} of {layout.samples}, of these {samples - len(failed)} usable, {len(failed)} failed")
+    typer.echo(
+        f"  samples   {samples} of {layout.samples}, of these {samples - len(failed)} usable, {len(failed)} failed"
+    )
     typer.echo(f"  canvas    {layout.side} x {layout.side} px, {layout.motions} motion(s) per photo")
     typer.echo(f"  source    {store.attributes['source']}")
     typer.echo(f"  depth     {settings['depth']['model']}")
@@ -167,9 +174,10 @@ def main() -> None:
 
 
 def is_user_error(error: Exception) -> bool:
-    """Tell whether an error's text is meant for the user; imports nothing that is not loaded already."""
-    depth_error = getattr(sys.modules.get("depth"), "DepthError", ())
-    return isinstance(error, PipelineError) or isinstance(error, depth_error)
+    """Tell whether an error's text is meant for the user."""
+    from depth import DepthError  # light, unlike the estimator
+
+    return isinstance(error, (PipelineError, DepthError))
 
 
 if __name__ == "__main__":

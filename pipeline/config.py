@@ -47,7 +47,9 @@ class RunConfig:
     workers: int | None = _setting(
         "Ray workers; 0 = no Ray, in this process. Default: one per GPU, without a GPU one per machine.", default=None
     )
-    device: Literal["auto", "cpu", "cuda"] = _setting("Where the depth model runs; auto = GPU if there is one.", default="auto")
+    device: Literal["auto", "cpu", "cuda"] = _setting(
+        "Where the depth model runs; auto = GPU if there is one.", default="auto"
+    )
     max_failures: int = _setting("Exit with an error when more photos than this cannot be used.", default=0)
     retry_failed: bool = _setting("Try the photos again that failed in an earlier run.", default=False)
 
@@ -85,7 +87,9 @@ def load_config(given: Mapping[str, Any], config_file: Path | None) -> RunConfig
             if name not in hints:
                 raise PipelineError(f"{config_file}: unknown setting {key!r}; known: {', '.join(sorted(hints))}.")
             if not _fits(value, hints[name]):
-                raise PipelineError(f"{config_file}: {key} = {value!r} has the wrong type; expected {_words(hints[name])}.")
+                raise PipelineError(
+                    f"{config_file}: {key} = {value!r} has the wrong type; expected {_words(hints[name])}."
+                )
             values[name] = value
     values |= {name: value for name, value in given.items() if value is not None}
     if not values.get("output"):

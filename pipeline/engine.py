@@ -68,7 +68,9 @@ def local_share(device: str) -> Share:
 
     has_gpu = torch.cuda.is_available()
     if device == "cuda" and not has_gpu:
-        raise PipelineError("--device cuda: torch sees no GPU here. Use --device cpu, or install a torch build for your GPU.")
+        raise PipelineError(
+            "--device cuda: torch sees no GPU here. Use --device cpu, or install a torch build for your GPU."
+        )
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Share("cuda" if has_gpu and device != "cpu" else "cpu", cpus)
 
@@ -91,7 +93,7 @@ def _run_here(worker: Worker, tasks: Sequence[Any], in_flight: int) -> Iterator[
 
 @contextmanager
 def _ray() -> Iterator[None]:
-    """Join the cluster of `RAY_ADDRESS` (set for cluster jobs) or a running one of this process; else start and stop a local one."""
+    """Join the cluster of `RAY_ADDRESS` (set for cluster jobs) or this process's own; else start and stop a local one."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import logging
@@ -102,16 +104,13 @@ def _ray() -> Iterator[None]:
         yield
         return
     address = os.environ.get("RAY_ADDRESS") or "local"
+    options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}  # said by who starts it
     try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            **({"include_dashboard": False} if address == "local" else {}),
-        )
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise PipelineError(
-            f"Ray cannot be started or joined at {address} ({error}). Check RAY_ADDRESS, or run without Ray: --workers 0."
+            f"Ray cannot be started or joined at {address} ({error}). "
+            "Check RAY_ADDRESS, or run without Ray: --workers 0."
         ) from None
     try:
         yield
@@ -151,9 +150,10 @@ def _run_on_ray(factory: WorkerFactory, tasks: Sequence[Any], workers: int | Non
                 give(running.pop(reference))
                 yield ray.get(reference)
     except RayTaskError as error:
-        raise error.cause if isinstance(error.cause, PipelineError) else error
+        raise error.cause or error from None
     except RayActorError as error:
-        raise PipelineError(f"A worker could not be started or kept alive: {error}. Try --workers 0 to see why.") from None
+        reason = str(error).strip().splitlines()[-1]
+        raise PipelineError(f"A worker could not be started ({reason}). Try --workers 0 to see why.") from None
     finally:
         for actor in actors:
             ray.kill(actor)
@@ -164,7 +164,9 @@ def _shares(resources: dict[str, float], nodes: int, workers: int | None, device
     cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
     use_gpu = device == "cuda" or (device == "auto" and gpus > 0)
     if use_gpu and gpus < (workers or 1):
-        raise PipelineError(f"--workers {workers or 1} on GPUs, but Ray sees {gpus}. Use fewer workers or --device cpu.")
+        raise PipelineError(
+            f"--workers {workers or 1} on GPUs, but Ray sees {gpus}. Use fewer workers or --device cpu."
+        )
     count = workers or (gpus if use_gpu else nodes)
     if cpus < count:
         raise PipelineError(f"--workers {count}, but Ray sees {cpus} processor cores. Use at most {cpus} workers.")

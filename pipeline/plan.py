@@ -46,7 +46,9 @@ class Plan:
         return sum(task.photos for task in self.tasks)
 
 
-def prepare(store: DatasetStore, config: RunConfig, manifest: Manifest, layout: Layout, resolved: Mapping[str, Any]) -> None:
+def prepare(
+    store: DatasetStore, config: RunConfig, manifest: Manifest, layout: Layout, resolved: Mapping[str, Any]
+) -> None:
     """Create the dataset, or make sure that the one there was begun with the same settings.
 
     Args:
@@ -79,7 +81,7 @@ def prepare(store: DatasetStore, config: RunConfig, manifest: Manifest, layout: 
 
 
 def make_plan(store: DatasetStore, manifest: Manifest, retry_failed: bool) -> Plan:
-    """Return the shards without a commit record; with `retry_failed` also those with failed rows, for these rows alone."""
+    """Return the shards without a commit record; with `retry_failed` also the failed rows of the others."""
     layout, committed = store.layout, store.committed()
     failed: dict[int, list[int]] = {}
     if retry_failed:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from flowsim import flow_to_rgb
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from flowsim import flow_to_rgb
 from pipeline import schema
 from pipeline.errors import PipelineError
 from pipeline.store import DatasetStore
@@ -39,7 +39,8 @@ def contact_sheet(store: DatasetStore, rows: int) -> Image.Image:
     draw = ImageDraw.Draw(sheet)
     font, small = ImageFont.load_default(16), ImageFont.load_default(13)
     settings = store.attributes["settings"]
-    title = f"{len(chosen)} of {store.layout.samples} samples, depth {settings['depth']['model']}, motion {settings['motion']}"
+    title = f"{len(chosen)} of {store.layout.samples} samples"
+    title += f", depth {settings['depth']['model']}, motion {settings['motion']}"
     draw.text((GAP, 6), title, fill="black", font=font)
     for column, name in enumerate(columns):
         draw.text((GAP + column * (TILE + GAP), 30), name, fill="gray", font=small)
@@ -59,8 +60,8 @@ def _usable_rows(store: DatasetStore, rows: int) -> list[int]:
         made = store.layout.rows(shard)
         exists[made.start : made.stop] = True
     usable = np.flatnonzero(exists & (status == schema.USABLE))
-    picked = usable[np.linspace(0, len(usable) - 1, min(rows, len(usable))).round().astype(int)] if len(usable) else usable
-    return [int(row) for row in picked]
+    spread = np.linspace(0, max(0, len(usable) - 1), min(rows, len(usable))).round().astype(int)
+    return [int(row) for row in usable[spread]]
 
 
 def _tiles(store: DatasetStore, row: int) -> tuple[list[Image.Image], str]:
@@ -69,7 +70,8 @@ def _tiles(store: DatasetStore, row: int) -> tuple[list[Image.Image], str]:
     mask = store.read("mask", row)[:height, :width]
     inverse_depth = schema.decode_inverse_depth(store.read("inverse_depth", row)[:height, :width])
     flows = schema.decode_flow(store.read("flow", row)[:, :height, :width])
-    depth_tile = cv2.cvtColor(cv2.applyColorMap((inverse_depth * 255).astype(np.uint8), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    in_colour = cv2.applyColorMap((inverse_depth * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    depth_tile = cv2.cvtColor(in_colour, cv2.COLOR_BGR2RGB)
     flow_tiles = [np.asarray(flow_to_rgb(flow)) for flow in flows]
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     shaded = np.where(mask[..., None] > 0, photo, photo // 3).astype(np.uint8)

@@ -98,4 +98,3 @@ def _start_worker(config: RunConfig, share: engine.Share) -> engine.Worker:
 def reasons(failures: tuple[Failure, ...]) -> list[tuple[str, int]]:
     """Count failures by reason, most frequent first."""
     return Counter(failure.reason for failure in failures).most_common()
-

@@ -1,7 +1,7 @@
 """The dataset's arrays: names, types, units, chunks and shards. The one place that knows the format.
 
-One chunk holds one sample (unit of reading), one shard one task (unit of writing). All arrays share the first axis,
-`sample`; a row is one photo of the manifest. Fixed-point arrays carry the CF attributes `scale_factor` and `add_offset`,
+One chunk holds one sample (unit of reading), one shard one task (unit of writing). All arrays share the first
+axis, `sample`; a row is one photo of the manifest. Fixed-point arrays carry the CF attributes `scale_factor` and `add_offset`,
 so that xarray decodes them; `_FillValue` marks what is not known.
 """
 
@@ -74,7 +74,12 @@ def array_specs(layout: Layout) -> dict[str, ArraySpec]:
             (n, side, side),
             "uint8",
             0,
-            {"description": "salient object", "flag_values": [0, 255], "flag_meanings": "background object", "layout": canvas},
+            {
+                "description": "salient object",
+                "flag_values": [0, 255],
+                "flag_meanings": "background object",
+                "layout": canvas,
+            },
         ),
         "inverse_depth": ArraySpec(
             ("sample", "row", "column"),
@@ -82,7 +87,8 @@ def array_specs(layout: Layout) -> dict[str, ArraySpec]:
             "uint16",
             0,
             {
-                "description": "relative inverse depth of the depth model, normalised per photo; 1 = nearest, 0 = farthest",
+                "description": "relative inverse depth of the depth model, normalised per photo: "
+                "1 = nearest, 0 = farthest",
                 "units": "1",
                 "range": [0, 1],
                 "scale_factor": 1 / INVERSE_DEPTH_STEPS,

@@ -23,7 +23,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
-from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
+from zarr.storage import FsspecStore, LocalStore, MemoryStore
 
 from pipeline.errors import PipelineError
 from pipeline.schema import SCHEMA_VERSION, ArraySpec, Layout, array_specs
@@ -93,7 +93,9 @@ class DatasetStore:
         """Open an existing dataset."""
         store = cls(url)
         if not store.exists():
-            raise PipelineError(f"{url}: there is no dataset here. Make one with `pipeline run --input ... --output {url}`.")
+            raise PipelineError(
+                f"{url}: there is no dataset here. Make one with `pipeline run --input ... --output {url}`."
+            )
         return store
 
     @property
@@ -141,7 +143,7 @@ class DatasetStore:
 
     @contextmanager
     def sole_writer(self) -> Iterator[None]:
-        """Hold the dataset's lock while writing (local file systems only), and sweep what a killed run left half-written.
+        """Hold the dataset's lock while writing (local file systems only), and sweep what a killed run left.
 
         Raises:
             PipelineError: another process on this machine is writing the dataset.
@@ -159,7 +161,9 @@ class DatasetStore:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise PipelineError(f"Another run is writing {self.url}. Wait for it, or choose another --output.") from None
+                raise PipelineError(
+                    f"Another run is writing {self.url}. Wait for it, or choose another --output."
+                ) from None
             for stray in Path(self.root).rglob("*.partial"):
                 stray.unlink(missing_ok=True)
             yield
@@ -179,7 +183,7 @@ class DatasetStore:
             PipelineError: no room, no permission, or the store returned other values than were written.
         """
         rows = self.layout.rows(shard)
-        checksums = {}
+        checksums: dict[str, str] = {}
         with _explained(self.url):
             self._drop_commit(shard)
             for name, values in arrays.items():
@@ -188,7 +192,9 @@ class DatasetStore:
                     self.filesystem.rm_file(f"{self.root}/{key}")
                 array[rows.start : rows.stop] = values
                 if not np.array_equal(array[rows.start : rows.stop], values):
-                    raise PipelineError(f"{self.url}: array {name}, shard {shard} reads back other values than were written.")
+                    raise PipelineError(
+                        f"{self.url}: array {name}, shard {shard} reads back other values than were written."
+                    )
                 checksums |= self._stored_checksum(key)
             record = {
                 "shard": shard,
@@ -214,7 +220,11 @@ class DatasetStore:
 
     def failures(self) -> list[Failure]:
         """Return the failures of all committed shards, by row."""
-        return [Failure(**failure) for shard in sorted(self.committed()) for failure in self.commit_record(shard)["failures"]]
+        return [
+            Failure(**failure)
+            for shard in sorted(self.committed())
+            for failure in self.commit_record(shard)["failures"]
+        ]
 
     def read(self, name: str, rows: int | slice) -> NDArray[Any]:
         """Return stored values (not decoded) of some rows of one array."""
@@ -304,5 +314,9 @@ def _explained(url: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in OUT_OF_SPACE:
-            raise PipelineError(f"{url}: no space left. Make room and run the same command again: it resumes.") from error
-        raise PipelineError(f"{url}: cannot write ({error}). Repair this and run the same command again: it resumes.") from error
+            raise PipelineError(
+                f"{url}: no space left. Make room and run the same command again: it resumes."
+            ) from error
+        raise PipelineError(
+            f"{url}: cannot write ({error}). Repair this and run the same command again: it resumes."
+        ) from error

@@ -10,10 +10,10 @@ from typing import Any
 
 import fsspec
 import numpy as np
-from flowsim import MotionPrior, sample_motion, simulate_flow
 from numpy.typing import NDArray
 
 from depth import DepthEstimator
+from flowsim import MotionPrior, sample_motion, simulate_flow
 from pipeline import schema
 from pipeline.config import RunConfig
 from pipeline.errors import UnusablePhoto
@@ -70,7 +70,7 @@ class ShardWorker:
                 pairs[position] = _read_pair(row, self.config.max_side)
             except UnusablePhoto as problem:
                 failures[position] = Failure(start + position, row.id, problem.reason, f"{row.image}: {problem}")
-            except Exception as problem:  # noqa: BLE001  whatever it is, it concerns this photo alone
+            except Exception as problem:
                 reason = "unreadable" if isinstance(problem, OSError) else "internal"
                 failures[position] = Failure(
                     start + position, row.id, reason, f"{row.image}: {type(problem).__name__}: {problem}"

@@ -85,7 +85,9 @@ def test_bad_photos_are_listed_and_good_ones_kept(make_duts: MakeDuts, tmp_path:
     assert failures["mask_of_another_size"].reason == "mask_size"
     assert all(f"{failure.id}" in failure.message for failure in failures.values())
     status = dict(zip(store.read("id", slice(None)), store.read("status", slice(None)), strict=True))
-    assert {str(name) for name, state in status.items() if state == schema.USABLE} == {f"scene_{i:03d}" for i in range(3)}
+    assert {str(name) for name, state in status.items() if state == schema.USABLE} == {
+        f"scene_{i:03d}" for i in range(3)
+    }
     again = pipeline_run("--input", str(root), "--max-failures", "5")
     assert again.returncode == 0
 
@@ -180,7 +182,9 @@ def test_masks_without_photo_are_noted(make_duts: MakeDuts, pipeline_run: Comman
     assert "1 masks without a photo" in done.stderr
 
 
-def test_outputs_that_are_something_else_are_left_alone(make_duts: MakeDuts, tmp_path: Path, pipeline_run: Command) -> None:
+def test_outputs_that_are_something_else_are_left_alone(
+    make_duts: MakeDuts, tmp_path: Path, pipeline_run: Command
+) -> None:
     root = str(make_duts(1))
     zarr.create_group(str(tmp_path / "foreign.zarr"))
     (tmp_path / "file").write_text("mine")
@@ -210,7 +214,9 @@ def test_full_disk_keeps_what_is_done_and_resumes(make_duts: MakeDuts, tmp_path:
     def no_file_above_20_kb() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
-    done = pipeline_run("--input", str(root), preexec_fn=no_file_above_20_kb, env={**os.environ, "NUMBA_DISABLE_CACHING": "1"})
+    done = pipeline_run(
+        "--input", str(root), preexec_fn=no_file_above_20_kb, env={**os.environ, "NUMBA_DISABLE_CACHING": "1"}
+    )
     assert done.returncode == 1
     assert "no space left" in done.stderr
     assert "run the same command again" in done.stderr

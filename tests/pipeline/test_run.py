@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import xarray
 import zarr
-from flowsim import MotionSample, simulate_flow
 
+from flowsim import MotionSample, simulate_flow
 from pipeline import schema
 from pipeline.config import RunConfig
 from pipeline.errors import PipelineError

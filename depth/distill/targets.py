@@ -1,4 +1,4 @@
-"""What a student network learns: its teacher's inverse depth, with the object's border sharpened and the object lifted."""
+"""What a student learns: its teacher's inverse depth, with the object's border sharpened and the object lifted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def normalize_inverse_depth(teacher: Map, meaning: str) -> Map:
     """Scale a teacher's map to inverse depth in [0, 1], between its 1st and 99th percentile.
 
     Args:
-        teacher: (h, w), `depth` (larger = farther, 0 = unknown and taken as nearest) or `inverse-depth` (larger = nearer).
+        teacher: (h, w), `depth` (larger = farther, below 1 taken as 1) or `inverse-depth` (larger = nearer).
         meaning: `depth` or `inverse-depth`.
 
     Returns:
@@ -26,7 +26,8 @@ def normalize_inverse_depth(teacher: Map, meaning: str) -> Map:
     low, high = np.percentile(inverse, (1, 99))
     if high <= low:
         return np.zeros(teacher.shape, np.float32)
-    return np.clip((inverse - low) / (high - low), 0, 1).astype(np.float32)
+    normalized: Map = np.clip((inverse - low) / (high - low), 0, 1).astype(np.float32)
+    return normalized
 
 
 def lift_object(inverse_depth: Map, mask: Map) -> Map:
@@ -51,14 +52,14 @@ def lift_object(inverse_depth: Map, mask: Map) -> Map:
     core = cv2.erode(objects, kernel, borderType=cv2.BORDER_REPLICATE).astype(np.float32)
     far_field = 1 - cv2.dilate(objects, kernel, borderType=cv2.BORDER_REPLICATE).astype(np.float32)
     object_depth = _fill(inverse_depth, core if core.any() else objects.astype(np.float32), 2 * band + 1)
-    rest_depth = _fill(inverse_depth, far_field if far_field.any() else 1 - objects, 2 * band + 1)
+    rest_depth = _fill(inverse_depth, far_field if far_field.any() else 1 - objects.astype(np.float32), 2 * band + 1)
     shortfall = rest_depth[~inside].mean() + LIFT_MARGIN - object_depth[inside].mean()
     lifted: Map = mask * (object_depth + max(0.0, float(shortfall))) + (1 - mask) * rest_depth
     return np.clip(lifted, 0, 1)
 
 
 def _fill(values: Map, known: Map, width: int) -> Map:
-    """Keep `values` where `known` is 1 and fill the rest with a local mean of the known ones (normalised convolution)."""
+    """Keep `values` where `known` is 1, fill the rest with a local mean of the known ones (normalised convolution)."""
     weight = cv2.blur(known, (width, width))
     mean = float((values * known).sum() / known.sum())
     local = (cv2.blur(values * known, (width, width)) + 1e-3 * mean) / (weight + 1e-3)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def spearman(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Return Spearman's rank correlation of two arrays of one shape, ties given their mean rank; nan for a constant one."""
+    """Return Spearman's rank correlation of two arrays of one shape; ties get their mean rank; nan for a constant."""
     ranks = []
     for values in (a, b):
         _, inverse, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)

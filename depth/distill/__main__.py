@@ -1,0 +1,112 @@
+"""The command `python -m depth.distill`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from depth.distill.examples import Example, find_examples, photos_in, read_photo
+from depth.distill.training import Recipe, Training
+from depth.errors import DepthError
+
+
+def parse() -> argparse.Namespace:
+    """Return the command line's arguments."""
+    recipe = Recipe()
+    stages = ",".join(f"{side}x{epochs}" for side, epochs in recipe.stages)
+    parser = argparse.ArgumentParser(
+        prog="python -m depth.distill", description="Distil a depth network into a small one."
+    )
+    parser.add_argument("--photos", type=Path, action="append", required=True, help="folder of photos; may be repeated")
+    parser.add_argument(
+        "--masks", type=Path, action="append", help="folder of masks <stem>.png, once for each --photos"
+    )
+    parser.add_argument("--teacher", help="depth model: hub id, folder or checkpoint; its maps are kept in --output")
+    parser.add_argument(
+        "--teacher-depth", type=Path, action="append", help="in place of --teacher: folders of <stem>.png"
+    )
+    parser.add_argument(
+        "--teacher-meaning", choices=("depth", "inverse-depth"), default=recipe.meaning, help="of the .png"
+    )
+    parser.add_argument("--device", default="cpu", help="device of the teacher")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the student; give it to --depth-model")
+    parser.add_argument("--stages", default=stages, help="SIDExEPOCHS,... in pixels (default %(default)s)")
+    parser.add_argument("--hold-out", type=int, default=300, help="photos of the first folder kept for evaluation")
+    parser.add_argument("--encoder", default=recipe.encoder, help="timm backbone (default %(default)s)")
+    parser.add_argument("--width", type=int, default=recipe.width, help="channels of the head (default %(default)s)")
+    parser.add_argument("--batch", type=int, default=recipe.batch, help="photos per step (default %(default)s)")
+    parser.add_argument("--learning-rate", type=float, default=recipe.learning_rate, help="(default %(default)s)")
+    parser.add_argument("--loaders", type=int, default=recipe.loaders, help="processes that read photos")
+    parser.add_argument("--seed", type=int, default=recipe.seed)
+    return parser.parse_args()
+
+
+def teacher_folders(arguments: argparse.Namespace) -> list[Path]:
+    """Return one folder of teacher depth for each folder of photos; compute with --teacher what is missing there.
+
+    Raises:
+        DepthError: neither or both of --teacher and --teacher-depth, or not as many folders as --photos.
+    """
+    if bool(arguments.teacher) == bool(arguments.teacher_depth):
+        raise DepthError("Give either --teacher MODEL or --teacher-depth FOLDER.")
+    if arguments.teacher_depth:
+        if len(arguments.teacher_depth) != len(arguments.photos):
+            raise DepthError("Give --teacher-depth once for each --photos, in the same order.")
+        return list(arguments.teacher_depth)
+    from depth import DepthEstimator
+
+    estimator = DepthEstimator.load(arguments.teacher, device=arguments.device)
+    folders = []
+    for number, photos in enumerate(arguments.photos):
+        folder = arguments.output / f"teacher-depth-{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        todo = [photo for photo in photos_in(photos) if not (folder / f"{photo.stem}.png").exists()]
+        for start in range(0, len(todo), 32):
+            some = todo[start : start + 32]
+            for photo, inverse_depth in zip(some, estimator([read_photo(p) for p in some]), strict=True):
+                encoded = cv2.imencode(".png", np.rint(np.nan_to_num(inverse_depth) * 65535).astype(np.uint16))[1]
+                partial = folder / f"{photo.stem}.partial"
+                partial.write_bytes(encoded.tobytes())
+                partial.replace(folder / f"{photo.stem}.png")
+            print(f"\rteacher: {start + len(some)}/{len(todo)} photos ", end="", file=sys.stderr, flush=True)
+        folders.append(folder)
+    return folders
+
+
+def main() -> None:
+    """Find the examples, hold some out, train."""
+    arguments = parse()
+    masks = arguments.masks or [None] * len(arguments.photos)
+    if len(masks) != len(arguments.photos):
+        raise DepthError("Give --masks once for each --photos, in the same order.")
+    folders = zip(arguments.photos, teacher_folders(arguments), masks, strict=True)
+    sources: list[list[Example]] = [find_examples(*folder) for folder in folders]
+    step = max(1, len(sources[0]) // arguments.hold_out) if arguments.hold_out else len(sources[0]) + 1
+    held_out = sources[0][::step][: arguments.hold_out]
+    kept = set(held_out)
+    examples = [example for source in sources for example in source if example not in kept]
+    print(f"{len(examples)} photos to learn from, {len(held_out)} held out")
+    recipe = Recipe(
+        stages=tuple((int(side), int(epochs)) for side, epochs in (s.split("x") for s in arguments.stages.split(","))),
+        encoder=arguments.encoder,
+        width=arguments.width,
+        meaning="inverse-depth" if arguments.teacher else arguments.teacher_meaning,
+        batch=arguments.batch,
+        learning_rate=arguments.learning_rate,
+        loaders=arguments.loaders,
+        seed=arguments.seed,
+    )
+    Training(recipe, examples, held_out, arguments.output).run()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except DepthError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. The same command continues after the last finished epoch.")
