@@ -7,7 +7,7 @@ import dataclasses
 import warnings
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +18,8 @@ from depth.errors import DepthError
 from depth.networks import LoadedNetwork, to_inverse_depth
 from depth.preprocess import (
     Map,
-    Normalization,
     Photo,
+    Shape,
     network_shape,
     prepare_on_device,
     prepare_on_host,
@@ -53,9 +53,9 @@ class EstimatorOptions:
     """
 
     device: str = "cpu"
-    resize: Literal["aspect", "square"] = "aspect"
-    normalization: Normalization = "minmax"
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    resize: str = "aspect"
+    normalization: str = "minmax"
+    precision: str = "auto"
     compile: bool = False
 
     def __post_init__(self) -> None:
@@ -159,17 +159,20 @@ class DepthEstimator:
             waiting = running
             if running is None:
                 torch.cuda.empty_cache()
-                batches.extendleft((places[self._batch :], places[: self._batch]))
+                batches = deque(part for group in (places, *batches) for part in self._split(group))
         if waiting:
             maps.update(_finish(waiting))
         return [maps[place] for place in range(len(photos))]
 
     def _plan(self, photos: Sequence[Photo]) -> list[list[int]]:
         """Return the places of the photos of each batch: of one network shape, at most `_batch` of them."""
-        groups: dict[tuple[int, int], list[int]] = {}
+        groups: dict[Shape, list[int]] = {}
         for place, photo in enumerate(photos):
             groups.setdefault(network_shape(photo, self._loaded.input), []).append(place)
-        return [g[i : i + self._batch] for g in groups.values() for i in range(0, len(g), self._batch)]
+        return [part for group in groups.values() for part in self._split(group)]
+
+    def _split(self, places: list[int]) -> list[list[int]]:
+        return [places[i : i + self._batch] for i in range(0, len(places), self._batch)]
 
     def _start(self, places: list[int], photos: Sequence[Photo]) -> _Running | None:
         """Set the device to work on a batch; None if its memory ran out for the first time."""

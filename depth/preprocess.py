@@ -8,7 +8,6 @@ border repeated.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -19,7 +18,6 @@ from torch.nn import functional as F
 
 from depth.weights import InputRule
 
-Normalization = Literal["minmax", "percentile"]
 PERCENTILES = (2.0, 98.0)
 """Of the network's own map, set to 0 and 1 by `percentile`; what lies beyond is clipped."""
 CONSTANT_TOLERANCE = 1e-5
@@ -27,8 +25,8 @@ CONSTANT_TOLERANCE = 1e-5
 LONGEST_ASPECT = 4
 """The network's longer side is at most so many `InputRule.side`: a strip of a photo must not fill the memory."""
 
-Photo = UInt8[np.ndarray, "h w 3"]
-Map = Float32[np.ndarray, "h w"]
+Photo = UInt8[np.ndarray, "_h _w 3"]
+Map = Float32[np.ndarray, "_h _w"]
 Shape = tuple[int, ...]
 """(rows, columns)."""
 
@@ -40,7 +38,7 @@ def network_shape(photo: Photo, rule: InputRule) -> Shape:
     """
     if rule.fit == "square":
         return rule.side, rule.side
-    height, width = photo.shape[:2]
+    height, width = map(int, photo.shape[:2])
     factors = (rule.side / height, rule.side / width)
     factor = min(factors, key=lambda f: abs(1 - f)) if rule.fit == "minimal" else max(factors)
     longest = LONGEST_ASPECT * rule.side // rule.multiple
@@ -101,7 +99,7 @@ def prepare_on_device(
     return batch
 
 
-def restore_on_host(inverse: Float[Tensor, "rows columns"], size: Shape, normalization: Normalization) -> Map:
+def restore_on_host(inverse: Float[Tensor, "rows columns"], size: Shape, normalization: str) -> Map:
     """Bring one network output to the photo's size and to [0, 1].
 
     Args:
@@ -126,7 +124,7 @@ def restore_on_host(inverse: Float[Tensor, "rows columns"], size: Shape, normali
 
 
 def restore_on_device(
-    inverse: Float[Tensor, "rows columns"], size: Shape, normalization: Normalization
+    inverse: Float[Tensor, "rows columns"], size: Shape, normalization: str
 ) -> Float32[Tensor, "h w"]:
     """Do what `restore_on_host` does, where `inverse` is, without waiting for the device."""
     source = inverse.float()

@@ -224,8 +224,9 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _unreadable(path: Path, error: BaseException) -> DepthError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = " ".join(lines[:2]) or type(error).__name__  # torch names the first foreign parameter in its second line
     return DepthError(
         f"The weights in {path} cannot be read ({reason}). They are truncated or belong to another network than "
-        "config.json says: download config.json and weights again, together."
+        "config.json says; download config.json and weights again, together."
     )
