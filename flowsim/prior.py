@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,7 @@ class Shot:
 
     model: str = "rigid"
     weight: float = 1.0
-    magnitude: Quantiles = (0.01, 0.025, 0.05, 0.12)
+    magnitude: Quantiles = (0.005, 0.015, 0.035, 0.1)
     percentile: float = 90.0
     largest: float = 0.5
     fov_deg: Quantiles = (40.0, 70.0)
@@ -207,19 +207,19 @@ def _with_tuples(value: Any) -> Any:
     return float(value) if isinstance(value, int) else value
 
 
+# More pan than tilt and roll, more sideways than up: what people do with cameras.
 _CAMERA = Shot(
-    rotation=((-0.25, 0.0, 0.25), (-0.6, 0.0, 0.6), (-0.15, 0.0, 0.15)),
-    translation=((-1.0, 0.0, 1.0), (-0.4, 0.0, 0.4), (-0.8, 0.0, 0.8)),
+    rotation=((-0.2, 0.0, 0.2), (-0.7, 0.0, 0.7), (-0.15, 0.0, 0.15)),
+    translation=((-1.0, 0.0, 1.0), (-0.3, 0.0, 0.3), (-0.8, 0.0, 0.8)),
 )
 _PRESET_SHOTS = {
     "parallax": (Shot(model="parallax"),),
     "camera": (_CAMERA,),
     "camera+object": (
-        Shot(
-            rotation=_CAMERA.rotation,
-            translation=_CAMERA.translation,
-            object_rotation=((-0.3, 0.0, 0.3), (-0.6, 0.0, 0.6), (-0.5, 0.0, 0.5)),
-            object_translation=((-1.0, 0.0, 1.0), (-0.5, 0.0, 0.5), (-0.5, 0.0, 0.5)),
+        replace(
+            _CAMERA,
+            object_rotation=((-0.15, 0.0, 0.15), (-0.25, 0.0, 0.25), (-0.4, 0.0, 0.4)),
+            object_translation=((-1.0, 0.0, 1.0), (-0.35, 0.0, 0.35), (-0.4, 0.0, 0.4)),
             follow=(0.0, 1.0),
         ),
     ),
