@@ -2,18 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from flowsim.errors import FlowsimError
 
-if TYPE_CHECKING:
-    import numpy as np
-
-Depth = TypeVar("Depth", Tensor, "np.ndarray")
+Depth = TypeVar("Depth", Tensor, np.ndarray)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +76,7 @@ class Camera:
         return columns, rows
 
 
-def inverse_depth_in_range(normalized_inverse_depth: Depth, far: "float | Depth") -> Depth:
+def inverse_depth_in_range(normalized_inverse_depth: Depth, far: float | Depth) -> Depth:
     """Map a network's normalised inverse depth to d = 1/Z in [1/far, 1]: the one place where its unknown scale is
     chosen.
 

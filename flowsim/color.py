@@ -11,7 +11,9 @@ from flowsim.fields import FlowField
 if TYPE_CHECKING:
     from torch import Tensor
 
-Array = TypeVar("Array", np.ndarray, "Tensor")
+    Array = TypeVar("Array", np.ndarray, Tensor)
+else:  # torch takes a second to import, and arrays do not need it
+    Array = TypeVar("Array")
 
 # A vector with a longer component, or NaN, is unknown (the limit of the .flo format).
 UNKNOWN_FLOW_PX = 1e9
@@ -99,7 +101,7 @@ def _rgb_of_array(flow: np.ndarray, max_radius: float | None, threads: int) -> n
     return rgb.reshape(*flow.shape[:-1], 3)
 
 
-def rgb_to_flow(rgb: np.ndarray, max_radius: float = 1.0) -> FlowField[np.ndarray]:
+def rgb_to_flow(rgb: np.ndarray, max_radius: float = 1.0) -> FlowField:
     """Read a flow field back from its colours, up to scale: for flow that was kept as pictures only.
 
     Every hue of the wheel has one channel full and one empty, so 1 - (smallest / largest channel) is the length and the

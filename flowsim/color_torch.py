@@ -6,6 +6,8 @@ from torch import Tensor
 
 from flowsim.color import UNKNOWN_FLOW_PX, color_wheel
 
+_WHEEL = torch.from_numpy(color_wheel())
+
 
 def rgb_of_tensor(flow: Float[Tensor, "*b h w 2"], max_radius: float | None) -> UInt8[Tensor, "*b h w 3"]:
     """Colour flow fields; see `flowsim.color.flow_to_rgb`.
@@ -30,7 +32,7 @@ def rgb_of_tensor(flow: Float[Tensor, "*b h w 2"], max_radius: float | None) -> 
     position = (27 + (27 / torch.pi) * torch.atan2(-v, -u)).clamp(0, 54)
     k = position.long()
     part = (position - k).unsqueeze(-1)
-    wheel = torch.as_tensor(color_wheel(), device=flow.device)
+    wheel = _WHEEL.to(flow.device)
     low, high = wheel[k], wheel[(k + 1) % len(wheel)]
     color = low + part * (high - low)
     r = radius.unsqueeze(-1)

@@ -1,12 +1,10 @@
 """A flow field with its validity."""
 
-from typing import Generic, NamedTuple, TypeVar
-
-Array = TypeVar("Array")
+from typing import Any, NamedTuple
 
 
-class FlowField(NamedTuple, Generic[Array]):
-    """Flow and where it means something.
+class FlowField(NamedTuple):
+    """Flow and where it means something: tensors from functions on tensors, arrays from functions on arrays.
 
     Attributes:
         flow: (...,h,w,2) float32, px: [..., 0] = u to the right, [..., 1] = v down; the pixel at p goes to p + flow.
@@ -14,5 +12,5 @@ class FlowField(NamedTuple, Generic[Array]):
         valid: (...,h,w) bool: False where the flow is unknown or the point would come to lie behind the camera.
     """
 
-    flow: Array
-    valid: Array
+    flow: Any
+    valid: Any

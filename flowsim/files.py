@@ -21,7 +21,7 @@ _KITTI_ZERO = 32_768
 _PNG_END = b"IEND\xaeB`\x82"
 
 
-def read_flo(path: str | Path) -> FlowField[np.ndarray]:
+def read_flo(path: str | Path) -> FlowField:
     """Read a Middlebury .flo file.
 
     Args:
@@ -70,7 +70,7 @@ def write_flo(path: str | Path, flow: np.ndarray, valid: np.ndarray | None = Non
     _write_whole(path, _FLO_HEADER.pack(_FLO_MAGIC, width, height) + values.tobytes())
 
 
-def read_kitti_flow(path: str | Path) -> FlowField[np.ndarray]:
+def read_kitti_flow(path: str | Path) -> FlowField:
     """Read a KITTI flow png: 16 bits, red = 64 u + 2^15, green = 64 v + 2^15, blue = valid.
 
     Args:
@@ -130,7 +130,7 @@ def _known(flow: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
         raise FlowsimError(f"flow has shape {flow.shape}, expected (h,w,2), not empty")
     if valid is not None and (valid.shape != flow.shape[:-1] or valid.dtype != np.bool_):
         raise FlowsimError(f"valid is {valid.dtype} of shape {valid.shape}, expected bool {flow.shape[:-1]}")
-    known = np.abs(flow).max(-1) <= UNKNOWN_FLOW_PX
+    known: np.ndarray = np.abs(flow).max(-1) <= UNKNOWN_FLOW_PX
     return known if valid is None else known & valid
 
 

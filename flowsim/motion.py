@@ -94,15 +94,16 @@ def _matrices_of(
     parts: list[Any], focal: Any, sinc: Callable[[Any], Any], stack: Callable[..., Any], join: Callable[..., Any]
 ) -> Any:
     """(b,k,3), (b,k,3) and, with objects, (b,k,o,3), (b,k,o,3) -> (b,k,1+o,12), for arrays and tensors."""
-
-    def rigid(rotation: Any, translation: Any) -> tuple[projection.Matrix, projection.Vector]:
-        change = projection.rotation_change((rotation[..., 0], rotation[..., 1], rotation[..., 2]), sinc)
-        return change, (translation[..., 0], translation[..., 1], translation[..., 2])
-
-    background = stack(projection.pinhole_matrix(*rigid(parts[0], parts[1]), focal), -1)[..., None, :]
+    background = stack(projection.pinhole_matrix(*_rigid(parts[0], parts[1], sinc), focal), -1)[..., None, :]
     if len(parts) == 2:
         return background
-    camera_motion = rigid(parts[0][:, :, None], parts[1][:, :, None])
+    camera_motion = _rigid(parts[0][:, :, None], parts[1][:, :, None], sinc)
     focal_of_objects = focal if isinstance(focal, float) else focal[..., None]
-    moved = projection.composed(rigid(parts[2], parts[3]), camera_motion)
+    moved = projection.composed(_rigid(parts[2], parts[3], sinc), camera_motion)
     return join([background, stack(projection.pinhole_matrix(*moved, focal_of_objects), -1)], 2)
+
+
+def _rigid(rotation: Any, translation: Any, sinc: Callable[[Any], Any]) -> tuple[projection.Matrix, projection.Vector]:
+    """(...,3) rotation vectors and translations as (R - I, t) with entries (...)."""
+    change = projection.rotation_change((rotation[..., 0], rotation[..., 1], rotation[..., 2]), sinc)
+    return change, (translation[..., 0], translation[..., 1], translation[..., 2])

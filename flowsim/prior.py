@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ MODELS = ("parallax", "rigid")
 Quantiles = tuple[float, ...]
 PerAxis = tuple[Quantiles, Quantiles, Quantiles]
 
+_PER_AXIS = ("rotation", "translation", "object_rotation", "object_translation")
 _STILL: PerAxis = ((0.0,), (0.0,), (0.0,))
 
 
@@ -66,7 +67,7 @@ class Shot:
 
     model: str = "rigid"
     weight: float = 1.0
-    magnitude: Quantiles = (0.01, 0.025, 0.05, 0.12)
+    magnitude: Quantiles = (0.005, 0.015, 0.035, 0.1)
     percentile: float = 90.0
     largest: float = 0.5
     fov_deg: Quantiles = (40.0, 70.0)
@@ -84,9 +85,7 @@ class Shot:
             raise FlowsimError(f"Shot.model is {self.model!r}, expected one of {', '.join(MODELS)}")
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name in ("rotation", "translation", "object_rotation", "object_translation"):
-                if len(value) != 3:
-                    raise FlowsimError(f"Shot.{item.name} has {len(value)} entries, expected quantiles for x, y and z")
+            if item.name in _PER_AXIS:
                 for axis in value:
                     _check_quantiles(item.name, axis, -math.inf, math.inf)
             elif item.name in _BOUNDS:
@@ -112,11 +111,11 @@ _BOUNDS = {
 }
 
 
-def _check_quantiles(name: str, quantiles: Any, low: float, high: float) -> None:
+def _check_quantiles(name: str, quantiles: Quantiles, low: float, high: float) -> None:
     """Raise unless the values are finite, within bounds and in order."""
-    if not isinstance(quantiles, tuple) or not quantiles:
-        raise FlowsimError(f"Shot.{name} is {quantiles!r}, expected a non-empty tuple of quantiles")
-    if not all(isinstance(q, float) and math.isfinite(q) and low <= q <= high for q in quantiles):
+    if not quantiles:
+        raise FlowsimError(f"Shot.{name} is empty, expected at least one quantile")
+    if not all(math.isfinite(q) and low <= q <= high for q in quantiles):
         raise FlowsimError(f"Shot.{name} holds {quantiles}, expected finite floats in [{low:g}, {high:g}]")
     if list(quantiles) != sorted(quantiles):
         raise FlowsimError(f"Shot.{name} holds {quantiles}, expected quantiles in ascending order")
@@ -170,7 +169,7 @@ class MotionPrior:
         shots = []
         for shot in plain["shots"]:
             _check_keys("Shot", shot, [item.name for item in fields(Shot)])
-            shots.append(Shot(**{key: _with_tuples(value) for key, value in shot.items()}))
+            shots.append(Shot(**{name: _value_of(name, value) for name, value in shot.items()}))
         return cls(str(plain["name"]), tuple(shots))
 
     @property
@@ -200,26 +199,44 @@ def _with_lists(value: Any) -> Any:
     return value
 
 
-def _with_tuples(value: Any) -> Any:
-    """Lists as tuples and integers as floats, all the way down."""
-    if isinstance(value, tuple | list):
-        return tuple(_with_tuples(item) for item in value)
-    return float(value) if isinstance(value, int) else value
+def _value_of(name: str, plain: Any) -> Any:
+    """One value of a shot as the dataclass has it: quantiles are lists of numbers, or one number."""
+    if name == "model":
+        return plain
+    if name in ("weight", "percentile", "largest"):
+        return _number(name, plain)
+    if name not in _PER_AXIS:
+        return _quantiles_of(name, plain)
+    if not isinstance(plain, list | tuple) or len(plain) != 3:
+        raise FlowsimError(f"Shot.{name} is {plain!r}, expected three lists of quantiles, for x, y and z")
+    return tuple(_quantiles_of(name, axis) for axis in plain)
 
 
+def _quantiles_of(name: str, plain: Any) -> Quantiles:
+    """A list of numbers, or one number, as quantiles."""
+    return tuple(_number(name, value) for value in (plain if isinstance(plain, list | tuple) else [plain]))
+
+
+def _number(name: str, plain: Any) -> float:
+    """A number as float."""
+    if isinstance(plain, bool) or not isinstance(plain, int | float):
+        raise FlowsimError(f"Shot.{name} has {plain!r} where a number is expected")
+    return float(plain)
+
+
+# More pan than tilt and roll, more sideways than up: what people do with cameras.
 _CAMERA = Shot(
-    rotation=((-0.25, 0.0, 0.25), (-0.6, 0.0, 0.6), (-0.15, 0.0, 0.15)),
-    translation=((-1.0, 0.0, 1.0), (-0.4, 0.0, 0.4), (-0.8, 0.0, 0.8)),
+    rotation=((-0.2, 0.0, 0.2), (-0.7, 0.0, 0.7), (-0.15, 0.0, 0.15)),
+    translation=((-1.0, 0.0, 1.0), (-0.3, 0.0, 0.3), (-0.8, 0.0, 0.8)),
 )
 _PRESET_SHOTS = {
     "parallax": (Shot(model="parallax"),),
     "camera": (_CAMERA,),
     "camera+object": (
-        Shot(
-            rotation=_CAMERA.rotation,
-            translation=_CAMERA.translation,
-            object_rotation=((-0.3, 0.0, 0.3), (-0.6, 0.0, 0.6), (-0.5, 0.0, 0.5)),
-            object_translation=((-1.0, 0.0, 1.0), (-0.5, 0.0, 0.5), (-0.5, 0.0, 0.5)),
+        replace(
+            _CAMERA,
+            object_rotation=((-0.15, 0.0, 0.15), (-0.25, 0.0, 0.25), (-0.4, 0.0, 0.4)),
+            object_translation=((-1.0, 0.0, 1.0), (-0.35, 0.0, 0.35), (-0.4, 0.0, 0.4)),
             follow=(0.0, 1.0),
         ),
     ),

@@ -25,8 +25,8 @@ def synthesize_flow(
     masks: Tensor | None = None,
     *,
     validate: bool = True,
-    out: FlowField[Tensor] | None = None,
-) -> FlowField[Tensor]:
+    out: FlowField | None = None,
+) -> FlowField:
     """Compute where every pixel goes when camera and objects move (plane + parallax, see `flowsim.projection`).
 
     Args:
@@ -73,7 +73,7 @@ def synthesize_flow(
 
 def resynthesize_flow(
     normalized_inverse_depth: Tensor, motions: Sequence[MotionSample], masks: Tensor | None = None
-) -> FlowField[Tensor]:
+) -> FlowField:
     """Make the flow of a batch of photos of one size from motions that `simulate_flow` has given their size.
 
     Args:
@@ -107,7 +107,7 @@ def flow_expression(
     inverse_depth: Float32[Tensor, "b h w"],
     matrices: Float32[Tensor, "b k o 12"],
     labels: UInt8[Tensor, "b h w"] | None,
-) -> FlowField[Tensor]:
+) -> FlowField:
     """Flow as a plain tensor expression: any device, differentiable, made to be fused by `torch.compile`.
 
     Args:
@@ -136,17 +136,17 @@ def flow_expression(
 
 
 @cache
-def _fused_expression() -> Callable[..., FlowField[Tensor]]:
+def _fused_expression() -> Callable[..., FlowField]:
     """The expression in one kernel where Triton is installed; without it the same expression step by step."""
     if importlib.util.find_spec("triton") is None:
         return flow_expression
-    fused: Callable[..., FlowField[Tensor]] = torch.compile(flow_expression)
+    fused: Callable[..., FlowField] = torch.compile(flow_expression)
     return fused
 
 
 def _flow_of_matrices(
-    inverse_depth: Tensor, matrices: Tensor, labels: Tensor | None, validate: bool, out: FlowField[Tensor] | None
-) -> FlowField[Tensor]:
+    inverse_depth: Tensor, matrices: Tensor, labels: Tensor | None, validate: bool, out: FlowField | None
+) -> FlowField:
     """Choose how to compute: (b,h,w), (b,k,1+o,12) -> (b,k,h,w,2), (b,k,h,w)."""
     is_traced = torch.compiler.is_compiling()
     needs_gradient = torch.is_grad_enabled() and inverse_depth.requires_grad
@@ -164,8 +164,8 @@ def _flow_of_matrices(
 
 
 def _flow_on_cpu(
-    inverse_depth: Tensor, matrices: Tensor, labels: Tensor | None, validate: bool, out: FlowField[Tensor] | None
-) -> FlowField[Tensor]:
+    inverse_depth: Tensor, matrices: Tensor, labels: Tensor | None, validate: bool, out: FlowField | None
+) -> FlowField:
     """The compiled loop, rows shared among torch's number of threads."""
     depth = np.ascontiguousarray(inverse_depth.detach().numpy())
     _, height, width = depth.shape

@@ -1,6 +1,6 @@
 """Which pixels stay visible, and what the next frame uncovers: a forward z-buffer."""
 
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -9,12 +9,13 @@ from flowsim.errors import FlowsimError
 if TYPE_CHECKING:
     from torch import Tensor
 
-Array = TypeVar("Array", np.ndarray, "Tensor")
-AnyArray = TypeVar("AnyArray")
+    Array = TypeVar("Array", np.ndarray, Tensor)
+else:  # torch takes a second to import, and arrays do not need it
+    Array = TypeVar("Array")
 
 
-class Visibility(NamedTuple, Generic[AnyArray]):
-    """What becomes of the pixels of a frame. All (...,h,w) bool.
+class Visibility(NamedTuple):
+    """What becomes of the pixels of a frame, (...,h,w) bool each, tensors or arrays like the flow.
 
     Attributes:
         leaves: in this frame: goes outside the picture, or is not valid.
@@ -22,12 +23,12 @@ class Visibility(NamedTuple, Generic[AnyArray]):
         uncovered: in the next frame: no pixel of this frame goes there.
     """
 
-    leaves: AnyArray
-    hidden: AnyArray
-    uncovered: AnyArray
+    leaves: Any
+    hidden: Any
+    uncovered: Any
 
 
-def visibility(flow: Array, inverse_depth: Array, valid: Array | None = None) -> Visibility[Array]:
+def visibility(flow: Array, inverse_depth: Array, valid: Array | None = None) -> Visibility:
     """Send every pixel to the pixel nearest to its target and see which of them is in front.
 
     The target of the pixel in column x is column floor(x + u + 0.5), of the row likewise. The greatest inverse depth
@@ -72,7 +73,7 @@ def visibility(flow: Array, inverse_depth: Array, valid: Array | None = None) ->
 
 def _visibility_of_arrays(
     flow: np.ndarray, inverse_depth: np.ndarray, valid: np.ndarray | None, threads: int
-) -> Visibility[np.ndarray]:
+) -> Visibility:
     """The CPU's loop; fields are shared among threads."""
     from flowsim.kernels.threads import share_rows
     from flowsim.kernels.visibility import visibility_of_fields

@@ -9,7 +9,7 @@ from flowsim.visibility import Visibility
 
 def visibility_of_tensors(
     flow: Float32[Tensor, "*b h w 2"], inverse_depth: Float32[Tensor, "*b h w"], valid: Bool[Tensor, "*b h w"] | None
-) -> Visibility[Tensor]:
+) -> Visibility:
     """Find what leaves, is hidden and is uncovered; see `flowsim.visibility.visibility`.
 
     A maximum does not depend on the order in which a device's threads arrive.

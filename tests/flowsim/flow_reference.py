@@ -1,0 +1,93 @@
+"""Slow, obvious answers in float64 that the kernels are held against."""
+
+import math
+
+import numpy as np
+
+
+def rotation_matrix(rotation: np.ndarray) -> np.ndarray:
+    """Exponential of the cross-product matrix, summed as its power series."""
+    x, y, z = rotation
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]], np.float64)
+    total, term = np.eye(3), np.eye(3)
+    for n in range(1, 60):
+        term = term @ cross / n
+        total = total + term
+    return total
+
+
+def flow_of_photo(inverse_depth, fov_deg, rotation, translation, mask=None, own_rotation=None, own_translation=None):
+    """Unproject every pixel to depth, move it (object first, then camera), project: flow px and depth there."""
+    height, width = inverse_depth.shape
+    focal = width / 2 / math.tan(math.radians(fov_deg) / 2)
+    K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+    inverse_K, R = np.linalg.inv(K), rotation_matrix(rotation)
+    own_R = None if mask is None else rotation_matrix(own_rotation)
+    flow, depth = np.zeros((height, width, 2)), np.zeros((height, width))
+    for row in range(height):
+        for column in range(width):
+            point = inverse_K @ [column, row, 1.0] / float(inverse_depth[row, column])
+            if mask is not None and mask[row, column]:
+                point = own_R @ point + own_translation
+            point = R @ point + translation
+            depth[row, column] = point[2]
+            if point[2] > 0:
+                projected = K @ point
+                flow[row, column] = projected[:2] / projected[2] - (column, row)
+    return flow, depth
+
+
+def published_colors(flow, max_radius=None):
+    """Colours of one field as in Baker et al.'s published program, in float64, pixel by pixel."""
+    wheel = []
+    for steps, first, second in (
+        (15, (255, 0, 0), (255, 255, 0)),
+        (6, (255, 255, 0), (0, 255, 0)),
+        (4, (0, 255, 0), (0, 255, 255)),
+        (11, (0, 255, 255), (0, 0, 255)),
+        (13, (0, 0, 255), (255, 0, 255)),
+        (6, (255, 0, 255), (255, 0, 0)),
+    ):
+        for i in range(steps):
+            step = 255 * i // steps
+            wheel.append([a if a == b else (step if b else 255 - step) for a, b in zip(first, second, strict=True)])
+    known = [tuple(map(float, f)) for f in flow.reshape(-1, 2) if all(abs(float(c)) <= 1e9 for c in f)]
+    radius_px = max_radius or max((math.sqrt(u * u + v * v) for u, v in known), default=0) or 1
+    rgb = np.zeros((*flow.shape[:-1], 3))
+    for index in np.ndindex(flow.shape[:-1]):
+        u, v = (float(c) for c in flow[index])
+        if not (abs(u) <= 1e9 and abs(v) <= 1e9):
+            continue
+        radius = math.sqrt(u * u + v * v) / radius_px
+        place = (math.atan2(-v, -u) / math.pi + 1) / 2 * (len(wheel) - 1)
+        low = int(place)
+        part = place - low
+        for channel in range(3):
+            color = (1 - part) * wheel[low][channel] / 255 + part * wheel[(low + 1) % len(wheel)][channel] / 255
+            color = 1 - radius * (1 - color) if radius <= 1 else color * 0.75
+            rgb[(*index, channel)] = 255 * color
+    return rgb
+
+
+def z_buffer(flow, inverse_depth):
+    """Which pixels leave, are hidden, are uncovered, one by one."""
+    height, width = inverse_depth.shape
+    target = {}
+    for row in range(height):
+        for column in range(width):
+            u, v = flow[row, column]
+            x, y = (
+                math.floor(np.float32(np.float32(column) + u) + np.float32(0.5)),
+                math.floor(np.float32(np.float32(row) + v) + np.float32(0.5)),
+            )
+            if 0 <= x < width and 0 <= y < height:
+                target[row, column] = (y, x)
+    nearest = {}
+    for pixel, place in target.items():
+        nearest[place] = max(nearest.get(place, -1.0), inverse_depth[pixel])
+    leaves, hidden, uncovered = (np.zeros((height, width), bool) for _ in range(3))
+    for pixel in np.ndindex(height, width):
+        leaves[pixel] = pixel not in target
+        hidden[pixel] = pixel in target and inverse_depth[pixel] < nearest[target[pixel]]
+        uncovered[pixel] = pixel not in nearest
+    return leaves, hidden, uncovered
