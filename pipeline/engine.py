@@ -93,7 +93,7 @@ def _run_here(worker: Worker, tasks: Sequence[Any], in_flight: int) -> Iterator[
 
 @contextmanager
 def _ray() -> Iterator[None]:
-    """Join the cluster of `RAY_ADDRESS` (set for cluster jobs) or this process's own; else start and stop a local one."""
+    """Join the cluster of `RAY_ADDRESS` (set for jobs) or this process's own; else start and stop a local one."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import logging

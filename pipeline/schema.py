@@ -1,8 +1,8 @@
 """The dataset's arrays: names, types, units, chunks and shards. The one place that knows the format.
 
 One chunk holds one sample (unit of reading), one shard one task (unit of writing). All arrays share the first
-axis, `sample`; a row is one photo of the manifest. Fixed-point arrays carry the CF attributes `scale_factor` and `add_offset`,
-so that xarray decodes them; `_FillValue` marks what is not known.
+axis, `sample`; a row is one photo of the manifest. Fixed-point arrays carry the CF attributes `scale_factor` and
+`add_offset`, so that xarray decodes them; `_FillValue` marks what is not known.
 """
 
 from __future__ import annotations
