@@ -23,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 TOO_MANY_FAILURES = 3
+INTERRUPTED = 130
 
 
 def run_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -57,8 +58,12 @@ def run_command(
     from pipeline.run import reasons, run
 
     started = time.monotonic()
-    with _ProgressLine() as line:
-        summary = run(settings, line.update)
+    try:
+        with _ProgressLine() as line:
+            summary = run(settings, line)
+    except KeyboardInterrupt:
+        typer.echo("Stopped. What is committed stays; the same command continues.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     elapsed = time.monotonic() - started
     for note in summary.manifest_notes:
         typer.echo(f"note: {note}", err=True)
@@ -149,24 +154,26 @@ class _ProgressLine:
     def __exit__(self, *exception: object) -> None:
         self.bar.stop()
 
-    def update(self, total: int, done: int, failed: int) -> None:
+    def announce(self, sentence: str) -> None:
+        """Print a line above the bar; the clock starts with what is announced last."""
+        self.console.print(sentence, highlight=False)
+        self.started = time.monotonic()
+
+    def update(self, photos_to_do: int, done: int, failed: int) -> None:
+        """Show how far the run is."""
         now = time.monotonic()
-        if done == 0:
-            self.started = now
         rate = f"{done / (now - self.started):.1f}/s" if done and now > self.started else ""
         shown = f"{failed} failed" if failed else ""
-        self.bar.update(self.task, total=total, completed=done, rate=rate, failed=shown)
-        if not self.console.is_terminal and done and (now - self.printed > 10 or done == total):
+        self.bar.update(self.task, total=photos_to_do, completed=done, rate=rate, failed=shown)
+        if not self.console.is_terminal and done and (now - self.printed > 10 or done == photos_to_do):
             self.printed = now
-            print(f"{done}/{total} photos {rate} {shown}".rstrip(), file=sys.stderr, flush=True)
+            print(f"{done}/{photos_to_do} photos {rate} {shown}".rstrip(), file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    """Run the command line; a user's error is one sentence and exit code 1, Ctrl-C exit code 130."""
+    """Run the command line; a user's error is one sentence and exit code 1."""
     try:
         app(standalone_mode=True)
-    except KeyboardInterrupt:
-        sys.exit("Stopped. What is committed stays; the same command continues.")
     except Exception as error:
         if not is_user_error(error):
             raise

@@ -39,7 +39,12 @@ class Share:
 WorkerFactory = Callable[[Share], Worker]
 
 
-def run_tasks(factory: WorkerFactory, tasks: Sequence[Any], workers: int | None, device: str) -> Iterator[Any]:
+Announce = Callable[[str], None]
+
+
+def run_tasks(
+    factory: WorkerFactory, tasks: Sequence[Any], workers: int | None, device: str, announce: Announce
+) -> Iterator[Any]:
     """Run all tasks and yield their reports as they come.
 
     Args:
@@ -47,15 +52,21 @@ def run_tasks(factory: WorkerFactory, tasks: Sequence[Any], workers: int | None,
         tasks: plain, picklable values.
         workers: 0 = in this process; None = one per GPU, without a GPU one per machine.
         device: `auto`, `cpu` or `cuda`.
+        announce: told on what the tasks run.
 
     Raises:
         PipelineError: the machine or cluster has no such device or too few cores, or a worker cannot be started.
     """
+    if not tasks:
+        return
     if workers == 0:
-        yield from _run_here(factory(local_share(device)), tasks, local_share(device).tasks_in_flight)
-    elif tasks:
+        share = local_share(device)
+        announce(f"running in this process: {share.device}, {share.cpus} cores")
+        yield from _run_here(factory(share), tasks, share.tasks_in_flight)
+    else:
+        announce("starting Ray")
         with _ray():
-            yield from _run_on_ray(factory, tasks, workers, device)
+            yield from _run_on_ray(factory, tasks, workers, device, announce)
 
 
 def local_share(device: str) -> Share:
@@ -118,12 +129,17 @@ def _ray() -> Iterator[None]:
         ray.shutdown()
 
 
-def _run_on_ray(factory: WorkerFactory, tasks: Sequence[Any], workers: int | None, device: str) -> Iterator[Any]:
+def _run_on_ray(
+    factory: WorkerFactory, tasks: Sequence[Any], workers: int | None, device: str, announce: Announce
+) -> Iterator[Any]:
     import ray
     from ray.exceptions import RayActorError, RayTaskError
 
     share, workers = _shares(ray.cluster_resources(), len(ray.nodes()), workers, device)
     workers = min(workers, len(tasks))
+    announce(
+        f"running on Ray: {len(ray.nodes())} node(s), {workers} worker(s), each {share.device}, {share.cpus} cores"
+    )
     actor_class = ray.remote(
         num_cpus=share.cpus,
         num_gpus=1 if share.device == "cuda" else 0,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline import engine
 from pipeline.config import RunConfig
@@ -27,8 +26,14 @@ class RunSummary:
     manifest_notes: tuple[str, ...]
 
 
-Progress = Callable[[int, int, int], None]
-"""Called with (photos to do in this run, photos done in this run, failures in this run)."""
+class Progress(Protocol):
+    """Who watches a run."""
+
+    def announce(self, sentence: str) -> None:
+        """Say what happens next."""
+
+    def update(self, photos_to_do: int, done: int, failed: int) -> None:
+        """Count the photos of this run."""
 
 
 def run(config: RunConfig, progress: Progress) -> RunSummary:
@@ -46,6 +51,7 @@ def run(config: RunConfig, progress: Progress) -> RunSummary:
         allow_missing_masks=config.allow_missing_masks,
         limit=config.limit,
     )
+    progress.announce(f"{len(manifest)} photos ({manifest.source}); loading {config.depth_model}")
     store = DatasetStore(config.output)
     store.exists()  # refuses what is not ours, before anything is written or loaded
     resolved = _resolve(config)
@@ -53,11 +59,13 @@ def run(config: RunConfig, progress: Progress) -> RunSummary:
         prepare(store, config, manifest, _layout(config, manifest), resolved)
         plan = make_plan(store, manifest, config.retry_failed)
         done = failed = 0
-        progress(plan.photos_to_do, 0, 0)
-        for report in engine.run_tasks(partial(_start_worker, config), plan.tasks, config.workers, config.device):
+        if plan.photos_done:
+            progress.announce(f"{plan.photos_done} photos are done already")
+        start_worker = partial(_start_worker, config)
+        for report in engine.run_tasks(start_worker, plan.tasks, config.workers, config.device, progress.announce):
             done += report.photos
             failed += len(report.failures)
-            progress(plan.photos_to_do, done, failed)
+            progress.update(plan.photos_to_do, done, failed)
         return RunSummary(len(manifest), done, tuple(store.failures()), manifest.notes)
 
 

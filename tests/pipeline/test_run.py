@@ -32,8 +32,18 @@ def config(root: Path, output: Path, **changes: object) -> RunConfig:
     return RunConfig(**{"input": str(root), "output": str(output), "workers": 0, **SMALL, **changes})  # type: ignore[arg-type]
 
 
-def quiet(total: int, done: int, failed: int) -> None:
-    """Show no progress."""
+class Watcher:
+    """Remember what a run reports."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+        self.counts: list[tuple[int, int, int]] = []
+
+    def announce(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+
+    def update(self, photos_to_do: int, done: int, failed: int) -> None:
+        self.counts.append((photos_to_do, done, failed))
 
 
 def contents(output: Path) -> dict[str, str]:
@@ -48,7 +58,7 @@ def contents(output: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made_once")
-    run(config(draw_duts(folder / "DUTS", 5), folder / "undisturbed.zarr", motions=2), quiet)
+    run(config(draw_duts(folder / "DUTS", 5), folder / "undisturbed.zarr", motions=2), Watcher())
     return folder
 
 
@@ -127,7 +137,7 @@ def test_attributes_say_how_it_was_made(dataset: Path) -> None:
 
 def test_same_command_on_a_complete_dataset_does_nothing(dataset: Path, tmp_path: Path) -> None:
     before = contents(dataset)
-    summary = run(config(tmp_path / "DUTS", dataset, motions=2), quiet)
+    summary = run(config(tmp_path / "DUTS", dataset, motions=2), Watcher())
     assert summary.photos_made_now == 0
     assert contents(dataset) == before
 
@@ -135,8 +145,8 @@ def test_same_command_on_a_complete_dataset_does_nothing(dataset: Path, tmp_path
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_give_the_same_bytes(make_duts: MakeDuts, tmp_path: Path, workers: int, local_ray: None) -> None:
     root = make_duts(9)
-    run(config(root, tmp_path / "here.zarr"), quiet)
-    run(config(root, tmp_path / "ray.zarr", workers=workers), quiet)
+    run(config(root, tmp_path / "here.zarr"), Watcher())
+    run(config(root, tmp_path / "ray.zarr", workers=workers), Watcher())
     assert contents(tmp_path / "ray.zarr") == contents(tmp_path / "here.zarr")
 
 
@@ -145,7 +155,7 @@ def test_lost_commit_records_and_strays_are_made_good(dataset: Path, tmp_path: P
     (dataset / ".fakeflow/commits/000001.json").unlink()
     (dataset / "flow/c/1/0/0/0/0").write_bytes(b"half a shard")
     (dataset / "image/c/0.0123456789.partial").write_bytes(b"left by a killed run")
-    summary = run(config(tmp_path / "DUTS", dataset, motions=2), quiet)
+    summary = run(config(tmp_path / "DUTS", dataset, motions=2), Watcher())
     assert summary.photos_made_now == 2
     assert contents(dataset) == before
 
@@ -166,8 +176,8 @@ def test_killed_run_continues_to_the_same_dataset(
         time.sleep(0.001)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    run(config(root, output), quiet)
-    run(config(root, tmp_path / "alone.zarr"), quiet)
+    run(config(root, output), Watcher())
+    run(config(root, tmp_path / "alone.zarr"), Watcher())
     assert contents(output) == contents(tmp_path / "alone.zarr")
 
 
@@ -187,7 +197,7 @@ def test_changed_setting_is_refused_and_shown(
 ) -> None:
     before = contents(dataset)
     with pytest.raises(PipelineError, match=shown):
-        run(config(tmp_path / "DUTS", dataset, **{"motions": 2, **change}), quiet)
+        run(config(tmp_path / "DUTS", dataset, **{"motions": 2, **change}), Watcher())
     assert contents(dataset) == before
 
 
@@ -195,17 +205,34 @@ def test_changed_listing_is_refused(dataset: Path, tmp_path: Path) -> None:
     for part in ("Image", "Mask"):
         (tmp_path / f"DUTS/DUTS-TR/DUTS-TR-{part}/scene_004.png").unlink()
     with pytest.raises(PipelineError, match=r"photos: 5 -> 4"):
-        run(config(tmp_path / "DUTS", dataset, motions=2), quiet)
+        run(config(tmp_path / "DUTS", dataset, motions=2), Watcher())
 
 
 def test_a_second_writer_is_refused(dataset: Path, tmp_path: Path) -> None:
     with DatasetStore.open(str(dataset)).sole_writer(), pytest.raises(PipelineError, match="Another run is writing"):
-        run(config(tmp_path / "DUTS", dataset, motions=2), quiet)
+        run(config(tmp_path / "DUTS", dataset, motions=2), Watcher())
 
 
 def test_progress_counts_every_photo_once(make_duts: MakeDuts, tmp_path: Path) -> None:
-    seen: list[tuple[int, int, int]] = []
-    run(config(make_duts(), tmp_path / "out.zarr"), lambda *counts: seen.append(counts))
-    assert seen[0] == (5, 0, 0)
-    assert seen[-1] == (5, 5, 0)
-    assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+    watcher = Watcher()
+    run(config(make_duts(), tmp_path / "out.zarr"), watcher)
+    assert watcher.counts[-1] == (5, 5, 0)
+    assert [done for _, done, _ in watcher.counts] == sorted(done for _, done, _ in watcher.counts)
+    assert len(watcher.counts) == 3
+    assert "5 photos" in watcher.sentences[0]
+    assert "in this process" in watcher.sentences[-1]
+
+
+def test_interrupted_run_says_how_to_continue(make_duts: MakeDuts, tmp_path: Path) -> None:
+    root, output = make_duts(40), tmp_path / "stopped.zarr"
+    command = [sys.executable, "-m", "pipeline.cli", "run", "--input", str(root), "--output", str(output)]
+    command += ["--workers", "0", "--depth-model", "tiny-dpt", "--max-side", "96", "--samples-per-shard", "1"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not list(output.glob(".fakeflow/commits/*.json")):
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "the same command continues" in errors
+    assert DatasetStore.open(str(output)).committed()
