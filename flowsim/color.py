@@ -74,7 +74,7 @@ def flow_to_rgb(flow: Array, max_radius: float | None = None) -> Array:
 
 def _rgb_of_array(flow: np.ndarray, max_radius: float | None, threads: int) -> np.ndarray:
     """The CPU's loop."""
-    from flowsim.kernels.color import color_rows, largest_square
+    from flowsim.kernels.color import color_rows, largest_squares
     from flowsim.kernels.threads import share_rows
 
     if flow.dtype.kind != "f":
@@ -84,8 +84,14 @@ def _rgb_of_array(flow: np.ndarray, max_radius: float | None, threads: int) -> n
     fields = len(rows) // height
     unknown = np.float32(UNKNOWN_FLOW_PX)
     if max_radius is None:
-        squares = [largest_square(rows, i * height, (i + 1) * height, unknown) for i in range(fields)]
-        radii = np.sqrt(np.array(squares, np.float32))
+        squares = np.empty(fields, np.float32)
+        share_rows(
+            lambda first, last: largest_squares(rows, height, unknown, first, last, squares),
+            fields,
+            height * width,
+            threads,
+        )
+        radii = np.sqrt(squares)
         radii[radii == 0] = 1
     else:
         radii = np.full(fields, max_radius, np.float32)
