@@ -37,7 +37,7 @@ def color_wheel() -> Float32[np.ndarray, "55 3"]:
     return np.array(hues, np.float32)
 
 
-def flow_to_rgb(flow: Array, max_radius: float | None = None) -> Array:
+def flow_to_rgb(flow: Array, max_radius: int | float | None = None) -> Array:
     """Colour a flow field: hue = direction, saturation = length, white = no motion.
 
     With r = |flow| / radius and the hue's colour c in 0..1, as published: 1 - r (1 - c) inside the wheel (r <= 1),
@@ -72,7 +72,7 @@ def flow_to_rgb(flow: Array, max_radius: float | None = None) -> Array:
     return rgb_of_tensor(flow, max_radius)
 
 
-def _rgb_of_array(flow: np.ndarray, max_radius: float | None, threads: int) -> np.ndarray:
+def _rgb_of_array(flow: np.ndarray, max_radius: int | float | None, threads: int) -> np.ndarray:
     """The CPU's loop."""
     from flowsim.kernels.color import color_rows, largest_squares
     from flowsim.kernels.threads import share_rows
@@ -107,7 +107,7 @@ def _rgb_of_array(flow: np.ndarray, max_radius: float | None, threads: int) -> n
     return rgb.reshape(*flow.shape[:-1], 3)
 
 
-def rgb_to_flow(rgb: np.ndarray, max_radius: float = 1.0) -> FlowField:
+def rgb_to_flow(rgb: np.ndarray, max_radius: int | float = 1.0) -> FlowField:
     """Read a flow field back from its colours, up to scale: for flow that was kept as pictures only.
 
     Every hue of the wheel has one channel full and one empty, so 1 - (smallest / largest channel) is the length and the
