@@ -26,7 +26,7 @@ class Camera:
 
     height: int
     width: int
-    fov_deg: float | Tensor
+    fov_deg: int | float | Tensor
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
@@ -76,7 +76,7 @@ class Camera:
         return columns, rows
 
 
-def inverse_depth_in_range(normalized_inverse_depth: Depth, far: float | Depth) -> Depth:
+def inverse_depth_in_range(normalized_inverse_depth: Depth, far: int | float | Depth) -> Depth:
     """Map a network's normalised inverse depth to d = 1/Z in [1/far, 1]: the one place where its unknown scale is
     chosen.
 

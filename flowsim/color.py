@@ -37,7 +37,7 @@ def color_wheel() -> Float32[np.ndarray, "55 3"]:
     return np.array(hues, np.float32)
 
 
-def flow_to_rgb(flow: Array, max_radius: float | None = None) -> Array:
+def flow_to_rgb(flow: Array, max_radius: int | float | None = None) -> Array:
     """Colour a flow field: hue = direction, saturation = length, white = no motion.
 
     With r = |flow| / radius and the hue's colour c in 0..1, as published: 1 - r (1 - c) inside the wheel (r <= 1),
@@ -72,9 +72,9 @@ def flow_to_rgb(flow: Array, max_radius: float | None = None) -> Array:
     return rgb_of_tensor(flow, max_radius)
 
 
-def _rgb_of_array(flow: np.ndarray, max_radius: float | None, threads: int) -> np.ndarray:
+def _rgb_of_array(flow: np.ndarray, max_radius: int | float | None, threads: int) -> np.ndarray:
     """The CPU's loop."""
-    from flowsim.kernels.color import color_rows, largest_square
+    from flowsim.kernels.color import color_rows, largest_squares
     from flowsim.kernels.threads import share_rows
 
     if flow.dtype.kind != "f":
@@ -84,8 +84,14 @@ def _rgb_of_array(flow: np.ndarray, max_radius: float | None, threads: int) -> n
     fields = len(rows) // height
     unknown = np.float32(UNKNOWN_FLOW_PX)
     if max_radius is None:
-        squares = [largest_square(rows, i * height, (i + 1) * height, unknown) for i in range(fields)]
-        radii = np.sqrt(np.array(squares, np.float32))
+        squares = np.empty(fields, np.float32)
+        share_rows(
+            lambda first, last: largest_squares(rows, height, unknown, first, last, squares),
+            fields,
+            height * width,
+            threads,
+        )
+        radii = np.sqrt(squares)
         radii[radii == 0] = 1
     else:
         radii = np.full(fields, max_radius, np.float32)
@@ -101,7 +107,7 @@ def _rgb_of_array(flow: np.ndarray, max_radius: float | None, threads: int) -> n
     return rgb.reshape(*flow.shape[:-1], 3)
 
 
-def rgb_to_flow(rgb: np.ndarray, max_radius: float = 1.0) -> FlowField:
+def rgb_to_flow(rgb: np.ndarray, max_radius: int | float = 1.0) -> FlowField:
     """Read a flow field back from its colours, up to scale: for flow that was kept as pictures only.
 
     Every hue of the wheel has one channel full and one empty, so 1 - (smallest / largest channel) is the length and the

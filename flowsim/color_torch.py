@@ -9,7 +9,7 @@ from flowsim.color import UNKNOWN_FLOW_PX, color_wheel
 _WHEEL = torch.from_numpy(color_wheel())
 
 
-def rgb_of_tensor(flow: Float[Tensor, "*b h w 2"], max_radius: float | None) -> UInt8[Tensor, "*b h w 3"]:
+def rgb_of_tensor(flow: Float[Tensor, "*b h w 2"], max_radius: int | float | None) -> UInt8[Tensor, "*b h w 3"]:
     """Colour flow fields; see `flowsim.color.flow_to_rgb`.
 
     Args:

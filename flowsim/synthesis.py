@@ -208,7 +208,7 @@ def _labels(masks: Tensor, inverse_depth: Tensor, objects: int) -> UInt8[Tensor,
         )
     if masks.device != inverse_depth.device:
         raise FlowsimError(f"masks are on {masks.device}, inverse_depth on {inverse_depth.device}: move them together")
-    labels = separate[:, 0].to(torch.uint8)
+    labels = separate[:, 0].view(torch.uint8)
     for number in range(1, objects):
         labels = torch.where(separate[:, number], number + 1, labels).to(torch.uint8)
     return labels

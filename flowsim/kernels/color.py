@@ -16,21 +16,35 @@ _A2, _A4, _A6, _A8 = (np.float32(a) for a in (-0.3333314528, 0.1999355085, -0.14
 _A10, _A12, _A14, _A16 = (np.float32(a) for a in (-0.0752896400, 0.0429096138, -0.0161657367, 0.0028662257))
 
 
-def _largest_square(flow: Any, first: Any, last: Any, unknown: Any) -> Any:
-    """Largest u^2 + v^2 of the known vectors in rows first..last-1 of flow (rows,2*w)."""
-    largest = _ZERO
-    for row in range(first, last):
-        vectors = flow[row]
-        for x in range(vectors.shape[0] // 2):
-            u = vectors[2 * x]
-            v = vectors[2 * x + 1]
-            is_known = (abs(u) <= unknown) & (abs(v) <= unknown)
-            square = u * u + v * v if is_known else _ZERO
-            largest = max(largest, square)
-    return largest
+def _largest_squares(flow: Any, height: Any, unknown: Any, first: Any, last: Any, squares: Any) -> None:
+    """Largest u^2 + v^2 of the known vectors of fields first..last-1.
+
+    Args:
+        flow: (b*h,2*w) float32, px.
+        height: h.
+        unknown: vectors with a longer component are left out.
+        first, last: range of fields.
+        squares: (b,) float32, written.
+    """
+    row_squares = np.empty(flow.shape[1] // 2, np.float32)
+    # Floats that are not negative are in the order of their bits, and a maximum of integers is vectorised.
+    row_bits = row_squares.view(np.int32)
+    for field in range(first, last):
+        largest = np.int32(0)
+        for row in range(field * height, (field + 1) * height):
+            vectors = flow[row]
+            for x in range(row_squares.shape[0]):
+                u = vectors[2 * x]
+                v = vectors[2 * x + 1]
+                is_known = (abs(u) <= unknown) & (abs(v) <= unknown)
+                row_squares[x] = u * u + v * v if is_known else _ZERO
+            for x in range(row_squares.shape[0]):
+                largest = max(largest, row_bits[x])
+        row_bits[0] = largest
+        squares[field] = row_squares[0]
 
 
-largest_square = compiled(_largest_square)
+largest_squares = compiled(_largest_squares)
 
 
 def _wheel_row(vectors: Any, inverse_radius: Any, unknown: Any, position: Any, radius: Any) -> None:

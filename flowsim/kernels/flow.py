@@ -74,9 +74,10 @@ def _end_of_run(labels: Any, start: Any) -> Any:
     label = labels[start]
     stop = start + 1
     while stop + 16 <= width:
+        block = labels[stop : stop + 16]  # a slice of its own: LLVM compares it as one vector
         differs = 0
         for i in range(16):
-            differs |= labels[stop + i] ^ label
+            differs |= block[i] ^ label
         if differs:
             break
         stop += 16
