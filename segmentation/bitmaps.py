@@ -27,7 +27,8 @@ def pack(mask: Bool[np.ndarray, "h w"]) -> Bitmap:
     packed = np.packbits(mask, axis=1, bitorder="little")
     rows = np.zeros((height, -(-width // _WORD) * 8), np.uint8)
     rows[:, : packed.shape[1]] = packed
-    return rows.view("<u8").astype(np.uint64, copy=False)
+    words: Bitmap = rows.view("<u8").astype(np.uint64, copy=False)
+    return words
 
 
 def count(bitmap: Bitmap) -> int:
@@ -54,7 +55,7 @@ def boundary(bitmap: Bitmap, width: int) -> Bitmap:
     right[:-1] |= flat[1:] << np.uint64(_WORD - 1)
     across = (flat ^ right).reshape(bitmap.shape)
     across &= _columns(width - 1, bitmap.shape[1])
-    found = across.copy()
+    found: Bitmap = across.copy()
     found[:-1] |= bitmap[:-1] ^ bitmap[1:]
     found[:-1] |= across[1:]
     return found
