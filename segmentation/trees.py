@@ -51,13 +51,14 @@ class Frame:
     masks: tuple[Path, ...]
 
 
-def find_videos(root: Path, tree: Tree, split_folder: str = "") -> dict[str, VideoFolders]:
+def find_videos(root: Path, tree: Tree, split_folder: str = "", *, needs_masks: bool = True) -> dict[str, VideoFolders]:
     """Find every video of which masks or images are there.
 
     Args:
         root: the dataset's folder.
         tree: what to look for.
         split_folder: what `{split}` stands for.
+        needs_masks: one video at least must have masks, else the folder has another tree.
 
     Returns:
         By name, sorted; empty where the folder has another tree.
@@ -68,7 +69,7 @@ def find_videos(root: Path, tree: Tree, split_folder: str = "") -> dict[str, Vid
         for fields, folder in _matches(root, annotations.split("/"))
         if _files(folder) or (tree.has_objects and any(_folders(folder)))
     }
-    if found or "JPEGImages" in images:  # a folder with images and no telling name proves nothing
+    if found or not needs_masks:
         found |= {fields for fields, folder in _matches(root, images.split("/")) if _files(folder)}
     keys = re.findall(r"{(\w+)}", annotations)
     videos = {}
@@ -157,7 +158,7 @@ def _gaps(numbers: list[int]) -> list[int]:
     """Return the numbers that are missing in a sequence of equal steps; nothing if it has no such step."""
     steps = [after - before for before, after in itertools.pairwise(numbers)]
     step = max(set(steps), key=steps.count) if steps else 1
-    if steps.count(step) < 0.9 * len(steps):
+    if steps.count(step) < (0.5 if step == 1 else 0.9) * len(steps):
         return []
     return [before + step for (before, _), wide in zip(itertools.pairwise(numbers), steps, strict=True) if wide > step]
 

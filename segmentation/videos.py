@@ -249,11 +249,14 @@ def open_dataset(name: str, root: Path, split: str | None = None) -> OpenedDatas
         what = "is a file" if root.exists() else "does not exist"
         raise DatasetError(f"{root} {what}; expected the folder of {row.title} ({row.source})")
     other = looks_like(root)
-    for tree in row.trees if other in (None, row) else ():
-        for folder in _folders_of(row, tree, split):
-            found = find_videos(root, tree, folder)
-            if found:
-                return _select(row, root, split, tree, found)
+    trees = [(tree, folder) for tree in row.trees for folder in _folders_of(row, tree, split)]
+    for needs_masks in (True, False):
+        for tree, folder in trees if other in (None, row) else ():
+            # Only a folder of this name tells frames from other pictures where there are no masks.
+            if needs_masks or "JPEGImages" in tree.images:
+                found = find_videos(root, tree, folder, needs_masks=needs_masks)
+                if found:
+                    return _select(row, root, split, tree, found)
     raise DatasetError(_not_recognised(row, root, split))
 
 

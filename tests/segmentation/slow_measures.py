@@ -13,7 +13,7 @@ def region_similarity(prediction: np.ndarray, truth: np.ndarray) -> float:
 
 
 def boundary_pixels(mask: np.ndarray) -> np.ndarray:
-    """A pixel is boundary if it differs from its right, lower or lower right neighbour; there is none beyond the edge."""
+    """A pixel is boundary if it differs from its right, lower or lower right neighbour, as far as there are any."""
     height, width = mask.shape
     found = []
     for y in range(height):

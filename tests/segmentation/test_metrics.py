@@ -69,12 +69,16 @@ def test_whole_frames_at_480p_equal_the_slow_reference() -> None:
     assert 0 < contour[0] < 1
 
 
-@pytest.mark.parametrize(("height", "width", "expected"), [(480, 854, 8), (1080, 1920, 18), (1, 1, 1), (2160, 4096, 38)])
+@pytest.mark.parametrize(
+    ("height", "width", "expected"), [(480, 854, 8), (1080, 1920, 18), (1, 1, 1), (2160, 4096, 38)]
+)
 def test_tolerance_is_a_share_of_the_diagonal_rounded_up(height: int, width: int, expected: int) -> None:
     assert tolerance_of(height, width) == expected
 
 
-@pytest.mark.parametrize(("found", "wanted", "score"), [("", "", 1), ("", "disc", 0), ("disc", "", 0), ("disc", "disc", 1)])
+@pytest.mark.parametrize(
+    ("found", "wanted", "score"), [("", "", 1), ("", "disc", 0), ("disc", "", 0), ("disc", "disc", 1)]
+)
 def test_empty_masks(found: str, wanted: str, score: float) -> None:
     disc = np.zeros((30, 40), bool)
     disc[10:20, 10:20] = True
