@@ -35,6 +35,9 @@ def score_command(
     split: Annotated[str | None, typer.Option(help="Of the dataset; default: the one that is published.")] = None,
     protocol: Annotated[str | None, typer.Option(help="Such as davis16-all-frames; default: the dataset's.")] = None,
     threshold: Annotated[float, typer.Option(help="Levels from this share of 255 on are object.")] = 0.5,
+    saliency: Annotated[
+        bool, typer.Option("--saliency", help="Also MAE, F-beta, S- and E-measure of the soft masks.")
+    ] = False,
     json_path: Annotated[Path | None, typer.Option("--json", help="File for all scores, also per frame.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Picture to write: J and F of every frame over time.")] = None,
     allow_missing: Annotated[
@@ -59,6 +62,7 @@ def score_command(
             predictions,
             chosen,
             threshold=threshold,
+            with_saliency=saliency,
             allow_missing=allow_missing,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
@@ -98,6 +102,8 @@ def _show(report: Report) -> None:
     if not console.is_terminal:
         console.width = 120  # in a log or a pipe nothing is to be cut off
     console.print(score_table(report))
+    if report.saliency:
+        console.print("soft masks: " + ", ".join(f"{name} {value:.4f}" for name, value in report.saliency.items()))
     for note in report.notes:
         typer.echo(f"note: {note}", err=True)
 

@@ -1,5 +1,6 @@
 """Someone's predicted masks: finding the file of every frame, and telling object from background in it."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,32 +101,30 @@ class PredictionReader:
     def __init__(self, paths: Iterable[Path], threshold: float) -> None:
         if not 0 < threshold <= 1:
             raise PredictionError(f"--threshold is {threshold}; expected more than 0, at most 1")
-        self.lowest_level = threshold * WHITE
+        self.lowest_level = math.ceil(threshold * WHITE - 1e-9)  # an integer, so that the comparison stays in 8 bits
         self.holds_levels = any(_exceeds_labels(masks.read_levels(path)) for path in paths)
 
-    def read(self, path: Path) -> Bool[np.ndarray, "h w"]:
+    def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
         """Read a mask.
 
         Returns:
-            (h, w) bool, True = object.
+            (h, w) uint8, 255 = surely object; 0 and 255 alone where the file holds numbers.
 
         Raises:
             MaskError: unreadable, or several objects.
         """
         levels = masks.read_levels(path)
         if levels.colors is None and self.holds_levels:
-            return levels.values >= self.lowest_level
-        return masks.as_grey(levels, path)
-
-    def read_soft(self, path: Path) -> UInt8[np.ndarray, "h w"]:
-        """Read a mask without thresholding it: levels from 0 to 255, or 0 and 255 where it holds numbers."""
-        levels = masks.read_levels(path)
-        if levels.colors is None and self.holds_levels:
             return levels.values
         return masks.as_grey(levels, path).astype(np.uint8) * np.uint8(WHITE)
 
+    def threshold(self, levels: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+        """Tell object (True) from background in what `read` returned."""
+        is_object: Bool[np.ndarray, "h w"] = levels >= self.lowest_level
+        return is_object
 
-def check_size(prediction: Bool[np.ndarray, "_ _"], truth: Bool[np.ndarray, "_ _"], path: Path) -> None:
+
+def check_size(prediction: UInt8[np.ndarray, "_ _"], truth: Bool[np.ndarray, "_ _"], path: Path) -> None:
     """Refuse a prediction of another size than its ground truth.
 
     Raises:

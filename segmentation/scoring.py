@@ -14,6 +14,7 @@ from segmentation.errors import PredictionError
 from segmentation.metrics import Statistics, score_frames, statistics
 from segmentation.predictions import MatchedFrame, PredictionReader, check_size, match_predictions
 from segmentation.protocols import Protocol
+from segmentation.saliency import Saliency, join, score_saliency
 from segmentation.trees import Frame, some
 from segmentation.videos import OpenedDataset
 
@@ -30,6 +31,7 @@ class SequenceScore:
         frames: names.
         J: (t,) in [0, 1].
         F: likewise, or None where the protocol has no F.
+        saliency: measures of the soft masks, if asked for.
     """
 
     name: str
@@ -37,6 +39,7 @@ class SequenceScore:
     frames: tuple[str, ...]
     J: Float64[np.ndarray, " t"]
     F: Float64[np.ndarray, " t"] | None
+    saliency: Saliency | None = None
 
     @property
     def statistics(self) -> dict[str, Statistics]:
@@ -76,16 +79,23 @@ class Report:
         """Mean over classes of the classes' means; empty where the protocol has no classes."""
         return _mean(list(self.classes.values()))
 
+    @property
+    def saliency(self) -> dict[str, float]:
+        """Measures of the soft masks, mean over sequences of each curve; empty if not asked for."""
+        parts = [sequence.saliency.mean() for sequence in self.sequences if sequence.saliency is not None]
+        return join(parts).summary() if parts else {}
+
     def as_json(self) -> dict[str, Any]:
         """Return everything as what `json.dump` can write; scores are fractions, not percent."""
         content: dict[str, Any] = {
             "protocol": self.protocol.name,
             "definition": self.protocol.definition,
-            "mean": _as_json(self.mean),
+            "mean": _as_json(self.mean) | self.saliency,
             "sequences": {
                 sequence.name: {
                     "frames": len(sequence.frames),
                     **_as_json(sequence.statistics),
+                    **({} if sequence.saliency is None else sequence.saliency.summary()),
                     "per_frame": {
                         "frame": list(sequence.frames),
                         "J": sequence.J.tolist(),
@@ -108,6 +118,7 @@ def score_predictions(
     protocol: Protocol,
     *,
     threshold: float = 0.5,
+    with_saliency: bool = False,
     allow_missing: bool = False,
     progress: Progress | None = None,
 ) -> Report:
@@ -118,6 +129,7 @@ def score_predictions(
         predictions: one folder per video, in it one image per frame; binary, 0/255, palette, or soft grey levels.
         protocol: one of the dataset's.
         threshold: levels of at least this share of 255 are object.
+        with_saliency: also compute MAE, F-beta, S- and E-measure of the soft masks, on the same frames.
         allow_missing: score what there is, instead of refusing missing and surplus predictions; what is missing is left
             out of all means, and noted.
         progress: called with the number of frames done and to do.
@@ -140,25 +152,20 @@ def score_predictions(
         raise PredictionError(f"no frame of {dataset.row.title} in {dataset.root} has both ground truth and prediction")
     reader = PredictionReader((matched.prediction for _, matched in tasks), threshold)
 
-    def score(task: tuple[str, MatchedFrame]) -> tuple[float, float]:
-        return _score_frame(dataset, reader, protocol, task[1])
+    def score(task: tuple[str, MatchedFrame]) -> _FrameScore | None:
+        return _score_frame(dataset, reader, protocol, task[1], with_saliency)
 
-    scores: dict[str, list[tuple[str, float, float]]] = {}
+    scores: dict[str, list[_FrameScore]] = {name: [] for name, _ in tasks}
     workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="score")
     try:
-        for done, ((video, matched), (region, contour)) in enumerate(
-            zip(tasks, workers.map(score, tasks), strict=True), 1
-        ):
-            scores.setdefault(video, []).append((matched.frame.name, region, contour))
+        for done, ((video, _), scored) in enumerate(zip(tasks, workers.map(score, tasks), strict=True), 1):
+            if scored is not None:
+                scores[video].append(scored)
             if progress is not None:
                 progress(done, len(tasks))
     finally:
         workers.shutdown(cancel_futures=True)
-    sequences = [
-        _sequence(video.name, video.group, scores[video.name], protocol)
-        for video in dataset.videos
-        if video.name in scores
-    ]
+    sequences = [_sequence(v.name, v.group, scores[v.name], protocol) for v in dataset.videos if v.name in scores]
     if not any(sequence.frames for sequence in sequences):
         raise PredictionError(f"no frame that was predicted has an object in the ground truth of {dataset.root}")
     left_out = [sequence.name for sequence in sequences if not sequence.frames]
@@ -167,26 +174,38 @@ def score_predictions(
     return Report(protocol, tuple(sequence for sequence in sequences if sequence.frames), tuple(problems))
 
 
+@dataclass(frozen=True, slots=True)
+class _FrameScore:
+    name: str
+    J: float
+    F: float
+    saliency: Saliency | None
+
+
 def _score_frame(
-    dataset: OpenedDataset, reader: PredictionReader, protocol: Protocol, matched: MatchedFrame
-) -> tuple[float, float]:
-    """Return J and F; NaN in J where the frame does not count."""
+    dataset: OpenedDataset, reader: PredictionReader, protocol: Protocol, matched: MatchedFrame, with_saliency: bool
+) -> _FrameScore | None:
+    """Score one frame; None where it does not count."""
     truth = dataset.read_mask(matched.frame)
-    found = reader.read(matched.prediction)
-    check_size(found, truth, matched.prediction)
+    levels = reader.read(matched.prediction)
+    check_size(levels, truth, matched.prediction)
     if protocol.skips_empty_truth and not truth.any():
-        return np.nan, np.nan
+        return None
+    found = reader.threshold(levels)
     region, contour = score_frames(found[None], truth[None], with_boundaries=protocol.with_boundaries)
-    return float(region[0]), float(contour[0])
+    saliency = score_saliency(levels[None], truth[None]) if with_saliency else None
+    return _FrameScore(matched.frame.name, float(region[0]), float(contour[0]), saliency)
 
 
-def _sequence(
-    name: str, group: str | None, scores: Sequence[tuple[str, float, float]], protocol: Protocol
-) -> SequenceScore:
-    kept = [score for score in scores if not np.isnan(score[1])]
-    region = np.array([score[1] for score in kept], np.float64)
-    contour = np.array([score[2] for score in kept], np.float64) if protocol.with_boundaries else None
-    return SequenceScore(name, group, tuple(score[0] for score in kept), region, contour)
+def _sequence(name: str, group: str | None, frames: Sequence[_FrameScore], protocol: Protocol) -> SequenceScore:
+    return SequenceScore(
+        name,
+        group,
+        tuple(frame.name for frame in frames),
+        np.array([frame.J for frame in frames], np.float64),
+        np.array([frame.F for frame in frames], np.float64) if protocol.with_boundaries else None,
+        join(parts) if (parts := [frame.saliency for frame in frames if frame.saliency is not None]) else None,
+    )
 
 
 def _truth_problems(dataset: OpenedDataset, counted: dict[str, Sequence[Frame]]) -> list[str]:

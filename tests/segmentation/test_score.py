@@ -239,6 +239,17 @@ def test_root_of_another_dataset_and_wrong_choices(davis: Path, tmp_path: Path, 
     assert "plot.xyz cannot be written" in text
 
 
+def test_measures_of_soft_masks_are_added_on_request(davis: Path, tmp_path: Path, score: Score) -> None:
+    predict(tmp_path / "out", "libby", dict.fromkeys(range(6), 4))
+    assert "MAE" not in score("davis16", davis, tmp_path / "out")[1]["mean"]
+    _, scores, printed = score("davis16", davis, tmp_path / "out", "--saliency")
+    wrong = np.mean(trees.square(4) != trees.square(2))
+    assert scores["mean"]["MAE"] == pytest.approx(wrong)
+    assert scores["sequences"]["libby"]["MAE"] == pytest.approx(wrong)
+    assert {"max F-beta", "S-measure", "max E-measure"} <= scores["mean"].keys()
+    assert f"MAE {wrong:.4f}" in printed
+
+
 def test_plot_shows_every_sequence(tmp_path: Path, score: Score) -> None:
     from PIL import Image
 
