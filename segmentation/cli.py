@@ -1,0 +1,133 @@
+"""The `segmentation` command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from segmentation.errors import SegmentationError
+
+if TYPE_CHECKING:
+    from segmentation.scoring import Report
+
+app = typer.Typer(
+    help="Video object segmentation: datasets and scores.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _several_commands() -> None:
+    """Keep `score` a word to be typed also while few commands exist."""
+
+
+@app.command("score")
+def score_command(
+    dataset: Annotated[str, typer.Option(help="davis16, fbms, ytobj, lvid or segtrackv2.")],
+    root: Annotated[Path, typer.Option(help="The dataset's folder; for its masks.")],
+    predictions: Annotated[Path, typer.Option(help="Folder with one folder of mask images per video.")],
+    split: Annotated[str | None, typer.Option(help="Of the dataset; default: the one that is published.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Such as davis16-all-frames; default: the dataset's.")] = None,
+    threshold: Annotated[float, typer.Option(help="Levels from this share of 255 on are object.")] = 0.5,
+    saliency: Annotated[
+        bool, typer.Option("--saliency", help="Also MAE, F-beta, S- and E-measure of the soft masks.")
+    ] = False,
+    json_path: Annotated[Path | None, typer.Option("--json", help="File for all scores, also per frame.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Picture to write: J and F of every frame over time.")] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Score what there is; missing frames are left out of the means.")
+    ] = False,
+) -> None:
+    """Score predicted masks (0/1, 0/255, palette or soft grey levels) by a dataset's protocol."""
+    from segmentation.protocols import protocol_for
+    from segmentation.scoring import score_predictions
+    from segmentation.videos import open_dataset
+
+    chosen = protocol_for(dataset, protocol)
+    opened = open_dataset(dataset, root, split)
+    from rich.console import Console
+    from rich.progress import Progress
+
+    errors = Console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("frames", total=None)
+        report = score_predictions(
+            opened,
+            predictions,
+            chosen,
+            threshold=threshold,
+            with_saliency=saliency,
+            allow_missing=allow_missing,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    _show(report)
+    if json_path is not None:
+        _write_json(report, json_path)
+    if plot is not None:
+        from segmentation.plots import plot_scores_over_time
+
+        plot_scores_over_time(report, plot)
+        typer.echo(str(plot.resolve()))
+
+
+@app.command("datasets")
+def datasets_command() -> None:
+    """List the video datasets that are known: their trees, masks, licences, and where to get them."""
+    from segmentation.videos import DATASETS
+
+    for row in DATASETS.values():
+        typer.echo(f"{row.name}: {row.title}")
+        for tree in row.trees:
+            typer.echo(f"  tree       {tree.images}, {tree.masks}")
+        if row.splits:
+            typer.echo(f"  splits     {', '.join(row.splits)}; scored: {row.default_split}")
+        typer.echo(f"  annotated  {row.annotated}")
+        typer.echo(f"  labels     {row.labels}")
+        typer.echo(f"  licence    {row.licence}")
+        typer.echo(f"  source     {row.source}")
+
+
+def _show(report: Report) -> None:
+    from rich.console import Console
+
+    from segmentation.tables import score_table
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120  # in a log or a pipe nothing is to be cut off
+    console.print(score_table(report))
+    if report.saliency:
+        console.print("soft masks: " + ", ".join(f"{name} {value:.4f}" for name, value in report.saliency.items()))
+    for note in report.notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _write_json(report: Report, path: Path) -> None:
+    import json
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report.as_json(), indent=1) + "\n")
+    except OSError as error:
+        raise SegmentationError(f"the scores cannot be written to {path}: {error.strerror or error}") from error
+    typer.echo(str(path.resolve()))
+
+
+def main() -> None:
+    """Run the command line; a user's error is one sentence and exit code 1, Ctrl-C exit code 130."""
+    try:
+        app(standalone_mode=True)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except SegmentationError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

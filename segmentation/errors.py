@@ -1,0 +1,17 @@
+"""What goes wrong in this package in ways that its user can repair."""
+
+
+class SegmentationError(RuntimeError):
+    """Root of every error raised here on purpose; its text is one sentence for the user."""
+
+
+class DatasetError(SegmentationError):
+    """A video dataset's folder cannot be used as it is."""
+
+
+class MaskError(SegmentationError):
+    """A mask file cannot be read, or does not mean object and background."""
+
+
+class PredictionError(SegmentationError):
+    """The predictions do not fit the dataset."""
