@@ -1,6 +1,6 @@
-"""Judge `tiny-dpt` on photos it has not seen: `python -m benchmarks.tiny_dpt --photos ... --masks ... --teacher-depth ...`.
+"""Judge `tiny-dpt` on photos that it has not seen: `python -m benchmarks.tiny_dpt --help`.
 
-The held-out photos are those of `python -m depth.distill`: 300, evenly spread over the sorted names of the first folder.
+The photos are those that `python -m depth.distill` holds out: 300, evenly spread over the first folder.
 Depth goes the whole way through `DepthEstimator`, as in the pipeline.
 """
 

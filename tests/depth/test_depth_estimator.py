@@ -22,7 +22,7 @@ from depth.weights import InputRule, Meaning
 
 
 class RedIsNear(nn.Module):
-    """A depth network by definition: the red channel at half the resolution. Refuses large batches, spoils black photos."""
+    """A network by definition: the red channel at half the resolution. Refuses large batches, spoils black photos."""
 
     def __init__(self, largest_batch: int = 99) -> None:
         super().__init__()
