@@ -216,10 +216,9 @@ def test_embedded_model_needs_nothing(photos: list[np.ndarray]) -> None:
 
 @pytest.mark.slow
 def test_compiled_network_agrees(tiny_folder: Path, photos: list[np.ndarray]) -> None:
-    plain = DepthEstimator.load(str(tiny_folder))(photos[:2])
-    compiled = DepthEstimator.load(str(tiny_folder), compile=True)(photos[:2])
-    for one, other in zip(compiled, plain, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-3)
+    (plain,) = DepthEstimator.load(str(tiny_folder))(photos[:1])
+    (compiled,) = DepthEstimator.load(str(tiny_folder), compile=True)(photos[:1])
+    np.testing.assert_allclose(compiled, plain, atol=1e-3)
 
 
 @pytest.mark.gpu
