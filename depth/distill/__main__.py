@@ -12,6 +12,8 @@ import numpy as np
 from depth.distill.examples import Example, find_examples, hold_out, photos_in, read_photo
 from depth.distill.training import Recipe, Training
 from depth.errors import DepthError
+from depth.tiny import EMBEDDED_FOLDER
+from depth.weights import EMBEDDED_MODEL
 
 
 def parse() -> argparse.Namespace:
@@ -38,11 +40,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--hold-out", type=int, default=300, help="photos of the first folder kept for evaluation")
     parser.add_argument("--encoder", default=recipe.encoder, help="timm backbone (default %(default)s)")
     parser.add_argument("--width", type=int, default=recipe.width, help="channels of the head (default %(default)s)")
+    parser.add_argument("--start-from", type=student_folder, help="a student's folder or tiny-dpt, not random weights")
     parser.add_argument("--batch", type=int, default=recipe.batch, help="photos per step (default %(default)s)")
     parser.add_argument("--learning-rate", type=float, default=recipe.learning_rate, help="(default %(default)s)")
     parser.add_argument("--loaders", type=int, default=recipe.loaders, help="processes that read photos")
     parser.add_argument("--seed", type=int, default=recipe.seed)
     return parser.parse_args()
+
+
+def student_folder(name: str) -> Path:
+    """Return the folder of the embedded model or of a student."""
+    return EMBEDDED_FOLDER if name == EMBEDDED_MODEL else Path(name)
 
 
 def teacher_folders(arguments: argparse.Namespace) -> list[Path]:
@@ -98,6 +106,7 @@ def main() -> None:
         learning_rate=arguments.learning_rate,
         loaders=arguments.loaders,
         seed=arguments.seed,
+        start_from=arguments.start_from,
     )
     Training(recipe, examples, held_out, arguments.output).run()
 

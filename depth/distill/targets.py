@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-LIFT_MARGIN = 0.15
+LIFT_MARGIN = 0.1
 """By how much the mean inverse depth of a masked object shall exceed that of the rest, of a range of [0, 1]."""
 
 Map = NDArray[np.float32]

@@ -39,6 +39,7 @@ class Recipe:
         batch: photos per step.
         learning_rate: its peak; linear warm-up, then cosine decay over the work of all stages.
         loaders: processes that read photos.
+        start_from: folder of a student to begin with, in place of random weights.
     """
 
     stages: tuple[tuple[int, int], ...] = ((96, 5), (128, 2), (224, 2))
@@ -49,6 +50,7 @@ class Recipe:
     learning_rate: float = 1.5e-3
     loaders: int = 1
     seed: int = 0
+    start_from: Path | None = None
 
 
 def distillation_loss(
@@ -56,7 +58,7 @@ def distillation_loss(
 ) -> Float[Tensor, ""]:
     """Compare inverse depth with its target in [0, 1].
 
-    L1 + (1 - Pearson correlation per image) / 2 + L1 of the gradients at two scales, as in MiDaS (Ranftl et al.,
+    L1 + (1 - Pearson correlation per image) + L1 of the gradients at two scales, as in MiDaS (Ranftl et al.,
     2020, eq. 11), + a hinge on how far the object's mean exceeds the mean of the rest.
     """
     level = F.l1_loss(predicted, target)
@@ -71,7 +73,7 @@ def distillation_loss(
     inside, outside = mask.sum((1, 2)), (1 - mask).sum((1, 2))
     nearer = (predicted * mask).sum((1, 2)) / (inside + 1) - (predicted * (1 - mask)).sum((1, 2)) / (outside + 1)
     hinge = (F.relu(LIFT_MARGIN - nearer) * (inside > 8)).mean()
-    loss: Tensor = level + 0.5 * (1 - correlation).mean() + gradient + hinge
+    loss: Tensor = level + (1 - correlation).mean() + gradient + hinge
     return loss
 
 
@@ -128,7 +130,8 @@ class Training:
         }
         self.work = [len(self.sets[side]) * side**2 for side in self.schedule]
         torch.manual_seed(recipe.seed)
-        self.model = TinyDPT(recipe.encoder, recipe.width).to(memory_format=torch.channels_last)
+        first = TinyDPT.load(recipe.start_from) if recipe.start_from else TinyDPT(recipe.encoder, recipe.width)
+        self.model = first.to(memory_format=torch.channels_last)
         self.averaged = Averaged(self.model)
         kernels = [p for p in self.model.parameters() if p.ndim > 1]
         others = [p for p in self.model.parameters() if p.ndim <= 1]

@@ -96,12 +96,16 @@ def test_command_trains_resumes_and_gives_a_model_folder(tmp_path: Path) -> None
     command += ["--teacher-depth", "depth", "--output", "student", "--hold-out", "2", "--width", "16", "--batch", "2"]
     command += ["--encoder", "mobilenetv3_small_050", "--loaders", "0"]
 
-    def distill(stages: str) -> None:
+    def distill(stages: str, *more: str) -> None:
         environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
-        subprocess.run([*command, "--stages", stages], cwd=tmp_path, env=environment, check=True, capture_output=True)
+        whole = [*command, "--stages", stages, *more]
+        subprocess.run(whole, cwd=tmp_path, env=environment, check=True, capture_output=True)
 
     distill("32x1")
     distill("32x1,64x1")
+    distill("32x1", "--output", "child", "--start-from", "student", "--learning-rate", "0")
+    parent, child = (TinyDPT.load(tmp_path / name).state_dict() for name in ("student", "child"))
+    torch.testing.assert_close(child["head.0.weight"], parent["head.0.weight"])
     log = [json.loads(line) for line in (tmp_path / "student/log.jsonl").read_text().splitlines()]
     assert [(row["epoch"], row["side"], row["photos"]) for row in log] == [(1, 32, 2.0), (2, 64, 2.0)]
     photo, _ = draw_scene(20)
