@@ -1,6 +1,6 @@
 """Measure flowsim against named rivals in the same run; writes benchmarks/results/flow_kernel.json.
 
-    python benchmarks/flow_kernel.py [--quick]
+    python -m benchmarks.flow_kernel [--quick]
 
 Every ratio is the median over rounds of (rival's time / our time) of one round, both taken one after the other.
 """
