@@ -22,12 +22,12 @@ import fsspec
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import FsspecStore, LocalStore, MemoryStore
 
 from pipeline.errors import PipelineError
-from pipeline.integrity import is_object_intact
 from pipeline.schema import SCHEMA_VERSION, ArraySpec, Layout, array_specs
+from pipeline.shards import chunk_codecs, encode_shard
 
 PRIVATE_FOLDER = ".fakeflow"
 OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -191,8 +191,18 @@ class DatasetStore:
                 array, key = self._array(name), _shard_key(name, values.ndim, shard)
                 with suppress(FileNotFoundError):  # else zarr would merge with what is there, and that may be damaged
                     self.filesystem.rm_file(f"{self.root}/{key}")
-                array[rows.start : rows.stop] = values
-                checksums |= self._read_back(key, has_sample_chunks=array.shards is not None)
+                if array.shards is None:
+                    array[rows.start : rows.stop] = values
+                    is_intact = np.array_equal(array[rows.start : rows.stop], values)
+                else:
+                    content = encode_shard(values, array.shards[0])
+                    self._put(key, content)
+                    is_intact = self.filesystem.cat_file(f"{self.root}/{key}") == content
+                    checksums[key] = hashlib.sha256(content).hexdigest()
+                if not is_intact:
+                    raise PipelineError(
+                        f"{self.url}: {key} reads back other bytes than were written. Check the disk or store."
+                    )
             record = {
                 "shard": shard,
                 "precision": precision,
@@ -240,21 +250,6 @@ class DatasetStore:
             return LocalStore(self.root)
         return FsspecStore.from_url(self.url)
 
-    def _read_back(self, key: str, has_sample_chunks: bool) -> dict[str, str]:
-        """Return {key: sha256} of an object as the store has it; nothing if all is fill value, then there is none.
-
-        Raises:
-            PipelineError: its chunks are not those that were encoded.
-        """
-        try:
-            content = self.filesystem.cat_file(f"{self.root}/{key}")
-        except FileNotFoundError:
-            return {}
-        chunks = self.layout.samples_per_shard if has_sample_chunks else None
-        if not is_object_intact(content, chunks):
-            raise PipelineError(f"{self.url}: {key} reads back other bytes than were written. Check the disk or store.")
-        return {key: hashlib.sha256(content).hexdigest()}
-
     def _drop_commit(self, shard: int) -> None:
         with suppress(FileNotFoundError):
             self.filesystem.rm_file(f"{self.root}/{_commit_key(shard)}")
@@ -289,14 +284,13 @@ def _create_array(group: zarr.Group, name: str, spec: ArraySpec, layout: Layout)
             dimension_names=spec.dimensions,
         )
         return
-    blosc = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", typesize=np.dtype(spec.dtype).itemsize)
     group.create_array(
         name,
         shape=spec.shape,
         dtype=spec.dtype,
         chunks=(1, *spec.shape[1:]),
         shards=shard,
-        compressors=[blosc, Crc32cCodec()],
+        compressors=chunk_codecs(np.dtype(spec.dtype)),
         fill_value=spec.fill_value,
         attributes=dict(spec.attributes),
         dimension_names=spec.dimensions,
