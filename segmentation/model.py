@@ -80,10 +80,11 @@ class TwoStreamNetwork(nn.Module):
         was_training = self.training
         self.eval()
         try:
-            logits = self(image, flow_rgb)
+            logits: Tensor = self(image, flow_rgb)
         finally:
             self.train(was_training)
-        return (logits[:, 1] > logits[:, 0]).to(torch.uint8)
+        is_object = logits[:, 1] > logits[:, 0]
+        return is_object.to(torch.uint8)
 
 
 class Decoder(nn.Module):
