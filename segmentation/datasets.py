@@ -17,7 +17,7 @@ from pipeline.schema import USABLE, decode_flow, decode_inverse_depth
 from pipeline.store import DatasetStore
 from segmentation.errors import DatasetError
 
-ROWS_PER_READ = 8
+ROWS_PER_READ = 16
 """Samples are read so many at a time: enough for the store to decode several at once, few enough to stay small."""
 SHUFFLE_BUFFER = 256
 
@@ -88,8 +88,11 @@ class ShardDataset(IterableDataset[Triplet]):
         self.samples = sum(int((status[_slice(layout.rows(shard))] == USABLE).sum()) for shard in self.shards)
         """Usable samples of all ranks together."""
         if self.samples == 0:
-            raise DatasetError(f"{url} has no usable sample: every photo failed. See `pipeline status`.")
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that live on see it change
+            raise DatasetError(
+                f"{url} has no usable sample: every photo failed. See `pipeline status --failures {url}`."
+            )
+        self._epoch = torch.zeros((), dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # so that persistent workers see it change
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next iteration is: it decides the order and the motions."""
@@ -167,7 +170,8 @@ def _labels(mask: np.ndarray, sample_id: str, url: str) -> np.ndarray:
     if not (is_object | (mask == 0)).all():
         odd = sorted({int(value) for value in mask[~is_object & (mask != 0)]})[:3]
         raise DatasetError(f"{url}: the mask of sample {sample_id} has values {odd}, expected 0 and 255 alone.")
-    return is_object.astype(np.uint8)
+    labels: np.ndarray = is_object.astype(np.uint8)
+    return labels
 
 
 def _mix(samples: Iterator[Triplet], buffer: int, random: np.random.Generator) -> Iterator[Triplet]:

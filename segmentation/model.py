@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Num, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -154,8 +154,8 @@ class ConvolutionalAttention(nn.Module):
         return x * torch.sigmoid(self.spatial(pooled))
 
 
-def resize_bicubic(x: Float[Tensor, "b c _ _"], size: tuple[int, ...]) -> Float[Tensor, "b c rows columns"]:
-    """Resize to (rows, columns) by bicubic interpolation without anti-aliasing, as published; values may overshoot."""
+def resize_bicubic(x: Num[Tensor, "b c _ _"], size: tuple[int, ...]) -> Num[Tensor, "b c rows columns"]:
+    """Resize to (rows, columns) by bicubic interpolation without anti-aliasing, as published; floats may overshoot."""
     if x.shape[-2:] == size:
         return x
     return F.interpolate(x, size, mode="bicubic", align_corners=False)
