@@ -53,7 +53,7 @@ class Batch(NamedTuple):
     """What the network learns from.
 
     Attributes:
-        image: RGB in [0, 1]; in memory channels last, as `flow_rgb`.
+        image: RGB in [0, 1].
         flow_rgb: the flow's colours in [0, 1].
         mask: 1 = object.
     """
@@ -147,7 +147,7 @@ def _resize_pixels(pixels: UInt8[Tensor, "h w 3"], side_px: int) -> UInt8[Tensor
 def _to_unit_range(pictures: list[Tensor]) -> Float32[Tensor, "b 3 s s"]:
     """Join bytes (1,3,s,s) to floats in [0, 1], one picture at a time: it stays in the processor's cache."""
     first = pictures[0]
-    batch = torch.empty((len(pictures), *first.shape[1:]), device=first.device, memory_format=torch.channels_last)
+    batch = torch.empty((len(pictures), *first.shape[1:]), device=first.device)
     for place, picture in enumerate(pictures):
         batch[place].copy_(picture[0]).div_(255)
     return batch
