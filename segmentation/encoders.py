@@ -1,0 +1,199 @@
+"""Encoders of one stream: RGB in, features at four scales out.
+
+As published the Mix Transformers of SegFormer (Xie et al., NeurIPS 2021) from transformers; or backbones of timm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from segmentation.errors import SegmentationError
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+STRIDES = (4, 8, 16, 32)
+TIMM_PREFIX = "timm:"
+HUB_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True)
+class MitVariant:
+    """What tells the Mix Transformers apart: blocks and channels of each of the four stages."""
+
+    depths: tuple[int, ...]
+    channels: tuple[int, ...]
+
+
+MIT_VARIANTS = {
+    "mit-b0": MitVariant((2, 2, 2, 2), (32, 64, 160, 256)),
+    "mit-b1": MitVariant((2, 2, 2, 2), (64, 128, 320, 512)),
+    "mit-b2": MitVariant((3, 4, 6, 3), (64, 128, 320, 512)),
+}
+
+
+class Encoder(nn.Module):
+    """One stream: normalises RGB and gives features at strides 4, 8, 16 and 32.
+
+    Mean and deviation belong to the architecture and are not saved with the weights.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, backbone: nn.Module, channels: Sequence[int], mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        super().__init__()
+        self.backbone, self.channels = backbone, tuple(channels)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
+        """Map RGB in [0, 1] to four levels (b, c, h/stride, w/stride), finest first."""
+        return self._levels((rgb - self.mean) / self.std)
+
+    def _levels(self, normalized: Tensor) -> list[Tensor]:
+        raise NotImplementedError
+
+
+class MitEncoder(Encoder):
+    """A Mix Transformer, as transformers' SegformerModel."""
+
+    def _levels(self, normalized: Tensor) -> list[Tensor]:
+        return list(self.backbone(pixel_values=normalized, output_hidden_states=True, return_dict=True).hidden_states)
+
+
+class TimmEncoder(Encoder):
+    """A timm backbone made with `features_only`; levels beyond the four strides are left out."""
+
+    def __init__(self, backbone: Any) -> None:
+        places = {stride: index for index, stride in enumerate(backbone.feature_info.reduction()) if stride in STRIDES}
+        every_channels = backbone.feature_info.channels()
+        settings = backbone.default_cfg or {}
+        super().__init__(
+            backbone,
+            [every_channels[index] for index in places.values()],
+            settings.get("mean", IMAGENET_MEAN),
+            settings.get("std", IMAGENET_STD),
+        )
+        self.places = tuple(places.values())
+        self.is_channels_last = str(getattr(backbone, "output_fmt", "")).endswith("NHWC")
+
+    def _levels(self, normalized: Tensor) -> list[Tensor]:
+        features = self.backbone(normalized)
+        levels = [features[place] for place in self.places]
+        return [level.permute(0, 3, 1, 2) for level in levels] if self.is_channels_last else levels
+
+
+def make_encoder(name: str, initialization: str, side_px: int) -> Encoder:
+    """Make one encoder.
+
+    Args:
+        name: `mit-b0`, `mit-b1`, `mit-b2`, or `timm:` and the name of a timm backbone.
+        initialization: `imagenet` (from the hub), `random`, or a path: for a Mix Transformer the folder of
+            `nvidia/mit-b*` with config.json and weights, for timm a file of weights.
+        side_px: of the square that enters; some backbones of timm must know it.
+
+    Raises:
+        SegmentationError: unknown name, no such path, no network, or weights of another encoder.
+    """
+    if initialization not in ("imagenet", "random") and not Path(initialization).exists():
+        raise SegmentationError(
+            f"Initialisation {initialization!r} of encoder {name} is neither 'imagenet' nor 'random', "
+            "and no such file or folder exists."
+        )
+    if name.startswith(TIMM_PREFIX):
+        return TimmEncoder(_make_timm(name.removeprefix(TIMM_PREFIX), initialization, side_px))
+    if name not in MIT_VARIANTS:
+        raise SegmentationError(
+            f"Encoder {name!r} is unknown; expected {', '.join(MIT_VARIANTS)} or timm:NAME, such as timm:convnext_tiny."
+        )
+    variant = MIT_VARIANTS[name]
+    if initialization == "random":
+        backbone = _make_random_mit(variant)
+    else:
+        folder = _download_mit(name) if initialization == "imagenet" else Path(initialization)
+        backbone = _load_mit(name, variant, folder)
+    return MitEncoder(backbone, variant.channels, IMAGENET_MEAN, IMAGENET_STD)
+
+
+def _make_random_mit(variant: MitVariant) -> nn.Module:
+    from transformers import SegformerConfig, SegformerModel
+
+    model: nn.Module = SegformerModel(SegformerConfig(depths=list(variant.depths), hidden_sizes=list(variant.channels)))
+    return model
+
+
+def _download_mit(name: str) -> Path:
+    """Fetch `nvidia/<name>` from the hub, or find it in its cache."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        files = ["config.json", "model.safetensors", "pytorch_model.bin"]
+        return Path(snapshot_download(f"nvidia/{name}", allow_patterns=files, etag_timeout=HUB_TIMEOUT_S))
+    except OSError as error:  # all errors of the hub's client are
+        raise SegmentationError(
+            f"ImageNet weights nvidia/{name} are not on this machine and the hub cannot be reached. Download them "
+            f"elsewhere (`hf download nvidia/{name} --local-dir FOLDER`) and give FOLDER as the initialisation, or "
+            "start from 'random'."
+        ) from error
+
+
+def _load_mit(name: str, variant: MitVariant, folder: Path) -> nn.Module:
+    from safetensors import SafetensorError
+    from transformers import SegformerConfig, SegformerModel
+
+    try:
+        config = SegformerConfig.from_pretrained(folder)
+        if (tuple(config.depths), tuple(config.hidden_sizes)) != (variant.depths, variant.channels):
+            raise SegmentationError(
+                f"{folder} holds another encoder: stages of {config.depths} blocks and {config.hidden_sizes} channels; "
+                f"{name} has {list(variant.depths)} and {list(variant.channels)}."
+            )
+        model: nn.Module
+        model, report = SegformerModel.from_pretrained(folder, config=config, output_loading_info=True)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise SegmentationError(
+            f"{folder} cannot be read as the encoder {name}: expected the folder of nvidia/{name} with config.json and "
+            f"model.safetensors or pytorch_model.bin ({error})."
+        ) from error
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise SegmentationError(
+            f"{folder} lacks {len(missing)} parameters of {name}, such as {missing[0]}; copy nvidia/{name} again."
+        )
+    return model.train()
+
+
+def _make_timm(name: str, initialization: str, side_px: int) -> Any:
+    import timm
+
+    options: dict[str, Any] = {"pretrained": initialization != "random"}
+    if initialization not in ("imagenet", "random"):
+        options["pretrained_cfg_overlay"] = {"file": initialization}
+    if name not in timm.list_models() and name.split(".")[0] not in timm.list_models():
+        raise SegmentationError(f"timm has no backbone {name!r}; `timm.list_models()` lists them.")
+    try:
+        if "swin" in name:
+            options["img_size"] = side_px
+        backbone = timm.create_model(name, features_only=True, **options)
+    except OSError as error:
+        raise SegmentationError(
+            f"ImageNet weights of timm's {name} are not on this machine and the hub cannot be reached. Give the path "
+            "of a downloaded file of weights as the initialisation, or start from 'random'."
+        ) from error
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise SegmentationError(f"timm's {name} cannot be loaded as a source of features: {error}.") from error
+    strides = backbone.feature_info.reduction()
+    if tuple(stride for stride in strides if stride in STRIDES) != STRIDES:
+        raise SegmentationError(
+            f"timm's {name} gives features at strides {strides}, expected {list(STRIDES)} among them. Choose a "
+            "hierarchical backbone, such as convnext_tiny, pvt_v2_b1 or resnet50."
+        )
+    return backbone

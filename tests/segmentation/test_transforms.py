@@ -1,0 +1,165 @@
+"""Batches: sizes, colours, flips in both readings, crops, jitter, and that a seed decides them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from flowsim import flow_to_rgb
+from segmentation.datasets import Triplet
+from segmentation.errors import SegmentationError
+from segmentation.transforms import Augmentation, flow_to_network_rgb, make_batch
+
+
+def make_sample(height: int, width: int, seed: int = 0) -> Triplet:
+    rng = np.random.default_rng(seed)
+    image = cv2.resize(rng.integers(0, 256, (4, 4, 3), np.uint8), (width, height))
+    flow_px = cv2.resize(rng.normal(0, 5, (4, 4, 2)).astype(np.float32), (width, height))
+    mask = np.zeros((height, width), np.uint8)
+    mask[: height // 2, : width // 3] = 1
+    return Triplet(f"s{seed}", torch.from_numpy(image), torch.from_numpy(flow_px), torch.from_numpy(mask))
+
+
+def make_generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def mirror(sample: Triplet, *, rows: bool, columns: bool, physical: bool) -> Triplet:
+    """Mirror a sample; with `physical` its motion too."""
+    axes = [axis for axis, chosen in ((0, rows), (1, columns)) if chosen]
+    image, flow_px, mask = (tensor.flip(axes) for tensor in sample[1:])
+    if physical:
+        flow_px = flow_px * torch.tensor([-1.0 if columns else 1.0, -1.0 if rows else 1.0])
+    return Triplet(sample.id, image, flow_px, mask)
+
+
+def find_flips(seed: int) -> tuple[bool, bool]:
+    """Return whether rows and columns of a batch of one were mirrored, seen from the image."""
+    sample = make_sample(16, 16)
+    drawn = make_batch([sample], augmentation=Augmentation(), generator=make_generator(seed), side_px=16).image
+    for rows in (False, True):
+        for columns in (False, True):
+            axes = [axis for axis, chosen in ((-2, rows), (-1, columns)) if chosen]
+            if torch.equal(drawn, make_batch([sample], side_px=16).image.flip(axes)):
+                return rows, columns
+    raise AssertionError("no mirror image")
+
+
+def test_samples_of_any_size_become_one_batch() -> None:
+    batch = make_batch([make_sample(24, 36), make_sample(50, 20, 1)], side_px=32)
+    assert batch.image.shape == batch.flow_rgb.shape == (2, 3, 32, 32)
+    assert batch.mask.shape == (2, 32, 32)
+    assert (batch.image.dtype, batch.flow_rgb.dtype, batch.mask.dtype) == (torch.float32, torch.float32, torch.uint8)
+    assert set(batch.mask.unique().tolist()) == {0, 1}
+    for pixels in batch[:2]:
+        assert 0 <= pixels.min() <= pixels.max() <= 1
+
+
+def test_at_its_own_size_nothing_changes() -> None:
+    sample = make_sample(32, 32)
+    batch = make_batch([sample], side_px=32)
+    assert torch.equal(batch.image[0], sample.image.movedim(-1, 0) / 255)
+    assert torch.equal(batch.flow_rgb[0], flow_to_rgb(sample.flow_px).movedim(-1, 0) / 255)
+    assert torch.equal(batch.mask[0], sample.mask)
+
+
+def test_images_are_resized_by_bicubic_interpolation() -> None:
+    sample = make_sample(30, 40)
+    batch = make_batch([sample], side_px=64)
+    expected = cv2.resize(sample.image.numpy().astype(np.float32) / 255, (64, 64), interpolation=cv2.INTER_CUBIC)
+    # Rows and columns are rounded in turn; the cubic's weights have a sum of magnitudes of up to 1.375.
+    tolerance = (0.5 * 1.375 + 0.5) / 255
+    np.testing.assert_allclose(batch.image[0].movedim(0, -1), expected.clip(0, 1), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("flips", ["physical", "reference"])
+@pytest.mark.parametrize("seed", range(6))
+def test_flips(flips: str, seed: int) -> None:
+    sample = make_sample(16, 16)
+    rows, columns = find_flips(seed)
+    options = Augmentation(flips=flips)
+    batch = make_batch([sample], augmentation=options, generator=make_generator(seed), side_px=16)
+    scene = mirror(sample, rows=rows, columns=columns, physical=flips == "physical")
+    # The published way mirrors the picture of the flow: colours, which mean directions, stay.
+    colors = flow_to_network_rgb(sample.flow_px if flips == "reference" else scene.flow_px)
+    if flips == "reference":
+        colors = colors.flip([axis for axis, chosen in ((-2, rows), (-1, columns)) if chosen])
+    assert torch.equal(batch.mask[0], scene.mask)
+    torch.testing.assert_close(batch.flow_rgb[0], colors, rtol=0, atol=1.001 / 255)
+
+
+def test_all_four_flips_happen_and_none_when_told() -> None:
+    assert len({find_flips(seed) for seed in range(24)}) == 4
+    sample = make_sample(16, 16)
+    for seed in range(4):
+        options = Augmentation(flips="none")
+        batch = make_batch([sample], augmentation=options, generator=make_generator(seed), side_px=16)
+        assert torch.equal(batch.image, make_batch([sample], side_px=16).image)
+
+
+def test_unknown_flow_is_black() -> None:
+    flow_px = torch.ones(4, 5, 2)
+    flow_px[1, 2] = torch.nan
+    rgb = flow_to_network_rgb(flow_px)
+    assert rgb.shape == (3, 4, 5)
+    assert not rgb[:, 1, 2].any()
+    assert rgb[:, 0, 0].any()
+
+
+def test_crops_keep_the_three_aligned() -> None:
+    height, width = 40, 60
+    ramp = torch.arange(height * width).reshape(height, width)
+    place = torch.stack([ramp // width * 6, ramp % width * 4, ramp * 0], -1).to(torch.uint8)
+    sample = Triplet("ramp", place, torch.ones(height, width, 2), (ramp % width >= 30).to(torch.uint8))
+    options = Augmentation(flips="none", smallest_crop=0.3)
+    sizes = []
+    for seed in range(8):
+        batch = make_batch([sample], augmentation=options, generator=make_generator(seed), side_px=64)
+        column = batch.image[0, 1] * 255 / 4
+        away = (column - 29.5).abs() > 2  # bicubic interpolation blurs the edge
+        assert torch.equal((column > 29.5)[away], batch.mask[0].bool()[away])
+        sizes.append(float(column.max() - column.min()) / width)
+    assert 0.3**0.5 - 0.1 < min(sizes) < max(sizes) < 1
+    assert max(sizes) - min(sizes) > 0.1
+
+
+def test_jitter_changes_the_image_alone() -> None:
+    sample = make_sample(20, 20)
+    plain = make_batch([sample] * 2, side_px=20)
+    options = Augmentation(flips="none", jitter=0.4)
+    varied = make_batch([sample] * 2, augmentation=options, generator=make_generator(0), side_px=20)
+    assert torch.equal(varied.flow_rgb, plain.flow_rgb)
+    assert torch.equal(varied.mask, plain.mask)
+    assert not torch.allclose(varied.image, plain.image, atol=0.01)
+    assert not torch.allclose(varied.image[0], varied.image[1], atol=0.01)
+    assert 0 <= varied.image.min() <= varied.image.max() <= 1
+
+
+def test_a_seed_decides_everything_and_the_global_generator_nothing() -> None:
+    samples = [make_sample(20, 30), make_sample(30, 20, 1)]
+    options = Augmentation(smallest_crop=0.5, jitter=0.3)
+
+    def varied(seed: int) -> Tensor:
+        batch = make_batch(samples, augmentation=options, generator=make_generator(seed), side_px=24)
+        return torch.cat([batch.image, batch.flow_rgb])
+
+    before = torch.get_rng_state()
+    assert torch.equal(varied(3), varied(3))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(varied(3), varied(4))
+
+
+def test_what_cannot_be_done_is_said() -> None:
+    with pytest.raises(SegmentationError, match="flips is 'both'; expected one of reference, physical, none"):
+        Augmentation(flips="both")
+    with pytest.raises(SegmentationError, match=r"smallest_crop is 0.0; expected a part of the area in \(0, 1\]"):
+        Augmentation(smallest_crop=0.0)
+    with pytest.raises(SegmentationError, match=r"jitter is 1.0; expected in \[0, 1\)"):
+        Augmentation(jitter=1.0)
+    with pytest.raises(SegmentationError, match="at least one sample"):
+        make_batch([])
+    with pytest.raises(SegmentationError, match=r"needs an explicit torch.Generator"):
+        make_batch([make_sample(8, 8)], augmentation=Augmentation())
