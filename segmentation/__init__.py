@@ -1,1 +1,46 @@
-"""The two-stream network's benchmarks: video datasets, measures, protocols and the `segmentation` command."""
+"""Two-stream segmentation: video datasets, the network and its checkpoints, data for training, measures and protocols.
+
+Names are loaded at their first use: importing this package loads neither torch nor anything else that is heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from segmentation.errors import SegmentationError
+
+if TYPE_CHECKING:
+    from segmentation.checkpoint import load_network, save_network
+    from segmentation.datasets import ShardDataset, Triplet
+    from segmentation.model import TwoStreamNetwork
+    from segmentation.transforms import Augmentation, Batch, make_batch
+
+__all__ = [
+    "Augmentation",
+    "Batch",
+    "SegmentationError",
+    "ShardDataset",
+    "Triplet",
+    "TwoStreamNetwork",
+    "load_network",
+    "make_batch",
+    "save_network",
+]
+
+_MODULES = {
+    "Augmentation": "transforms",
+    "Batch": "transforms",
+    "ShardDataset": "datasets",
+    "Triplet": "datasets",
+    "TwoStreamNetwork": "model",
+    "load_network": "checkpoint",
+    "make_batch": "transforms",
+    "save_network": "checkpoint",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'segmentation' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"segmentation.{_MODULES[name]}"), name)
