@@ -8,6 +8,7 @@ of that. Any Zarr reader decodes it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import google_crc32c
@@ -25,18 +26,22 @@ def chunk_codecs(dtype: np.dtype[Any]) -> list[BytesBytesCodec]:
     return [BloscCodec(cname="zstd", clevel=LEVEL, shuffle="bitshuffle", typesize=dtype.itemsize), Crc32cCodec()]
 
 
-def encode_shard(samples: NDArray[Any], chunks: int) -> bytes:
+Map = Callable[..., Iterable[Any]]
+"""`map` or the `map` of an executor."""
+
+
+def encode_shard(samples: NDArray[Any], chunks: int, parallel: Map = map) -> bytes:
     """Encode the samples of one shard.
 
     Args:
         samples: (rows, ...), one chunk each; little-endian, of a fixed-size type.
         chunks: number of chunks of a full shard; those beyond `rows` are absent.
+        parallel: applied to encode the samples; order and bytes stay the same.
     """
     blosc = Blosc(cname="zstd", clevel=LEVEL, shuffle=BITSHUFFLE, typesize=samples.dtype.itemsize)
     index = np.full((chunks, 2), 2**64 - 1, "<u8")
     parts, offset = [], 0
-    for row, sample in enumerate(samples):
-        compressed = bytes(blosc.encode(np.ascontiguousarray(sample)))
+    for row, compressed in enumerate(parallel(blosc.encode, samples)):
         parts += [compressed, _checksum(compressed)]
         length = len(compressed) + 4
         index[row] = offset, length

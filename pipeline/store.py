@@ -13,6 +13,7 @@ import os
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from zarr.storage import FsspecStore, LocalStore, MemoryStore
 
 from pipeline.errors import PipelineError
 from pipeline.schema import SCHEMA_VERSION, ArraySpec, Layout, array_specs
-from pipeline.shards import chunk_codecs, encode_shard
+from pipeline.shards import Map, chunk_codecs, encode_shard
 
 PRIVATE_FOLDER = ".fakeflow"
 OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -170,7 +171,12 @@ class DatasetStore:
             yield
 
     def write_shard(
-        self, shard: int, arrays: Mapping[str, NDArray[Any]], failures: list[Failure], precision: str
+        self,
+        shard: int,
+        arrays: Mapping[str, NDArray[Any]],
+        failures: list[Failure],
+        precision: str,
+        parallel: Map = map,
     ) -> None:
         """Write one shard whole, read it back, compare, and commit it.
 
@@ -179,30 +185,16 @@ class DatasetStore:
             arrays: every array of the schema, its first axis the rows of this shard.
             failures: the rows that could not be used.
             precision: the arithmetic that the depth model ran in, kept in the commit record.
+            parallel: `map`, or that of an executor, to encode the samples with.
 
         Raises:
             PipelineError: no room, no permission, or the store returned other values than were written.
         """
-        rows = self.layout.rows(shard)
-        checksums: dict[str, str] = {}
         with _explained(self.url):
             self._drop_commit(shard)
-            for name, values in arrays.items():
-                array, key = self._array(name), _shard_key(name, values.ndim, shard)
-                with suppress(FileNotFoundError):  # else zarr would merge with what is there, and that may be damaged
-                    self.filesystem.rm_file(f"{self.root}/{key}")
-                if array.shards is None:
-                    array[rows.start : rows.stop] = values
-                    is_intact = np.array_equal(array[rows.start : rows.stop], values)
-                else:
-                    content = encode_shard(values, array.shards[0])
-                    self._put(key, content)
-                    is_intact = self.filesystem.cat_file(f"{self.root}/{key}") == content
-                    checksums[key] = hashlib.sha256(content).hexdigest()
-                if not is_intact:
-                    raise PipelineError(
-                        f"{self.url}: {key} reads back other bytes than were written. Check the disk or store."
-                    )
+            with ThreadPoolExecutor(len(arrays)) as pool:  # one waits for the disk while another is encoded
+                written = pool.map(lambda name: self._write_array(shard, name, arrays[name], parallel), arrays)
+                checksums = {key: checksum for key, checksum in written if checksum}
             record = {
                 "shard": shard,
                 "precision": precision,
@@ -210,6 +202,24 @@ class DatasetStore:
                 "failures": [asdict(failure) for failure in failures],
             }
             self._put(_commit_key(shard), json.dumps(record, indent=1, ensure_ascii=False).encode())
+
+    def _write_array(self, shard: int, name: str, values: NDArray[Any], parallel: Map) -> tuple[str, str | None]:
+        """Write one array's part of a shard and read it back; return its key and, of a sharded array, its sha256."""
+        rows, array, key = self.layout.rows(shard), self._array(name), _shard_key(name, values.ndim, shard)
+        checksum = None
+        if array.shards is None:
+            with suppress(FileNotFoundError):  # else zarr would merge with what is there, and that may be damaged
+                self.filesystem.rm_file(f"{self.root}/{key}")
+            array[rows.start : rows.stop] = values
+            is_intact = np.array_equal(array[rows.start : rows.stop], values)
+        else:
+            content = encode_shard(values, array.shards[0], parallel)
+            self._put(key, content)
+            is_intact = self.filesystem.cat_file(f"{self.root}/{key}") == content
+            checksum = hashlib.sha256(content).hexdigest()
+        if not is_intact:
+            raise PipelineError(f"{self.url}: {key} reads back other bytes than were written. Check the disk or store.")
+        return key, checksum
 
     # ---- reading it
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import fsspec
@@ -48,6 +50,7 @@ class ShardWorker:
         self.prior = MotionPrior.from_dict(self.store.attributes["settings"]["motion_prior"])
         self.estimator = load_estimator(config, device, cpus)
         self._network = threading.Lock()
+        self._pool = ThreadPoolExecutor(cpus, thread_name_prefix="sample")
 
     def make(self, task: ShardTask) -> ShardReport:
         """Make, write and commit one shard.
@@ -57,24 +60,19 @@ class ShardWorker:
         """
         clock = _Clock()
         layout = self.store.layout
-        start = layout.rows(task.shard).start
         positions = range(len(task.rows)) if task.only is None else task.only
         arrays = schema.empty_shard(layout, len(task.rows))
         failures = {} if task.only is None else self._keep_stored(task, arrays)
         arrays["id"][:] = [row.id for row in task.rows]
 
         pairs: dict[int, Pair] = {}
-        for position in positions:
-            row = task.rows[position]
-            try:
-                pairs[position] = _read_pair(row, self.config.max_side)
-            except UnusablePhoto as problem:
-                failures[position] = Failure(start + position, row.id, problem.reason, f"{row.image}: {problem}")
-            except Exception as problem:
-                reason = "unreadable" if isinstance(problem, OSError) else "internal"
-                failures[position] = Failure(
-                    start + position, row.id, reason, f"{row.image}: {type(problem).__name__}: {problem}"
-                )
+        for position, outcome in zip(
+            positions, self._pool.map(self._decode, positions, [task] * len(positions)), strict=True
+        ):
+            if isinstance(outcome, Failure):
+                failures[position] = outcome
+            else:
+                pairs[position] = outcome
         clock.lap("decode")
 
         with self._network:
@@ -82,25 +80,42 @@ class ShardWorker:
             maps = self.estimator([photo for photo, _ in pairs.values()])
             clock.lap("depth")
 
-        for (position, pair), inverse_depth in zip(pairs.items(), maps, strict=True):
-            row = task.rows[position]
-            if not np.isfinite(inverse_depth).all():
-                message = f"{row.image}: the depth model gave values that are not finite"
-                failures[position] = Failure(start + position, row.id, "depth_not_finite", message)
-                continue
-            self._put_sample(arrays, position, row, pair, inverse_depth)
+        made = self._pool.map(partial(self._put_sample, arrays, task), pairs, pairs.values(), maps)
+        failures |= {position: failure for position, failure in zip(pairs, made, strict=True) if failure}
         clock.lap("flow")
 
         listed = [failures[position] for position in sorted(failures)]
-        self.store.write_shard(task.shard, arrays, listed, self.estimator.provenance()["precision"])
+        self.store.write_shard(task.shard, arrays, listed, self.estimator.provenance()["precision"], self._pool.map)
         clock.lap("write")
         new = tuple(failures[position] for position in positions if position in failures)
         return ShardReport(task.shard, task.photos, new, clock.seconds)
 
+    def _decode(self, position: int, task: ShardTask) -> Pair | Failure:
+        row = task.rows[position]
+        try:
+            return _read_pair(row, self.config.max_side)
+        except UnusablePhoto as problem:
+            return self._failure(task, position, problem.reason, str(problem))
+        except Exception as problem:  # whatever it is, it concerns this photo alone
+            reason = "unreadable" if isinstance(problem, OSError) else "internal"
+            return self._failure(task, position, reason, f"{type(problem).__name__}: {problem}")
+
+    def _failure(self, task: ShardTask, position: int, reason: str, sentence: str) -> Failure:
+        row = task.rows[position]
+        return Failure(self.store.layout.rows(task.shard).start + position, row.id, reason, f"{row.image}: {sentence}")
+
     def _put_sample(
-        self, arrays: dict[str, NDArray[Any]], position: int, row: Row, pair: Pair, inverse_depth: NDArray[np.float32]
-    ) -> None:
+        self,
+        arrays: dict[str, NDArray[Any]],
+        task: ShardTask,
+        position: int,
+        pair: Pair,
+        inverse_depth: NDArray[np.float32],
+    ) -> Failure | None:
         """Fill one row; flow is computed from depth as stored, so that a reader can compute it again."""
+        if not np.isfinite(inverse_depth).all():
+            return self._failure(task, position, "depth_not_finite", "the depth model gave values that are not finite")
+        row = task.rows[position]
         photo, mask = pair
         height, width = mask.shape
         steps = schema.encode_inverse_depth(inverse_depth)
@@ -115,6 +130,7 @@ class ShardWorker:
         arrays["inverse_depth"][position, :height, :width] = steps
         arrays["size"][position] = height, width
         arrays["status"][position] = schema.USABLE
+        return None
 
     def _keep_stored(self, task: ShardTask, arrays: dict[str, NDArray[Any]]) -> dict[int, Failure]:
         """Copy the rows of a committed shard that are not made anew; return the failures among them."""
