@@ -49,7 +49,7 @@ class EstimatorOptions:
         normalization: `minmax`, or `percentile` (2nd to 98th of the map, clipped) against outliers.
         precision: `auto` is bfloat16 (float16 where the GPU lacks it) on GPUs and on CPUs with matrix units, where the
             embedded model excepts itself, and float32 elsewhere.
-        compile: compile the network with torch.compile: slow at first, worth it for thousands of photos.
+        compile: compile the network with torch.compile, for thousands of photos on a GPU: it takes minutes at first.
     """
 
     device: str = "cpu"

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from pipeline.config import RunConfig, load_config
-from pipeline.errors import PipelineError
+from pipeline.config import DEFAULT_DEPTH_MODEL, RunConfig, load_config
+from pipeline.errors import PipelineError, UnusablePhoto
 
 app = typer.Typer(
     help="Turn photos with masks into a Zarr dataset of image-flow-mask triplets.",
@@ -124,6 +124,39 @@ def preview_command(
 
     contact_sheet(DatasetStore.open(dataset), rows).save(output)
     typer.echo(str(output.resolve()))
+
+
+@app.command("depth")
+def depth_command(
+    photo: Annotated[Path, typer.Option("--input", help="One photo.")],
+    output: Annotated[Path, typer.Option(help="16-bit PNG to write; beside it, a coloured -preview.png.")],
+    depth_model: Annotated[str, typer.Option(help="As for `pipeline run`.")] = DEFAULT_DEPTH_MODEL,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="As for `pipeline run`.")] = "auto",
+) -> None:
+    """Look at the depth of one photo: 65535 = nearest, 0 = farthest."""
+    import cv2
+    import numpy as np
+
+    from depth import DepthEstimator
+    from pipeline.engine import local_share
+    from pipeline.images import decode_photo
+    from pipeline.preview import depth_in_colour
+
+    try:
+        pixels = decode_photo(photo.read_bytes())
+    except (OSError, UnusablePhoto) as error:
+        raise PipelineError(f"{photo}: {error}") from None
+    (inverse_depth,) = DepthEstimator.load(depth_model, device=local_share(device).device)([pixels])
+    if not np.isfinite(inverse_depth).all():
+        raise PipelineError(f"{photo}: {depth_model} gave values that are not finite.")
+    preview = output.with_name(f"{output.stem}-preview.png")
+    side_by_side = np.hstack([pixels, depth_in_colour(inverse_depth)])
+    for path, picture in (
+        (output, np.rint(inverse_depth * 65535).astype(np.uint16)),
+        (preview, cv2.cvtColor(side_by_side, cv2.COLOR_RGB2BGR)),
+    ):
+        path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        typer.echo(str(path.resolve()))
 
 
 class _ProgressLine:

@@ -53,6 +53,13 @@ def contact_sheet(store: DatasetStore, rows: int) -> Image.Image:
     return sheet
 
 
+def depth_in_colour(inverse_depth: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Paint inverse depth (h, w) in [0, 1] as (h, w, 3) uint8 RGB; bright = near."""
+    in_colour = cv2.applyColorMap((inverse_depth * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    rgb: NDArray[np.uint8] = cv2.cvtColor(in_colour, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    return rgb
+
+
 def _usable_rows(store: DatasetStore, rows: int) -> list[int]:
     status = store.read("status", slice(None))
     exists = np.zeros(len(status), bool)
@@ -70,15 +77,13 @@ def _tiles(store: DatasetStore, row: int) -> tuple[list[Image.Image], str]:
     mask = store.read("mask", row)[:height, :width]
     inverse_depth = schema.decode_inverse_depth(store.read("inverse_depth", row)[:height, :width])
     flows = schema.decode_flow(store.read("flow", row)[:, :height, :width])
-    in_colour = cv2.applyColorMap((inverse_depth * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    depth_tile = cv2.cvtColor(in_colour, cv2.COLOR_BGR2RGB)
     flow_tiles = [np.asarray(flow_to_rgb(flow)) for flow in flows]
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     shaded = np.where(mask[..., None] > 0, photo, photo // 3).astype(np.uint8)
     cv2.drawContours(shaded, contours, -1, OUTLINE, max(1, max(height, width) // 200))
     largest = np.nanmax(np.hypot(flows[..., 0], flows[..., 1]))
     caption = f"{store.read('id', row)}   {width} x {height}   flow up to {largest:.0f} px"
-    return [_fit(tile) for tile in (photo, depth_tile, *flow_tiles, shaded)], caption
+    return [_fit(tile) for tile in (photo, depth_in_colour(inverse_depth), *flow_tiles, shaded)], caption
 
 
 def _fit(tile: NDArray[np.uint8]) -> Image.Image:

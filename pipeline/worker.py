@@ -106,10 +106,10 @@ class ShardWorker:
         steps = schema.encode_inverse_depth(inverse_depth)
         stored_depth = schema.decode_inverse_depth(steps)
         for index in range(self.config.motions):
-            motion = sample_motion(self.prior, self.config.seed, row.id, index)
-            field = simulate_flow(stored_depth, mask > 0, motion)
-            arrays["flow"][position, index, :height, :width] = schema.encode_flow(field.flow, field.valid)
-            arrays["motion"][position, index] = motion.to_vector()
+            drawn = sample_motion(self.prior, self.config.seed, row.id, index)
+            simulated = simulate_flow(stored_depth, mask > 0, drawn)
+            arrays["flow"][position, index, :height, :width] = schema.encode_flow(simulated.flow, simulated.valid)
+            arrays["motion"][position, index] = simulated.motion.to_vector()
         arrays["image"][position, :height, :width] = photo
         arrays["mask"][position, :height, :width] = mask
         arrays["inverse_depth"][position, :height, :width] = steps

@@ -1,6 +1,7 @@
 """Someone's predicted masks: finding the file of every frame, and telling object from background in it."""
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,9 +57,11 @@ def match_predictions(videos: Sequence[Video], counted: Mapping[str, Sequence[Fr
         what = "is a file" if root.exists() else "does not exist"
         raise PredictionError(f"the folder of predictions {root} {what}; expected one folder per video in it")
     by_folder: dict[str, list[Path]] = {}
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() in masks.EXTENSIONS and not path.name.startswith("."):
-            by_folder.setdefault(path.parent.relative_to(root).as_posix(), []).append(path)
+    for folder, _, names in os.walk(root, followlinks=True):
+        images = [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+        images = [path for path in images if path.suffix.lower() in masks.EXTENSIONS]
+        if images:
+            by_folder[Path(folder).relative_to(root).as_posix()] = images
     if not by_folder.keys() & {video.name for video in videos}:
         raise PredictionError(_nothing_fits(videos, root, by_folder))
     frames: dict[str, tuple[MatchedFrame, ...]] = {}
@@ -66,8 +69,8 @@ def match_predictions(videos: Sequence[Video], counted: Mapping[str, Sequence[Fr
     surplus: list[str] = []
     for video in videos:
         files = _by_stem(by_folder.pop(video.name, []))
-        names = {frame.name: _names(frame) for frame in video.frames}
-        known = set().union(*names.values())
+        stems = {frame.name: _names(frame) for frame in video.frames}
+        known = set().union(*stems.values())
         if files and not files.keys() & known:
             raise PredictionError(
                 f"{root / video.name} holds {next(iter(files.values())).name}, but frames of {video.name} are named as "
@@ -75,7 +78,7 @@ def match_predictions(videos: Sequence[Video], counted: Mapping[str, Sequence[Fr
             )
         matched = []
         for frame in counted[video.name]:
-            stem = next((name for name in names[frame.name] if name in files), None)
+            stem = next((name for name in stems[frame.name] if name in files), None)
             if stem is None:
                 missing.append(f"{video.name}/{frame.name}")
             else:
@@ -83,7 +86,8 @@ def match_predictions(videos: Sequence[Video], counted: Mapping[str, Sequence[Fr
         frames[video.name] = tuple(matched)
         if any(frame.image for frame in video.frames) or len(video.annotated) == len(video.frames):
             surplus += [f"{video.name}/{path.name}" for stem, path in files.items() if stem not in known]
-    surplus += [folder if folder != "." else some([path.name for path in files]) for folder, files in by_folder.items()]
+    for folder, paths in sorted(by_folder.items()):
+        surplus += [path.name for path in paths] if folder == "." else [folder]
     return Matches(frames, tuple(missing), tuple(surplus))
 
 

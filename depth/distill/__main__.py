@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from depth.distill.examples import Example, find_examples, photos_in, read_photo
+from depth.distill.examples import Example, find_examples, hold_out, photos_in, read_photo
 from depth.distill.training import Recipe, Training
 from depth.errors import DepthError
 
@@ -85,8 +85,7 @@ def main() -> None:
         raise DepthError("Give --masks once for each --photos, in the same order.")
     folders = zip(arguments.photos, teacher_folders(arguments), masks, strict=True)
     sources: list[list[Example]] = [find_examples(*folder) for folder in folders]
-    step = max(1, len(sources[0]) // arguments.hold_out) if arguments.hold_out else len(sources[0]) + 1
-    held_out = sources[0][::step][: arguments.hold_out]
+    held_out = hold_out(sources[0], arguments.hold_out)
     kept = set(held_out)
     examples = [example for source in sources for example in source if example not in kept]
     print(f"{len(examples)} photos to learn from, {len(held_out)} held out")

@@ -73,6 +73,12 @@ def find_examples(photos: Path, teacher: Path, masks: Path | None) -> list[Examp
     return examples
 
 
+def hold_out(examples: list[Example], photos: int) -> list[Example]:
+    """Return so many examples, evenly spread, to evaluate on."""
+    step = max(1, len(examples) // photos) if photos else len(examples)
+    return examples[::step][:photos]
+
+
 class DistillationSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Photos and lifted targets at one resolution, augmented by crop, flip and brightness.
 

@@ -22,7 +22,7 @@ from depth.weights import InputRule, Meaning
 
 
 class RedIsNear(nn.Module):
-    """A depth network by definition: the red channel at half the resolution. Refuses large batches, spoils black photos."""
+    """Depth by definition: the red channel at half the resolution. Refuses large batches and spoils black photos."""
 
     def __init__(self, largest_batch: int = 99) -> None:
         super().__init__()
@@ -143,6 +143,15 @@ def test_square_squashes(tiny_folder: Path, photos: list[np.ndarray]) -> None:
     assert not np.array_equal(square(photos[:1])[0], aspect(photos[:1])[0])
 
 
+def test_reduced_precision_keeps_the_map_smooth(dpt_folder: Path, photos: list[np.ndarray]) -> None:
+    full = DepthEstimator.load(str(dpt_folder))
+    reduced = DepthEstimator.load(str(dpt_folder), precision="bfloat16")
+    assert reduced.provenance()["precision"] == "bfloat16"
+    expected, found = full(photos[:1])[0], reduced(photos[:1])[0]
+    assert 0 < np.median(np.abs(found - expected)) < 1e-2
+    assert len(np.unique(found)) > 0.9 * len(np.unique(expected))  # bfloat16 itself has 256 steps to an octave
+
+
 def test_provenance_is_json_and_names_the_weights(tiny_folder: Path) -> None:
     provenance = DepthEstimator.load(str(tiny_folder), normalization="percentile").provenance()
     assert json.loads(json.dumps(provenance)) == provenance
@@ -195,7 +204,7 @@ def test_imports_are_light(tiny_folder: Path) -> None:
         f"depth.DepthEstimator.load({str(tiny_folder)!r})\n"
         "assert 'transformers' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 @pytest.mark.skipif(not EMBEDDED_FOLDER.exists(), reason="depth/tiny_dpt is not in this tree")
@@ -207,10 +216,9 @@ def test_embedded_model_needs_nothing(photos: list[np.ndarray]) -> None:
 
 @pytest.mark.slow
 def test_compiled_network_agrees(tiny_folder: Path, photos: list[np.ndarray]) -> None:
-    plain = DepthEstimator.load(str(tiny_folder))(photos[:2])
-    compiled = DepthEstimator.load(str(tiny_folder), compile=True)(photos[:2])
-    for one, other in zip(compiled, plain, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-3)
+    (plain,) = DepthEstimator.load(str(tiny_folder))(photos[:1])
+    (compiled,) = DepthEstimator.load(str(tiny_folder), compile=True)(photos[:1])
+    np.testing.assert_allclose(compiled, plain, atol=1e-3)
 
 
 @pytest.mark.gpu

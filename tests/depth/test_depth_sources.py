@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import huggingface_hub
@@ -100,12 +99,11 @@ def test_without_network_the_embedded_model_is_named_and_not_used(tmp_path: Path
         "except DepthError as error: print(error)\n"
     )
     environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
-    begin = time.monotonic()
-    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     assert "'Intel/dpt-hybrid-midas' is not on this machine and the hub cannot be reached" in run.stdout
     assert "embedded model 'tiny-dpt'" in run.stdout
     assert "give the path of that folder" in run.stdout
-    assert time.monotonic() - begin < 15
+    assert "Retrying" not in run.stderr  # the hub's client would go on for half a minute
 
 
 def test_a_cached_model_needs_no_network(dpt_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from flow_reference import flow_of_photo, rotation_matrix
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flowsim import FlowsimError, MotionPrior, MotionSample, Shot, sample_motion, simulate_flow
@@ -91,6 +91,7 @@ def test_unknown_preset_lists_those_that_are():
         MotionPrior.preset("pan")
 
 
+@example([-1.0, 0.0, 3.0], 1.0)
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=7).map(sorted), st.floats(0, 1))
 def test_quantiles_are_a_piecewise_linear_distribution(values, probability):
     expected = np.interp(probability, np.linspace(0, 1, len(values)), values) if len(values) > 1 else values[0]

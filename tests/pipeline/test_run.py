@@ -104,6 +104,7 @@ def test_stored_motion_reproduces_stored_flow(dataset: Path) -> None:
         mask = store.read("mask", row)[:height, :width] > 0
         for index in range(2):
             motion = MotionSample.from_vector(store.read("motion", row)[index])
+            assert motion.is_resolved
             again = simulate_flow(depth, mask, motion)
             stored = schema.decode_flow(store.read("flow", row)[index, :height, :width])
             np.testing.assert_allclose(again.flow, stored, atol=0.5 / schema.FLOW_STEPS_PER_PIXEL + 1e-4)

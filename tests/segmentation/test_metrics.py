@@ -32,7 +32,7 @@ def blob(seed: int, height: int, width: int) -> np.ndarray:
     return mask
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     seeds=st.tuples(st.integers(0, 10_000), st.integers(0, 10_000)),
     height=st.integers(1, 50),
@@ -52,7 +52,7 @@ def test_measures_equal_the_slow_reference(
 @given(seed=st.integers(0, 10_000), height=st.integers(1, 40), width=st.integers(1, 140), radius=st.integers(0, 80))
 def test_dilation_is_by_a_disk(seed: int, height: int, width: int, radius: int) -> None:
     mask = np.random.default_rng(seed).random((height, width)) < 0.01
-    dilated = bitmaps.dilate(bitmaps.pack(mask), radius)
+    dilated = np.ascontiguousarray(bitmaps.dilate(bitmaps.pack(mask[None]), radius)[0])
     unpacked = np.unpackbits(dilated.view(np.uint8), axis=1, bitorder="little")[:, :width].astype(bool)
     y, x = np.mgrid[:height, :width]
     expected = np.zeros_like(mask)
@@ -61,8 +61,8 @@ def test_dilation_is_by_a_disk(seed: int, height: int, width: int, radius: int) 
     assert (unpacked == expected).all()
 
 
-def test_whole_frames_at_480p_equal_the_slow_reference() -> None:
-    found, wanted = blob(5, 480, 854), np.roll(blob(5, 480, 854), (6, 9), axis=(0, 1))
+def test_whole_frames_equal_the_slow_reference() -> None:
+    found, wanted = blob(5, 480, 427), np.roll(blob(5, 480, 427), (6, 9), axis=(0, 1))
     region, contour = score_frames(found[None], wanted[None])
     assert region[0] == slow_measures.region_similarity(found, wanted)
     assert contour[0] == pytest.approx(slow_measures.boundary_accuracy(found, wanted), abs=1e-12)
@@ -94,10 +94,10 @@ def test_a_mask_of_only_object_has_no_boundary() -> None:
 
 
 def test_frames_are_independent() -> None:
-    found = np.stack([blob(seed, 40, 70) for seed in range(6)])
-    wanted = np.stack([blob(seed + 100, 40, 70) for seed in range(6)])
+    found = np.stack([blob(seed, 40, 70) for seed in range(19)])
+    wanted = np.stack([blob(seed + 100, 40, 70) for seed in range(19)])
     together = score_frames(found, wanted)
-    for frame in range(6):
+    for frame in range(19):
         alone = score_frames(found[frame : frame + 1], wanted[frame : frame + 1])
         assert (together[0][frame], together[1][frame]) == (alone[0][0], alone[1][0])
 

@@ -193,6 +193,13 @@ def test_a_listed_sequence_without_masks_is_refused(davis: Path, tmp_path: Path,
     assert score("davis16", davis, tmp_path / "out", "--allow-missing")[0] == 0
 
 
+def test_linked_folders_of_predictions(davis: Path, tmp_path: Path, score: Score) -> None:
+    predict(tmp_path / "elsewhere", "run1", dict.fromkeys(range(6), 2))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/libby").symlink_to(tmp_path / "elsewhere/run1")
+    assert score("davis16", davis, tmp_path / "out")[1]["mean"]["J"]["mean"] == 1
+
+
 def test_bad_predictions_are_named(davis: Path, tmp_path: Path, score: Score) -> None:
     out = tmp_path / "out"
     good = dict.fromkeys(range(6), 2)
