@@ -61,7 +61,7 @@ class Correlation:
 
     def _volumes(self, block: slice) -> list[Float[Tensor, "b p h w"]]:
         first = self._first[:, block]
-        return [(first @ level.flatten(2)).unflatten(2, level.shape[2:]) for level in self._levels]
+        return [(first @ level.flatten(2)).reshape(*first.shape[:2], *level.shape[2:]) for level in self._levels]
 
     def _look_up(self, volumes: list[Tensor], points: Float[Tensor, "b p 2"]) -> Float[Tensor, "b p c"]:
         if points.device.type == "cpu":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -58,6 +59,13 @@ class Raft:
         self.upscale = upscale
         self._device = torch.device(device)
         self._network = RaftNetwork(loaded.network, self._device)
+        self._threads = torch.get_num_threads()
+        self._turn = threading.Lock()  # on a GPU: two batches at a time would only need twice the memory
+
+    @property
+    def precision(self) -> str:
+        """The arithmetic of the network."""
+        return "float32" if self._device.type == "cpu" else "bfloat16"
 
     def __call__(self, frames: UInt8[np.ndarray, "t h w 3"]) -> Float32[np.ndarray, "t-1 h w 2"]:
         """Estimate flow from each frame to the next.
@@ -118,15 +126,13 @@ class Raft:
     def _batch_of(self, fit: _Fit) -> int:
         """Return how many pairs are computed together."""
         fitting = max(1, _BATCH_BYTES // volume_bytes(*fit.padded))
-        return min(fitting, torch.get_num_threads() if self._device.type == "cpu" else _LARGEST_BATCH)
+        return min(fitting, self._threads if self._device.type == "cpu" else _LARGEST_BATCH)
 
     def _encode(self, images: list[tuple[int, Image]], fit: _Fit, starts: Container[int]) -> dict[int, _Encoded]:
         if self._device.type == "cpu":
             return dict(map_on_cores(lambda item: (item[0], self._encode_one(item[1], fit, item[0] in starts)), images))
-        encoded = {}
-        for position, image in images:  # large enough to fill a GPU one at a time
-            encoded[position] = self._encode_one(image, fit, position in starts)
-        return encoded
+        with self._turn:  # a frame is large enough to fill a GPU
+            return {position: self._encode_one(image, fit, position in starts) for position, image in images}
 
     @torch.inference_mode()
     def _encode_one(self, image: Image, fit: _Fit, is_start: bool) -> _Encoded:
@@ -136,7 +142,8 @@ class Raft:
     def _estimate(self, pairs: list[tuple[_Encoded, _Encoded]]) -> Iterable[Float[Tensor, "2 h w"]]:
         if self._device.type == "cpu":
             return map_on_cores(lambda pair: self._estimate_together([pair])[0], pairs)
-        return self._estimate_together(pairs)
+        with self._turn:
+            return self._estimate_together(pairs)
 
     @torch.inference_mode()
     def _estimate_together(self, pairs: list[tuple[_Encoded, _Encoded]]) -> Float[Tensor, "b 2 h w"]:
@@ -162,14 +169,8 @@ class _Fit:
     @classmethod
     def of(cls, image: Image, upscale: bool) -> _Fit:
         height, width = image.shape[:2]
-        factor = 1.0
-        if min(height, width) < SMALLEST_SIDE:
-            if not upscale:
-                raise FlowError(
-                    f"frames are {_size(image)}; RAFT needs {SMALLEST_SIDE} px on both sides. "
-                    "Enlarge them for the estimate with --upscale."
-                )
-            factor = SMALLEST_SIDE / min(height, width)
+        check_size(height, width, upscale)
+        factor = max(1.0, SMALLEST_SIDE / min(height, width))
         scaled = round(height * factor), round(width * factor)
         return cls(height, width, scaled, (-(-scaled[0] // 8) * 8, -(-scaled[1] // 8) * 8))
 
@@ -228,6 +229,19 @@ def load_raft(
         FlowError: no such weights, or not those of RAFT.
     """
     return Raft(open_raft(weights, size), device, iterations, upscale)
+
+
+def check_size(height: int, width: int, upscale: bool) -> None:
+    """Refuse frames that are too small for the correlation pyramid.
+
+    Raises:
+        FlowError: a side is below 128 px, and `upscale` is not asked for.
+    """
+    if min(height, width) < SMALLEST_SIDE and not upscale:
+        raise FlowError(
+            f"frames are {width}x{height}; RAFT needs {SMALLEST_SIDE} px on both sides. "
+            "Enlarge them for the estimate with --upscale."
+        )
 
 
 def _batches(count: int, size: int) -> Iterator[range]:

@@ -7,7 +7,7 @@ which no iteration changes. Once per iteration: the rest. Flow is brought to ful
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -28,16 +28,16 @@ class _SharedConvolution:
     padding: Any
 
     @classmethod
-    def of(cls, convolutions: list[nn.Conv2d], context_channels: int) -> _SharedConvolution:
+    def of(cls, convolutions: list[Any], context_channels: int) -> _SharedConvolution:
         hidden = convolutions[0].out_channels
         weight = torch.cat([convolution.weight.detach() for convolution in convolutions])
         bias = torch.cat([convolution.bias.detach() for convolution in convolutions if convolution.bias is not None])
-        before, context, after = weight.split(
-            [hidden, context_channels, weight.shape[1] - hidden - context_channels], dim=1
-        )
-        changing = torch.cat([before, after], dim=1)
+        end = hidden + context_channels
+        changing = torch.cat([weight[:, :hidden], weight[:, end:]], dim=1)
+        layout = torch.channels_last
         return cls(
-            *(part.contiguous(memory_format=torch.channels_last) for part in (changing, context)),
+            changing.contiguous(memory_format=layout),
+            weight[:, hidden:end].contiguous(memory_format=layout),
             bias,
             convolutions[0].padding,
         )
@@ -67,7 +67,7 @@ class RaftNetwork:
     """A RAFT of torchvision on a device, in inference."""
 
     def __init__(self, network: nn.Module, device: torch.device) -> None:
-        self.network: Any = network.to(device).to(memory_format=torch.channels_last)
+        self.network = cast(Any, network.to(device).to(memory_format=torch.channels_last))
         self.device = device
         block = self.network.update_block
         context_channels = self.network.context_encoder.output_dim - block.hidden_state_size
@@ -106,7 +106,7 @@ class RaftNetwork:
     ) -> Float[Tensor, "b 2 h w"]:
         """Estimate flow in px from the features and the context of the first frames and the features of the second."""
         block = self.network.update_block
-        hidden, inputs = context.split([block.hidden_state_size, context.shape[1] - block.hidden_state_size], dim=1)
+        hidden, inputs = context[:, : block.hidden_state_size], context[:, block.hidden_state_size :]
         with self.precision():
             hidden, inputs = hidden.tanh(), inputs.relu()
             of_context = [(unit.gates.of_context(inputs), unit.candidate.of_context(inputs)) for unit in self._units]
