@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,11 @@ from pipeline import engine
 from pipeline.plan import create_or_continue
 from pipeline.progress import Progress
 from pipeline.schema import encode_flow
-from segmentation.errors import FlowError
+from segmentation.errors import DatasetError, FlowError
 from segmentation.flow_store import FlowDataset, FlowLayout, VideoFlowStore
 from segmentation.raft_weights import LoadedRaft, Size
-from segmentation.video_frames import Footage, ImageFiles
-from segmentation.videos import OpenedDataset
+from segmentation.video_frames import Footage, ImageFiles, open_footage
+from segmentation.videos import DATASETS, OpenedDataset, open_dataset
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,19 @@ class FlowSettings:
 
 @dataclass(frozen=True)
 class Clip:
-    """A video with the name under which its flow is kept, and what is known of its origin, for the attributes."""
+    """A video.
+
+    Attributes:
+        name: under which its flow is kept.
+        footage: its frames.
+        origin: what is known of them, for the attributes.
+        pictures: folder of its flow pictures in the published code's tree.
+    """
 
     name: str
     footage: Footage
     origin: Mapping[str, str]
+    pictures: str
 
 
 @dataclass(frozen=True)
@@ -94,16 +103,57 @@ class FlowSummary:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def clips_of(dataset: OpenedDataset) -> tuple[list[Clip], dict[str, str]]:
-    """Return the videos whose frames are all there, and what is wrong with the others."""
-    clips = []
-    problems = dict(dataset.problems)
-    origin = {"dataset": dataset.row.title, "licence": dataset.row.licence}
-    for video in dataset.videos:
-        if video.name not in problems:
-            paths = tuple(frame.image for frame in video.frames if frame.image is not None)
-            clips.append(Clip(video.name, ImageFiles(paths), origin))
-    return clips, problems
+def clips_of(name: str, root: Path, split: str | None) -> tuple[list[Clip], dict[str, str]]:
+    """Find a dataset's videos.
+
+    Args:
+        name: of the dataset.
+        root: its folder.
+        split: one of its splits; None = all that are there.
+
+    Returns:
+        The videos whose frames are all there, and by name what is wrong with the others.
+
+    Raises:
+        DatasetError: the folder is not that dataset.
+    """
+    clips: dict[str, Clip] = {}
+    problems: dict[str, str] = {}
+    for dataset in _opened(name, root, split):
+        folders = dataset.row.splits.get(dataset.split or "", ())
+        pattern = dataset.row.flows.replace("{split}", folders[-1] if folders else "")
+        origin = {"dataset": dataset.row.title, "licence": dataset.row.licence}
+        problems |= dataset.problems
+        for video in dataset.videos:
+            if video.name not in problems:
+                paths = tuple(frame.image for frame in video.frames if frame.image is not None)
+                folder = pattern.replace("{video}", video.name)
+                clips[video.name] = Clip(video.name, ImageFiles(paths), origin, folder)
+    return list(clips.values()), problems
+
+
+def clip_of(path: Path) -> Clip:
+    """Return a user's own video, a container or a folder of frames, under the name of its file or folder.
+
+    Raises:
+        FlowError: it is neither, or damaged.
+    """
+    name = path.resolve().stem if path.is_file() else path.resolve().name
+    return Clip(name, open_footage(path), {"source": str(path)}, f"JPEGFlows/{name}")
+
+
+def _opened(name: str, root: Path, split: str | None) -> list[OpenedDataset]:
+    """Open one split, or all of which videos are there."""
+    splits: list[str | None] = list(DATASETS[name].splits) if name in DATASETS and split is None else []
+    found, absent = [], None
+    for each in splits or [split]:
+        try:
+            found.append(open_dataset(name, root, each))
+        except DatasetError as problem:
+            absent = absent or problem
+    if not found and absent:
+        raise absent
+    return found
 
 
 def make_flows(
