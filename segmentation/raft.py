@@ -136,7 +136,7 @@ class Raft:
 
     @torch.inference_mode()
     def _encode_one(self, image: Image, fit: _Fit, is_start: bool) -> _Encoded:
-        pixels = fit.prepare(torch.from_numpy(np.ascontiguousarray(image)).to(self._device))
+        pixels = fit.prepare(torch.from_numpy(np.array(image)).to(self._device))
         return _Encoded(self._network.features(pixels), self._network.context(pixels) if is_start else None)
 
     def _estimate(self, pairs: list[tuple[_Encoded, _Encoded]]) -> Iterable[Float[Tensor, "2 h w"]]:

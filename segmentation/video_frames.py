@@ -14,7 +14,6 @@ from jaxtyping import UInt8
 from pipeline.errors import UnusablePhoto
 from pipeline.images import decode_photo
 from segmentation.errors import FlowError
-from segmentation.masks import EXTENSIONS
 from segmentation.trees import VideoFolders, list_frames
 
 Image = UInt8[np.ndarray, "h w 3"]
@@ -107,10 +106,10 @@ def open_footage(path: Path) -> Footage:
     """
     if path.is_dir():
         frames, problem = list_frames(VideoFolders(None, path, path / "no masks"))
+        if not frames:
+            raise FlowError(f"{path} holds no images; expected frames such as 00000.jpg, one file each")
         if problem:
             raise FlowError(problem)
-        if not frames:
-            raise FlowError(f"{path} holds no images; expected frames such as {', '.join(sorted(EXTENSIONS)[:4])}")
         return ImageFiles(tuple(frame.image for frame in frames if frame.image is not None))
     if not path.exists():
         raise FlowError(f"{path} does not exist; expected a video file or a folder of frames")
