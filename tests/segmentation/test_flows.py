@@ -87,7 +87,7 @@ def test_flow_of_each_frame_in_pixels(flows: Flows, weights: Path, tmp_path: Pat
     assert "flow of 2 of 2 videos, 21 frames made" in printed
     raft = load_raft(str(weights), iterations=1)
     for name, frames in videos.items():
-        stored = xarray.open_zarr(tmp_path / "out.zarr", group=name, consolidated=True)
+        stored = xarray.open_zarr(tmp_path / "out.zarr" / name)
         flow = stored["flow"].values
         assert list(stored["frame"].values) == [f"{k:05d}" for k in range(len(frames))]
         np.testing.assert_allclose(flow[:-1], raft(frames), atol=1 / 128)
@@ -96,7 +96,6 @@ def test_flow_of_each_frame_in_pixels(flows: Flows, weights: Path, tmp_path: Pat
             assert frame in stored["frame"].values
             assert (values == expected).all()
     group = zarr.open_group(tmp_path / "out.zarr", mode="r")
-    assert sorted(group.group_keys()) == ["libby", "surf"]
     assert group["libby/flow"].shape == (18, 128, 160, 2)
     assert group["libby/flow"].attrs["units"] == "pixel"
     assert group["libby/flow"].attrs["last_frames"] == "minus the flow to the frame `stride` before"
