@@ -67,9 +67,10 @@ class RaftNetwork:
     """A RAFT of torchvision on a device, in inference."""
 
     def __init__(self, network: nn.Module, device: torch.device) -> None:
-        self.network = cast(Any, network.to(device).to(memory_format=torch.channels_last))
+        self.network = cast(Any, network.to(device))
         self.device = device
         block = self.network.update_block
+        block.to(memory_format=torch.channels_last)  # the encoders' norms are faster with channels first
         context_channels = self.network.context_encoder.output_dim - block.hidden_state_size
         units: list[Any] = [block.recurrent_block.convgru1, block.recurrent_block.convgru2]
         self._units = [
@@ -108,7 +109,8 @@ class RaftNetwork:
         block = self.network.update_block
         hidden, inputs = context[:, : block.hidden_state_size], context[:, block.hidden_state_size :]
         with self.precision():
-            hidden, inputs = hidden.tanh(), inputs.relu()
+            hidden = hidden.tanh().contiguous(memory_format=torch.channels_last)
+            inputs = inputs.relu().contiguous(memory_format=torch.channels_last)
             of_context = [(unit.gates.of_context(inputs), unit.candidate.of_context(inputs)) for unit in self._units]
         correlation = Correlation(first, second, self.network.corr_block.radius)
         batch, _, height, width = first.shape
