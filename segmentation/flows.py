@@ -197,8 +197,8 @@ def make_flows(
         to_do = sum(len(task.pairs) for task in tasks)
         progress.announce(f"{len(clips)} videos, {to_do} frames to do; {loaded.name} ({loaded.size})")
         failed = 0
-        start_worker = partial(FlowWorker.start, output, settings)
-        for report in engine.run_tasks(start_worker, tasks, workers, device, progress.announce):
+        factory = partial(start_worker, output, settings)
+        for report in engine.run_tasks(factory, tasks, workers, device, progress.announce):
             if report.problem:
                 summary.problems.setdefault(report.video, report.problem)
                 failed += report.frames
@@ -250,6 +250,15 @@ def _task(clip: Clip, shard: int, layout: FlowLayout, stride: int) -> FlowTask:
     return FlowTask(clip.name, shard, clip.footage, start, end + 1, relative)
 
 
+def start_worker(output: str, settings: FlowSettings, share: engine.Share) -> FlowWorker:
+    """Start a worker on its share of the machine."""
+    import torch
+
+    if share.device == "cpu":
+        torch.set_num_threads(share.cpus)
+    return FlowWorker(output, settings, share.device)
+
+
 class FlowWorker:
     """Makes flow with one network on one device; `make` may be called from several threads."""
 
@@ -260,15 +269,6 @@ class FlowWorker:
         self._raft = load_raft(
             settings.weights, device, size=settings.size, iterations=settings.iterations, upscale=settings.upscale
         )
-
-    @classmethod
-    def start(cls, output: str, settings: FlowSettings, share: engine.Share) -> FlowWorker:
-        """Start a worker on its share of the machine."""
-        import torch
-
-        if share.device == "cpu":
-            torch.set_num_threads(share.cpus)
-        return cls(output, settings, share.device)
 
     def make(self, task: FlowTask) -> FlowReport:
         """Make, write and commit the flow of one shard.
