@@ -14,6 +14,7 @@ import typer
 
 from pipeline.config import DEFAULT_DEPTH_MODEL, RunConfig, load_config
 from pipeline.errors import PipelineError, UnusablePhoto
+from pipeline.progress import ProgressLine
 
 app = typer.Typer(
     help="Turn photos with masks into a Zarr dataset of image-flow-mask triplets.",
@@ -59,7 +60,7 @@ def run_command(
 
     started = time.monotonic()
     try:
-        with _ProgressLine() as line:
+        with ProgressLine("photos") as line:
             summary = run(settings, line)
     except KeyboardInterrupt:
         typer.echo("Stopped. What is committed stays; the same command continues.", err=True)
@@ -157,50 +158,6 @@ def depth_command(
     ):
         path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
         typer.echo(str(path.resolve()))
-
-
-class _ProgressLine:
-    """A progress bar with rate and time left; on a plain log a line every ten seconds."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[failed]}"),
-            console=self.console,
-            disable=not self.console.is_terminal,
-        )
-        self.task = self.bar.add_task("photos", total=None, rate="", failed="")
-        self.started = self.printed = time.monotonic()
-
-    def __enter__(self) -> _ProgressLine:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.bar.stop()
-
-    def announce(self, sentence: str) -> None:
-        """Print a line above the bar; the clock starts with what is announced last."""
-        self.console.print(sentence, highlight=False)
-        self.started = time.monotonic()
-
-    def update(self, photos_to_do: int, done: int, failed: int) -> None:
-        """Show how far the run is."""
-        now = time.monotonic()
-        rate = f"{done / (now - self.started):.1f}/s" if done and now > self.started else ""
-        shown = f"{failed} failed" if failed else ""
-        self.bar.update(self.task, total=photos_to_do, completed=done, rate=rate, failed=shown)
-        if not self.console.is_terminal and done and (now - self.printed > 10 or done == photos_to_do):
-            self.printed = now
-            print(f"{done}/{photos_to_do} photos {rate} {shown}".rstrip(), file=sys.stderr, flush=True)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pipeline.config import RunConfig, content_settings, differences, fingerprin
 from pipeline.errors import PipelineError
 from pipeline.manifest import Manifest, Row
 from pipeline.schema import Layout
-from pipeline.store import DatasetStore
+from pipeline.store import AnyLayout, DatasetStore, ShardedStore
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,26 @@ def prepare(
         PipelineError: the dataset there has other settings; the message lists them.
     """
     settings = content_settings(config, listing_hash=manifest.listing_hash, photos=len(manifest), **resolved)
+    attributes = {"source": manifest.source, "licence": "unknown: the photos keep the licence of their source"}
+    create_or_continue(store, layout, settings, attributes)
+
+
+def create_or_continue(
+    store: ShardedStore[AnyLayout], layout: AnyLayout, settings: Mapping[str, Any], attributes: Mapping[str, Any]
+) -> None:
+    """Create a dataset, or make sure that the one there was begun with the same settings.
+
+    Args:
+        store: the output; the caller holds its lock.
+        layout: sizes.
+        settings: everything that decides the dataset's values, as plain values.
+        attributes: what else to keep with it.
+
+    Raises:
+        PipelineError: the dataset there has other settings; the message lists them.
+    """
     if not store.exists():
-        attributes = {
-            "fingerprint": fingerprint(settings),
-            "settings": settings,
-            "source": manifest.source,
-            "licence": "unknown: the photos keep the licence of their source",
-        }
-        store.create(layout, attributes)
+        store.create(layout, {"fingerprint": fingerprint(settings), "settings": dict(settings), **attributes})
         return
     if store.attributes["fingerprint"] != fingerprint(settings):
         lines = differences(store.attributes["settings"], settings) or ["(the listing of the settings itself)"]

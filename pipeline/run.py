@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from pipeline import engine
 from pipeline.config import RunConfig
 from pipeline.errors import PipelineError
 from pipeline.manifest import Manifest, build_manifest
 from pipeline.plan import make_plan, prepare
+from pipeline.progress import Progress
 from pipeline.schema import Layout
 from pipeline.store import DatasetStore, Failure
 
@@ -24,16 +25,6 @@ class RunSummary:
     photos_made_now: int
     failures: tuple[Failure, ...]
     manifest_notes: tuple[str, ...]
-
-
-class Progress(Protocol):
-    """Who watches a run."""
-
-    def announce(self, sentence: str) -> None:
-        """Say what happens next."""
-
-    def update(self, photos_to_do: int, done: int, failed: int) -> None:
-        """Count the photos of this run."""
 
 
 def run(config: RunConfig, progress: Progress) -> RunSummary:

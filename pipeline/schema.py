@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import cv2
 import numpy as np
@@ -24,6 +24,19 @@ FLOW_STEPS_PER_PIXEL = 64
 """Flow is stored in steps of 1/64 px as in KITTI's files: +-511 px, error at most 1/128 px."""
 UNKNOWN_FLOW = -32768
 LARGEST_FLOW_PX = 32767 / FLOW_STEPS_PER_PIXEL
+
+
+class ShardedLayout(Protocol):
+    """What a store has to know of a dataset's sizes; a frozen dataclass of plain values."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def samples_per_shard(self) -> int:
+        """Rows of a shard."""
+
+    def rows(self, shard: int) -> range:
+        """Return the rows of one shard."""
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ import json
 import os
 import uuid
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import fsspec
 import numpy as np
@@ -27,7 +28,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import FsspecStore, LocalStore, MemoryStore
 
 from pipeline.errors import PipelineError
-from pipeline.schema import SCHEMA_VERSION, ArraySpec, Layout, array_specs
+from pipeline.schema import SCHEMA_VERSION, ArraySpec, Layout, ShardedLayout, array_specs
 from pipeline.shards import Map, chunk_codecs, encode_shard
 
 PRIVATE_FOLDER = ".fakeflow"
@@ -44,12 +45,34 @@ class Failure:
     message: str
 
 
-class DatasetStore:
-    """One dataset at an fsspec URL.
+AnyLayout = TypeVar("AnyLayout", bound=ShardedLayout)
+
+
+class ShardedStore(ABC, Generic[AnyLayout]):
+    """One dataset of any kind at an fsspec URL; a kind says which arrays it has.
+
+    Attributes:
+        kind: what it holds, kept in the attributes.
+        version: of the kind's arrays.
+        made_by: the command that makes one; `{url}` stands for its place.
 
     Raises:
-        PipelineError: (`open`) nothing there, or something else than a dataset of this project and schema version.
+        PipelineError: (`open`) nothing there, or something else than a dataset of this kind and version.
     """
+
+    kind: ClassVar[str]
+    version: ClassVar[int]
+    made_by: ClassVar[str]
+
+    @staticmethod
+    @abstractmethod
+    def specs(layout: AnyLayout) -> dict[str, ArraySpec]:
+        """Return name -> specification of every array."""
+
+    @staticmethod
+    @abstractmethod
+    def read_layout(stored: Mapping[str, Any]) -> AnyLayout:
+        """Return the layout that `create` kept as plain values."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -75,10 +98,13 @@ class DatasetStore:
             metadata = json.loads(self.filesystem.cat_file(root_metadata))
             if "fakeflow" not in metadata.get("attributes", {}):
                 raise PipelineError(f"{self.url} is a Zarr store that fakeflow did not write. Choose another --output.")
-            version = metadata["attributes"]["fakeflow"]["schema_version"]
-            if version != SCHEMA_VERSION:
+            ours = metadata["attributes"]["fakeflow"]
+            if (kind := ours.get("kind", DatasetStore.kind)) != self.kind:
+                raise PipelineError(f"{self.url} holds {kind}, not {self.kind}. Choose another place.")
+            version = ours["schema_version"]
+            if version != self.version:
                 raise PipelineError(
-                    f"{self.url} has schema version {version}, this fakeflow reads version {SCHEMA_VERSION}. "
+                    f"{self.url} has schema version {version}, this fakeflow reads version {self.version}. "
                     f"Use the version of fakeflow that wrote it, or make the dataset again in another place."
                 )
             return True
@@ -91,13 +117,11 @@ class DatasetStore:
         return False
 
     @classmethod
-    def open(cls, url: str) -> DatasetStore:
+    def open(cls, url: str) -> Self:
         """Open an existing dataset."""
         store = cls(url)
         if not store.exists():
-            raise PipelineError(
-                f"{url}: there is no dataset here. Make one with `pipeline run --input ... --output {url}`."
-            )
+            raise PipelineError(f"{url}: there is no dataset here. Make one with `{cls.made_by.format(url=url)}`.")
         return store
 
     @property
@@ -115,14 +139,13 @@ class DatasetStore:
         return self._attributes
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> AnyLayout:
         """Sizes of the dataset, from its attributes."""
-        layout = dict(self.attributes["layout"])
-        return Layout(**{**layout, "motion_parameters": tuple(layout["motion_parameters"])})
+        return self.read_layout(self.attributes["layout"])
 
     # ---- making it
 
-    def create(self, layout: Layout, attributes: Mapping[str, Any]) -> None:
+    def create(self, layout: AnyLayout, attributes: Mapping[str, Any]) -> None:
         """Write the metadata of all arrays, the group's last, so that a half-made dataset is not one.
 
         Args:
@@ -130,13 +153,15 @@ class DatasetStore:
             attributes: plain values, kept as the group attribute `fakeflow`.
         """
         in_memory = MemoryStore()
-        whole = {"schema_version": SCHEMA_VERSION, "layout": asdict(layout), **attributes}
+        whole = {"kind": self.kind, "schema_version": self.version, "layout": asdict(layout), **attributes}
         group = zarr.create_group(in_memory, attributes={"Conventions": "CF-1.11", "fakeflow": whole})
-        for name, spec in array_specs(layout).items():
+        specs = self.specs(layout)
+        for name, spec in specs.items():
             _create_array(group, name, spec, layout)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-            zarr.consolidate_metadata(in_memory)
+        if specs:  # a group without arrays is there for the groups below it, which may become more
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+                zarr.consolidate_metadata(in_memory)
         files = {key: value.to_bytes() for key, value in in_memory._store_dict.items()}
         with _explained(self.url):
             self._put(f"{PRIVATE_FOLDER}/commits/README", b"A shard without a record here does not exist.\n")
@@ -184,7 +209,7 @@ class DatasetStore:
             shard: its number.
             arrays: every array of the schema, its first axis the rows of this shard.
             failures: the rows that could not be used.
-            precision: the arithmetic that the depth model ran in, kept in the commit record.
+            precision: the arithmetic that the network ran in, kept in the commit record.
             parallel: `map`, or that of an executor, to encode the samples with.
 
         Raises:
@@ -280,7 +305,25 @@ class DatasetStore:
         partial.replace(final)
 
 
-def _create_array(group: zarr.Group, name: str, spec: ArraySpec, layout: Layout) -> None:
+class DatasetStore(ShardedStore[Layout]):
+    """A dataset of photos with depth, flow and masks."""
+
+    kind = "photos"
+    version = SCHEMA_VERSION
+    made_by = "pipeline run --input ... --output {url}"
+
+    @staticmethod
+    def specs(layout: Layout) -> dict[str, ArraySpec]:
+        """Return name -> specification of every array."""
+        return array_specs(layout)
+
+    @staticmethod
+    def read_layout(stored: Mapping[str, Any]) -> Layout:
+        """Return the layout that `create` kept as plain values."""
+        return Layout(**{**stored, "motion_parameters": tuple(stored["motion_parameters"])})
+
+
+def _create_array(group: zarr.Group, name: str, spec: ArraySpec, layout: ShardedLayout) -> None:
     shard = (layout.samples_per_shard, *spec.shape[1:])
     if not spec.has_sample_chunks:
         group.create_array(

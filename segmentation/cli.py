@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.errors import PipelineError
 from segmentation.errors import SegmentationError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+SOME_VIDEOS_FAILED = 3
 
 
 @app.callback()
@@ -76,6 +78,75 @@ def score_command(
         typer.echo(str(plot.resolve()))
 
 
+@app.command("flows")
+def flows_command(
+    output: Annotated[str, typer.Option(help="The Zarr group to make or to continue; folder or URL.")],
+    dataset: Annotated[
+        str | None, typer.Option(help="davis16, fbms, ytobj, lvid, ytvos18 or segtrackv2; with --root.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="The dataset's folder.")] = None,
+    split: Annotated[str | None, typer.Option(help="Of the dataset; default: all that are there.")] = None,
+    video: Annotated[
+        Path | None, typer.Option(help="A video file or a folder of frames, in place of a dataset.")
+    ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(help="raft-large, raft-small (downloaded), or a checkpoint's path such as raft-things.pth."),
+    ] = "raft-large",
+    model: Annotated[
+        str | None, typer.Option(help="raft-large or raft-small: refuse weights of the other; default: either.")
+    ] = None,
+    iterations: Annotated[int, typer.Option(help="Updates of the flow field.", min=1)] = 20,
+    stride: Annotated[int, typer.Option(help="Flow of frame k points to frame k + stride.", min=1)] = 1,
+    upscale: Annotated[
+        bool, typer.Option("--upscale", help="Enlarge frames below 128 px instead of refusing them.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="0 = in this process, else on Ray; default: one per GPU or machine.", min=0)
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    jpeg: Annotated[
+        Path | None, typer.Option(help="Folder for a JPEGFlows tree as the published code reads it.")
+    ] = None,
+) -> None:
+    """Estimate optical flow of videos by RAFT, or continue: the same command again does what is missing."""
+    from pipeline.progress import ProgressLine
+    from segmentation.flows import FlowSettings, clip_of, clips_of, make_flows
+    from segmentation.raft_weights import SIZES
+
+    if (dataset is None) == (video is None) or (dataset is None) != (root is None):
+        raise SegmentationError("give either --dataset with --root, or --video")
+    size = next((known for known in SIZES if known == model), None)
+    if size != model:
+        raise SegmentationError(f"--model {model}; expected {' or '.join(SIZES)}")
+    if device not in ("auto", "cpu", "cuda"):
+        raise SegmentationError(f"--device {device}; expected auto, cpu or cuda")
+    problems: dict[str, str] = {}
+    if video is not None:
+        clips = [clip_of(video)]
+    else:
+        assert dataset is not None
+        assert root is not None
+        clips, problems = clips_of(dataset, root, split)
+    settings = FlowSettings(weights, size, iterations, stride, upscale)
+    with ProgressLine("frames") as line:
+        summary = make_flows(clips, output, settings, line, workers, device)
+    problems |= summary.problems
+    if jpeg is not None:
+        from segmentation.flow_pictures import write_jpeg_tree
+
+        with ProgressLine("pictures") as line:
+            write_jpeg_tree([clip for clip in clips if clip.name in summary.complete], output, jpeg, line)
+    typer.echo(
+        f"{output}: flow of {len(summary.complete)} of {len(summary.complete) + len(problems)} videos, "
+        f"{summary.frames_made_now} frames made in this run"
+    )
+    for name, problem in problems.items():
+        typer.echo(f"not done: {name}: {problem}", err=True)
+    if problems:
+        raise typer.Exit(SOME_VIDEOS_FAILED)
+
+
 @app.command("datasets")
 def datasets_command() -> None:
     """List the video datasets that are known: their trees, masks, licences, and where to get them."""
@@ -125,7 +196,7 @@ def main() -> None:
         app(standalone_mode=True)
     except KeyboardInterrupt:
         sys.exit(130)
-    except SegmentationError as error:
+    except (SegmentationError, PipelineError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -15,3 +15,7 @@ class MaskError(SegmentationError):
 
 class PredictionError(SegmentationError):
     """The predictions do not fit the dataset."""
+
+
+class FlowError(SegmentationError):
+    """Optical flow cannot be estimated: weights, frames or a video are not as they have to be."""

@@ -33,6 +33,7 @@ class VideoDataset:
         licence: terms of use, as far as they are stated.
         source: where to get it.
         hallmarks: paths that only this dataset has, to tell it from others.
+        flows: folder of a video's flow pictures in the trees of the published code.
     """
 
     name: str
@@ -46,6 +47,7 @@ class VideoDataset:
     licence: str
     source: str
     hallmarks: tuple[str, ...]
+    flows: str = "JPEGFlows/{video}"
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ DATASETS: Mapping[str, VideoDataset] = {
             licence="CC BY-NC 4.0",
             source="https://davischallenge.org/davis2016/code.html",
             hallmarks=("Annotations/480p", "JPEGImages/480p"),
+            flows="JPEGFlows/480p/{video}",
         ),
         VideoDataset(
             name="fbms",
@@ -164,6 +167,7 @@ DATASETS: Mapping[str, VideoDataset] = {
             licence="research use",
             source="https://lmb.informatik.uni-freiburg.de/resources/datasets/",
             hallmarks=("Testset", "TestSet", "Trainingset", "TrainingSet", "marple*", "JPEGImages/marple*"),
+            flows="{split}/JPEGFlows/{video}",
         ),
         VideoDataset(
             name="ytobj",
@@ -209,6 +213,7 @@ DATASETS: Mapping[str, VideoDataset] = {
             licence="research use",
             source="https://youtube-vos.org/dataset/vos/",
             hallmarks=("train/JPEGImages", "valid/JPEGImages", "meta.json"),
+            flows="{split}/JPEGFlows/{video}",
         ),
         VideoDataset(
             name="segtrackv2",

@@ -1,0 +1,63 @@
+"""How far a run is: who wants to know, and the line that shows it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Progress(Protocol):
+    """Who watches a run."""
+
+    def announce(self, sentence: str) -> None:
+        """Say what happens next."""
+
+    def update(self, to_do: int, done: int, failed: int) -> None:
+        """Count the samples of this run."""
+
+
+class ProgressLine:
+    """A progress bar with rate and time left; on a plain log a line every ten seconds."""
+
+    def __init__(self, unit: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.unit = unit
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[failed]}"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task(unit, total=None, rate="", failed="")
+        self.started = self.printed = time.monotonic()
+
+    def __enter__(self) -> ProgressLine:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.stop()
+
+    def announce(self, sentence: str) -> None:
+        """Print a line above the bar; the clock starts with what is announced last."""
+        self.console.print(sentence, highlight=False)
+        self.started = time.monotonic()
+
+    def update(self, to_do: int, done: int, failed: int) -> None:
+        """Show how far the run is."""
+        now = time.monotonic()
+        rate = f"{done / (now - self.started):.1f}/s" if done and now > self.started else ""
+        shown = f"{failed} failed" if failed else ""
+        self.bar.update(self.task, total=to_do, completed=done, rate=rate, failed=shown)
+        if not self.console.is_terminal and done and (now - self.printed > 10 or done == to_do):
+            self.printed = now
+            print(f"{done}/{to_do} {self.unit} {rate} {shown}".rstrip(), file=sys.stderr, flush=True)
