@@ -42,7 +42,7 @@ class Recipe:
         start_from: folder of a student to begin with, in place of random weights.
     """
 
-    stages: tuple[tuple[int, int], ...] = ((96, 5), (128, 2), (224, 2))
+    stages: tuple[tuple[int, int], ...] = ((96, 5), (128, 2), (160, 2))
     encoder: str = "regnety_004"
     width: int = 48
     meaning: str = "inverse-depth"
