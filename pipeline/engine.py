@@ -32,8 +32,8 @@ class Share:
 
     @property
     def tasks_in_flight(self) -> int:
-        """Tasks that a worker overlaps: one on the network, the others decoding or writing."""
-        return 2 if self.device == "cpu" else max(3, self.cpus)
+        """Tasks that a worker overlaps: on a GPU, some decode or write while one is on it; a CPU has no idle half."""
+        return 1 if self.device == "cpu" else max(3, self.cpus)
 
 
 WorkerFactory = Callable[[Share], Worker]

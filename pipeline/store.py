@@ -14,7 +14,6 @@ import uuid
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -217,9 +216,8 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         """
         with _explained(self.url):
             self._drop_commit(shard)
-            with ThreadPoolExecutor(len(arrays)) as pool:  # one waits for the disk while another is encoded
-                written = pool.map(lambda name: self._write_array(shard, name, arrays[name], parallel), arrays)
-                checksums = {key: checksum for key, checksum in written if checksum}
+            written = [self._write_array(shard, name, values, parallel) for name, values in arrays.items()]
+            checksums = {key: checksum for key, checksum in written if checksum}
             record = {
                 "shard": shard,
                 "precision": precision,
