@@ -61,8 +61,9 @@ def run_tasks(
         return
     if workers == 0:
         share = local_share(device)
+        worker = factory(share)
         announce(f"running in this process: {share.device}, {share.cpus} cores")
-        yield from _run_here(factory(share), tasks, share.tasks_in_flight)
+        yield from _run_here(worker, tasks, share.tasks_in_flight)
     else:
         announce("starting Ray")
         with _ray():

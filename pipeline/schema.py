@@ -165,7 +165,8 @@ def empty_shard(layout: Layout, rows: int) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     for name, spec in array_specs(layout).items():
         dtype: Any = object if spec.dtype == "string" else spec.dtype
-        arrays[name] = np.full((rows, *spec.shape[1:]), spec.fill_value, dtype)
+        shape = (rows, *spec.shape[1:])
+        arrays[name] = np.full(shape, spec.fill_value, dtype) if spec.fill_value else np.zeros(shape, dtype)
     arrays["status"][:] = FAILED
     return arrays
 

@@ -14,6 +14,7 @@ import uuid
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -216,8 +217,17 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         """
         with _explained(self.url):
             self._drop_commit(shard)
-            written = [self._write_array(shard, name, values, parallel) for name, values in arrays.items()]
-            checksums = {key: checksum for key, checksum in written if checksum}
+            with ThreadPoolExecutor(1) as disk:  # one array is stored while the next is encoded
+                stored = {}
+                for name, values in arrays.items():
+                    array, key = self._array(name), _shard_key(name, values.ndim, shard)
+                    if array.shards is None:
+                        self._write_rows(array, key, self.layout.rows(shard), values)
+                    else:
+                        stored[key] = disk.submit(
+                            self._write_object, key, encode_shard(values, array.shards[0], parallel)
+                        )
+                checksums = {key: checksum.result() for key, checksum in stored.items()}
             record = {
                 "shard": shard,
                 "precision": precision,
@@ -225,24 +235,6 @@ class ShardedStore(ABC, Generic[AnyLayout]):
                 "failures": [asdict(failure) for failure in failures],
             }
             self._put(_commit_key(shard), json.dumps(record, indent=1, ensure_ascii=False).encode())
-
-    def _write_array(self, shard: int, name: str, values: NDArray[Any], parallel: Map) -> tuple[str, str | None]:
-        """Write one array's part of a shard and read it back; return its key and, of a sharded array, its sha256."""
-        rows, array, key = self.layout.rows(shard), self._array(name), _shard_key(name, values.ndim, shard)
-        checksum = None
-        if array.shards is None:
-            with suppress(FileNotFoundError):  # else zarr would merge with what is there, and that may be damaged
-                self.filesystem.rm_file(f"{self.root}/{key}")
-            array[rows.start : rows.stop] = values
-            is_intact = np.array_equal(array[rows.start : rows.stop], values)
-        else:
-            content = encode_shard(values, array.shards[0], parallel)
-            self._put(key, content)
-            is_intact = self.filesystem.cat_file(f"{self.root}/{key}") == content
-            checksum = hashlib.sha256(content).hexdigest()
-        if not is_intact:
-            raise PipelineError(f"{self.url}: {key} reads back other bytes than were written. Check the disk or store.")
-        return key, checksum
 
     # ---- reading it
 
@@ -282,6 +274,23 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         if self.is_local:
             return LocalStore(self.root)
         return FsspecStore.from_url(self.url)
+
+    def _write_rows(self, array: zarr.Array[Any], key: str, rows: range, values: NDArray[Any]) -> None:
+        """Write the rows of a small array by zarr and read them back."""
+        with suppress(FileNotFoundError):  # else zarr would merge with what is there, and that may be damaged
+            self.filesystem.rm_file(f"{self.root}/{key}")
+        array[rows.start : rows.stop] = values
+        self._check(key, np.array_equal(array[rows.start : rows.stop], values))
+
+    def _write_object(self, key: str, content: bytes) -> str:
+        """Write an encoded shard, read it back, and return its sha256."""
+        self._put(key, content)
+        self._check(key, self.filesystem.cat_file(f"{self.root}/{key}") == content)
+        return hashlib.sha256(content).hexdigest()
+
+    def _check(self, key: str, is_intact: bool) -> None:
+        if not is_intact:
+            raise PipelineError(f"{self.url}: {key} reads back other bytes than were written. Check the disk or store.")
 
     def _drop_commit(self, shard: int) -> None:
         with suppress(FileNotFoundError):
