@@ -1,6 +1,6 @@
 """Simulated optical flow from inverse depth and camera motion: geometry on arrays and tensors.
 
-CONVENTIONS, each held by a test of its name in tests/flowsim/test_conventions.py
+CONVENTIONS, each held by a test of its name in tests/flowsim/test_flowsim_conventions.py
 - image: rows down, columns right, RGB, uint8; channels last at every border.
 - flow: px, [..., 0] = u to the right, [..., 1] = v down; flow at p points to where p goes in the next frame.
 - camera: pinhole, integer pixel centres, principal point ((w-1)/2, (h-1)/2), square pixels,

@@ -166,7 +166,7 @@ def empty_shard(layout: Layout, rows: int) -> dict[str, NDArray[Any]]:
     for name, spec in array_specs(layout).items():
         dtype: Any = object if spec.dtype == "string" else spec.dtype
         shape = (rows, *spec.shape[1:])
-        arrays[name] = np.full(shape, spec.fill_value, dtype) if spec.fill_value else np.zeros(shape, dtype)
+        arrays[name] = np.full(shape, spec.fill_value, dtype) if spec.fill_value != 0 else np.zeros(shape, dtype)
     arrays["status"][:] = FAILED
     return arrays
 

@@ -5,6 +5,7 @@ As published the Mix Transformers of SegFormer (Xie et al., NeurIPS 2021) from t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ MIT_VARIANTS = {
 }
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """One stream: normalises RGB and gives features at strides 4, 8, 16 and 32.
 
     Mean and deviation belong to the architecture and are not saved with the weights.
@@ -58,8 +59,9 @@ class Encoder(nn.Module):
         """Map RGB in [0, 1] to four levels (b, c, h/stride, w/stride), finest first."""
         return self._levels((rgb - self.mean) / self.std)
 
+    @abstractmethod
     def _levels(self, normalized: Tensor) -> list[Tensor]:
-        raise NotImplementedError
+        """Return the backbone's four levels of normalised RGB."""
 
 
 class MitEncoder(Encoder):
