@@ -1,6 +1,6 @@
 """Depth estimation against transformers' own pipeline: same network, photos and device, in the same run.
 
-    python benchmarks/depth.py --photos examples/DUTS/DUTS-TR/DUTS-TR-Image
+    python -m benchmarks.depth --photos examples/DUTS/DUTS-TR/DUTS-TR-Image
 
 The networks have their true architecture and random weights, so that no download is needed; the arithmetic is the same.
 Both resize to a square, as the hub's processors do, so that both do the same work. Rounds alternate; medians count.
@@ -10,14 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +21,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+from benchmarks.record import write
 from depth import DepthEstimator
 from depth.networks import count_flops
 from depth.original import HYBRID, LARGE
@@ -34,7 +29,6 @@ from depth.preprocess import network_shape, prepare_on_host, restore_on_host
 from depth.tiny import EMBEDDED_FOLDER, TinyDPT
 from depth.weights import TINY_INPUT
 
-RESULTS = Path(__file__).parent / "results" / "depth.json"
 DEPTH_ANYTHING_SMALL = {
     "backbone_config": {
         "model_type": "dinov2",
@@ -199,28 +193,6 @@ def measure_tiny(photos: list[np.ndarray], rounds: int) -> dict[str, Any]:
     }
 
 
-def describe_run(device: str) -> dict[str, Any]:
-    import timm
-    import transformers
-
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    name = (
-        torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or platform.machine()
-    )
-    versions = {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
-    return {
-        "commit": commit,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": name,
-        "threads": torch.get_num_threads(),
-        "versions": versions | {"timm": timm.__version__, "numpy": np.__version__},
-    }
-
-
 def main() -> None:
     """Run the benchmark and write benchmarks/results/depth.json."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -230,7 +202,6 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="photos a round (default 4 on the CPU, 256 on a GPU)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     on_cpu = arguments.device == "cpu"
     photos = read_photos(arguments.photos, arguments.count or (4 if on_cpu else 256))
@@ -239,9 +210,8 @@ def main() -> None:
         rows.append(measure_tiny(read_photos(arguments.photos, 64), arguments.rounds))
     for row in rows:
         print(json.dumps(row, indent=2))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps({**describe_run(arguments.device), "results": rows}, indent=2) + "\n")
-    print(f"Written to {arguments.output}")
+    written = write("depth" if on_cpu else "depth_gpu", {"threads": torch.get_num_threads(), "results": rows})
+    print(f"Written to {written}")
 
 
 if __name__ == "__main__":

@@ -8,24 +8,19 @@ Every ratio is the median over rounds of (rival's time / our time) of one round,
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from flowsim import (  # noqa: E402  (the checkout's own package, installed or not)
+from benchmarks.record import ROOT, environment, write
+from flowsim import (
     Camera,
     FlowField,
     Motion,
@@ -36,10 +31,9 @@ from flowsim import (  # noqa: E402  (the checkout's own package, installed or n
     synthesize_flow,
     visibility,
 )
-from flowsim.color import color_wheel  # noqa: E402
-from flowsim.prior import PRESETS  # noqa: E402
+from flowsim.color import color_wheel
+from flowsim.prior import PRESETS
 
-RESULT = ROOT / "benchmarks" / "results" / "flow_kernel.json"
 # What the flow kernel moves per pixel: inverse depth in, flow and validity out.
 BYTES_PER_PIXEL = 4 + 8 + 1
 
@@ -156,13 +150,19 @@ def flow_on_cpu(batch: int, rounds: int) -> dict[str, Any]:
         {"copy": lambda: target.copy_(source)},
         rounds,
     )
-    few = min(batch, 8)
-    small = Motion(motion.rotation[:few], motion.translation[:few])
-    textbook = compare(
-        lambda: synthesize_flow(depth[:few], camera, small),
-        {"unproject_transform_project": lambda: unproject_transform_project(depth[:few], camera, small)},
-        max(3, rounds // 3),
-    )
+    textbook = {}
+    for images in (batch, batch // 8):  # many: memory decides; few: what a training step asks for
+        depths, small = depth[:images], Motion(motion.rotation[:images], motion.translation[:images])
+        given = FlowField(out.flow[:images], out.valid[:images])
+        rival = {"unproject_transform_project": lambda d=depths, m=small: unproject_transform_project(d, camera, m)}
+        textbook[f"{images}_images"] = {
+            "into_given_memory": compare(
+                lambda d=depths, m=small, out=given: synthesize_flow(d, camera, m, out=out), rival, max(3, rounds // 3)
+            ),
+            "into_new_memory": compare(
+                lambda d=depths, m=small: synthesize_flow(d, camera, m), rival, max(3, rounds // 3)
+            ),
+        }
     copy_ms = found["ms"]["copy"]
     return {
         "shape": [batch, 400, 400],
@@ -171,7 +171,7 @@ def flow_on_cpu(batch: int, rounds: int) -> dict[str, Any]:
         "into_given_memory": {**found, "goal": "copy_over_ours >= 0.5"},
         "into_new_memory": fresh,
         "with_one_object": moving,
-        "textbook": {**textbook, "images": few, "goal": "unproject_transform_project_over_ours >= 10"},
+        "textbook": {**textbook, "goal": f"{batch} images: unproject_transform_project_over_ours >= 10"},
     }
 
 
@@ -271,32 +271,6 @@ def on_gpu(batch: int, rounds: int) -> dict[str, Any]:
     return {"shape": [batch, 400, 400], **found}
 
 
-def circumstances() -> dict[str, Any]:
-    """Commit, device and versions."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True).stdout.strip()
-
-    model = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
-    return {
-        "commit": git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(git("status", "--porcelain", "--", "flowsim", "benchmarks/flow_kernel.py")),
-        "date": time.strftime("%Y-%m-%d"),
-        "cpu": model,
-        "threads": torch.get_num_threads(),
-        "load_average_before": round(os.getloadavg()[0], 2),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numba": numba.__version__,
-            "numpy": np.__version__,
-        },
-    }
-
-
 def main() -> None:
     """Run everything and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -304,7 +278,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     rounds = 5 if quick else 31
     report = {
-        "circumstances": circumstances(),
+        "load_average_before": os.getloadavg()[0],
         "flow_cpu": flow_on_cpu(64, rounds),
         "flow_to_rgb_cpu": colors_on_cpu(8, max(3, rounds // 3)),
         "visibility_cpu": visibility_on_cpu(8, max(3, rounds // 3)),
@@ -313,10 +287,9 @@ def main() -> None:
         "gpu": on_gpu(512, rounds),
     }
     rounded = json.loads(json.dumps(report), parse_float=lambda digits: float(f"{float(digits):.4g}"))
-    print(json.dumps(rounded, indent=2))
+    print(json.dumps({"environment": environment(), **rounded}, indent=2))
     if not quick:
-        RESULT.parent.mkdir(parents=True, exist_ok=True)
-        RESULT.write_text(json.dumps(rounded, indent=2) + "\n")
+        write("flow_kernel", rounded)
 
 
 if __name__ == "__main__":

@@ -6,25 +6,54 @@ import numpy as np
 
 from flowsim.kernels.jit import compiled
 
+_ZERO = np.float32(0)
 _HALF = np.float32(0.5)
 _EMPTY = np.float32(-1)
 
 
-def _targets_of_row(vectors: Any, y: Any, height: Any, width: Any, targets: Any) -> None:
-    """Index of the pixel each pixel of a row goes to; -1 = outside."""
+def _targets_of_row(vectors: Any, y: Any, height: Any, width: Any, outside: Any, targets: Any) -> None:
+    """Index of the pixel each pixel of a row goes to, `outside` where it leaves.
+
+    Indices are unsigned: numba gives signed ones the meaning that negative indices have in Python, which costs a third
+    of the loops below.
+    """
     bottom = np.float32(height)
     right = np.float32(width)
     for x in range(targets.shape[0]):
         column = np.floor(np.float32(x) + vectors[2 * x] + _HALF)
         row = np.floor(y + vectors[2 * x + 1] + _HALF)
         is_inside = (column >= 0) & (column < right) & (row >= 0) & (row < bottom)
-        inside_column = column if is_inside else np.float32(0)
-        inside_row = row if is_inside else np.float32(0)
-        target = np.int32(inside_row) * width + np.int32(inside_column)
-        targets[x] = target if is_inside else np.int32(-1)
+        inside_column = column if is_inside else _ZERO
+        inside_row = row if is_inside else _ZERO
+        target = np.uint32(np.int32(inside_row) * width + np.int32(inside_column))
+        targets[x] = target if is_inside else outside
 
 
 _compiled_targets_of_row = compiled(_targets_of_row)
+
+
+def _send_row(targets: Any, inverse_depth: Any, nearest: Any) -> None:
+    """Keep the greatest inverse depth at each target."""
+    for x in range(targets.shape[0]):
+        nearest[targets[x]] = max(nearest[targets[x]], inverse_depth[x])
+
+
+_compiled_send_row = compiled(_send_row)
+
+
+def _fill_row(
+    targets: Any, inverse_depth: Any, nearest: Any, here: Any, outside: Any, leaves: Any, hidden: Any, uncovered: Any
+) -> None:
+    """Compare a row with what came to its targets, and to itself; loops of their own, so that two are vectorised."""
+    for x in range(targets.shape[0]):
+        hidden[x] = inverse_depth[x] < nearest[targets[x]]
+    for x in range(targets.shape[0]):
+        leaves[x] = targets[x] == outside
+    for x in range(targets.shape[0]):
+        uncovered[x] = here[x] < _ZERO
+
+
+_compiled_fill_row = compiled(_fill_row)
 
 
 def _visibility_of_fields(
@@ -49,24 +78,30 @@ def _visibility_of_fields(
         first, last: range of fields.
     """
     height, width = inverse_depth.shape[1:]
-    targets = np.empty((height, width), np.int32)
-    nearest = np.empty(height * width, np.float32)
+    targets = np.empty((height, width), np.uint32)
+    outside = np.uint32(height * width)
+    nearest = np.empty(height * width + 1, np.float32)  # the last place is for all that leave
     for field in range(first, last):
         nearest[:] = _EMPTY
         for y in range(height):
-            _compiled_targets_of_row(flow[field, y], np.float32(y), height, np.int32(width), targets[y])
-            for x in range(width):
-                if reads_valid and not valid[field, y, x]:
-                    targets[y, x] = -1
-                target = targets[y, x]
-                if target >= 0:
-                    nearest[target] = max(nearest[target], inverse_depth[field, y, x])
+            row = targets[y]
+            _compiled_targets_of_row(flow[field, y], np.float32(y), height, np.int32(width), outside, row)
+            if reads_valid:
+                for x in range(width):
+                    row[x] = row[x] if valid[field, y, x] else outside
+            _compiled_send_row(row, inverse_depth[field, y], nearest)
+        nearest[outside] = _EMPTY
         for y in range(height):
-            for x in range(width):
-                target = targets[y, x]
-                leaves[field, y, x] = target < 0
-                hidden[field, y, x] = target >= 0 and inverse_depth[field, y, x] < nearest[target]
-                uncovered[field, y, x] = nearest[y * width + x] < 0
+            _compiled_fill_row(
+                targets[y],
+                inverse_depth[field, y],
+                nearest,
+                nearest[y * width : (y + 1) * width],
+                outside,
+                leaves[field, y],
+                hidden[field, y],
+                uncovered[field, y],
+            )
 
 
 visibility_of_fields = compiled(_visibility_of_fields)
