@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from depth.weights import EMBEDDED_MODEL
 def parse() -> argparse.Namespace:
     """Return the command line's arguments."""
     recipe = Recipe()
-    stages = ",".join(f"{side}x{epochs}" for side, epochs in recipe.stages)
+    stages = ",".join(
+        f"{first}x{epochs}" if first == last else f"{first}-{last}x{epochs}" for first, last, epochs in recipe.stages
+    )
     parser = argparse.ArgumentParser(
         prog="python -m depth.distill", description="Distil a depth network into a small one."
     )
@@ -36,7 +39,12 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--device", default="cpu", help="device of the teacher")
     parser.add_argument("--output", type=Path, required=True, help="folder of the student; give it to --depth-model")
-    parser.add_argument("--stages", default=stages, help="SIDExEPOCHS,... in pixels (default %(default)s)")
+    parser.add_argument(
+        "--stages",
+        default=stages,
+        type=read_stages,
+        help="SIDExEPOCHS,... or SMALLEST-LARGESTxEPOCHS,... in pixels; %(default)s",
+    )
     parser.add_argument("--hold-out", type=int, default=300, help="photos of the first folder kept for evaluation")
     parser.add_argument("--encoder", default=recipe.encoder, help="timm backbone (default %(default)s)")
     parser.add_argument("--width", type=int, default=recipe.width, help="channels of the head (default %(default)s)")
@@ -46,6 +54,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--loaders", type=int, default=recipe.loaders, help="processes that read photos")
     parser.add_argument("--seed", type=int, default=recipe.seed)
     return parser.parse_args()
+
+
+def read_stages(text: str) -> tuple[tuple[int, int, int], ...]:
+    """Read stages of training, such as `96x5,160-256x2`: (smallest side, largest side, epochs) each."""
+    stages = []
+    for stage in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?x(\d+)", stage)
+        if match is None or any(int(side) % 32 for side in match.groups()[:2] if side):
+            raise argparse.ArgumentTypeError(f"{stage!r}; expected 96x5 or 160-256x2, sides multiples of 32")
+        first, last, epochs = match.groups()
+        stages.append((int(first), int(last or first), int(epochs)))
+    return tuple(stages)
 
 
 def student_folder(name: str) -> Path:
@@ -98,7 +118,7 @@ def main() -> None:
     examples = [example for source in sources for example in source if example not in kept]
     print(f"{len(examples)} photos to learn from, {len(held_out)} held out")
     recipe = Recipe(
-        stages=tuple((int(side), int(epochs)) for side, epochs in (s.split("x") for s in arguments.stages.split(","))),
+        stages=arguments.stages,
         encoder=arguments.encoder,
         width=arguments.width,
         meaning="inverse-depth" if arguments.teacher else arguments.teacher_meaning,

@@ -80,27 +80,33 @@ def hold_out(examples: list[Example], photos: int) -> list[Example]:
 
 
 class DistillationSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Photos and lifted targets at one resolution, augmented by crop, flip and brightness.
+    """Photos and lifted targets at one resolution or several, augmented by crop, flip and brightness.
 
     Args:
-        examples: those below two thirds of `side` are left out.
-        side: shorter side of the network's input, pixels.
+        examples: those below two thirds of the smallest side are left out.
+        sides: shorter sides of the network's input, pixels; every epoch draws one for each photo, of those that are at
+            most 3/2 of the photo's own.
         meaning: of the teacher's maps, see `normalize_inverse_depth`.
         seed: of the augmentation and the order; every epoch has its own.
     """
 
-    def __init__(self, examples: list[Example], side: int, meaning: str, seed: int) -> None:
-        self.examples = [e for e in examples if min(e.height, e.width) >= side * 2 / 3]
-        self.side, self.meaning, self.seed, self.epoch = side, meaning, seed, 0
+    def __init__(self, examples: list[Example], sides: tuple[int, ...], meaning: str, seed: int) -> None:
+        self.examples = [e for e in examples if _fits(e, min(sides))]
+        self.sides, self.meaning, self.seed, self.epoch = sides, meaning, seed, 0
 
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return photo (3, h, w) in [-1, 1], target (h/2, w/2) in [0, 1], mask (h/2, w/2) in [0, 1]."""
+    def __getitem__(self, place: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return photo (3, h, w) in [-1, 1], target (h/2, w/2) in [0, 1], mask (h/2, w/2) in [0, 1].
+
+        Args:
+            place: index of the example and shorter side, from `batches`.
+        """
+        index, side = place
         example = self.examples[index]
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        height, width = input_shape(example.aspect, self.side)
+        height, width = input_shape(example.aspect, side)
         scale = rng.uniform(SMALLEST_CROP, 1.0)
         corner = rng.uniform(0, 1 - scale, 2)
         photo = cv2.resize(
@@ -119,14 +125,20 @@ class DistillationSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
         pixels = np.clip(photo * gain.astype(np.float32), 0, 255) / 127.5 - 1
         return _tensor(pixels.transpose(2, 0, 1)), _tensor(target), _tensor(mask)
 
-    def batches(self, size: int) -> list[list[int]]:
-        """Return this epoch's batches of indices in random order, each of one aspect."""
+    def batches(self, size: int) -> list[list[tuple[int, int]]]:
+        """Return this epoch's batches of (index, side) in random order, each of one aspect and side."""
         rng = np.random.default_rng((self.seed, self.epoch))
-        batches = []
-        for aspect in ASPECTS:
-            indices = rng.permutation([i for i, e in enumerate(self.examples) if e.aspect == aspect]).tolist()
-            batches += [indices[i : i + size] for i in range(0, len(indices), size)]
+        by_shape: dict[tuple[float, int], list[tuple[int, int]]] = {}
+        for index in rng.permutation(len(self.examples)).tolist():
+            example = self.examples[index]
+            side = int(rng.choice([side for side in self.sides if _fits(example, side)]))
+            by_shape.setdefault((example.aspect, side), []).append((index, side))
+        batches = [places[i : i + size] for places in by_shape.values() for i in range(0, len(places), size)]
         return [batches[i] for i in rng.permutation(len(batches)) if len(batches[i]) > 1]
+
+
+def _fits(example: Example, side: int) -> bool:
+    return min(example.height, example.width) >= side * 2 / 3
 
 
 def input_shape(aspect: float, side: int) -> tuple[int, int]:

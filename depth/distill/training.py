@@ -22,6 +22,7 @@ from depth.distill.examples import DistillationSet, Example, input_shape, read_m
 from depth.distill.targets import LIFT_MARGIN, normalize_inverse_depth
 from depth.tiny import TinyDPT
 
+SIDE_STEP = 32
 WARM_UP = 0.03
 LAST_RATE = 0.01
 AVERAGING = 0.998
@@ -33,7 +34,7 @@ class Recipe:
     """How a student is trained.
 
     Attributes:
-        stages: (shorter side of the input in pixels, epochs); cheap epochs first.
+        stages: (smallest and largest shorter side of the input in pixels, epochs); cheap epochs first.
         encoder, width: of `TinyDPT`.
         meaning: of the teacher's maps, see `normalize_inverse_depth`.
         batch: photos per step.
@@ -42,7 +43,7 @@ class Recipe:
         start_from: folder of a student to begin with, in place of random weights.
     """
 
-    stages: tuple[tuple[int, int], ...] = ((96, 5), (128, 2), (160, 2))
+    stages: tuple[tuple[int, int, int], ...] = ((96, 96, 5), (128, 128, 2), (160, 256, 2))
     encoder: str = "regnety_004"
     width: int = 48
     meaning: str = "inverse-depth"
@@ -124,11 +125,16 @@ class Training:
 
     def __init__(self, recipe: Recipe, examples: list[Example], held_out: list[Example], output: Path) -> None:
         self.recipe, self.held_out, self.output = recipe, held_out, output
-        self.schedule = [side for side, epochs in recipe.stages for _ in range(epochs)]
+        self.schedule = [
+            tuple(range(smallest, largest + 1, SIDE_STEP))
+            for smallest, largest, epochs in recipe.stages
+            for _ in range(epochs)
+        ]
         self.sets = {
-            side: DistillationSet(examples, side, recipe.meaning, recipe.seed) for side in dict.fromkeys(self.schedule)
+            sides: DistillationSet(examples, sides, recipe.meaning, recipe.seed)
+            for sides in dict.fromkeys(self.schedule)
         }
-        self.work = [len(self.sets[side]) * side**2 for side in self.schedule]
+        self.work = [len(self.sets[sides]) * sides[0] ** 2 for sides in self.schedule]
         torch.manual_seed(recipe.seed)
         first = TinyDPT.load(recipe.start_from) if recipe.start_from else TinyDPT(recipe.encoder, recipe.width)
         self.model = first.to(memory_format=torch.channels_last)
@@ -144,8 +150,9 @@ class Training:
         """Train; after each epoch write the averaged model, `training.pt` and a line of `log.jsonl`."""
         self.output.mkdir(parents=True, exist_ok=True)
         while self.epoch < len(self.schedule):
-            side, started = self.schedule[self.epoch], time.monotonic()
-            row: dict[str, Any] = {"epoch": self.epoch + 1, "side": side, "loss": self._train_epoch(self.sets[side])}
+            sides, started = self.schedule[self.epoch], time.monotonic()
+            side = sides[-1]
+            row: dict[str, Any] = {"epoch": self.epoch + 1, "side": side, "loss": self._train_epoch(self.sets[sides])}
             row["seconds"] = round(time.monotonic() - started)
             if self.held_out:
                 row |= evaluate(self.averaged.model, self.held_out, side, self.recipe.meaning)
@@ -177,8 +184,8 @@ class Training:
             if done % 20 == 19:
                 speed = (done + 1) * self.recipe.batch / (time.monotonic() - started)
                 recent = np.mean(losses[-100:])
-                line = f"epoch {self.epoch + 1}/{len(self.schedule)}, {dataset.side} px, step {done + 1}/{len(batches)}"
-                print(f"\r{line}, loss {recent:.4f}, {speed:.0f} photos/s ", end="", flush=True)
+                line = f"epoch {self.epoch + 1}/{len(self.schedule)}, step {done + 1}/{len(batches)}"
+                print(f"\r{line}, {dataset.sides[-1]} px, loss {recent:.4f}, {speed:.0f} photos/s ", end="", flush=True)
         return float(np.mean(losses))
 
     def _set_rate(self, progress: float) -> None:

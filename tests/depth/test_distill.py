@@ -102,7 +102,7 @@ def test_command_trains_resumes_and_gives_a_model_folder(tmp_path: Path) -> None
         subprocess.run(whole, cwd=tmp_path, env=environment, check=True, capture_output=True)
 
     distill("32x1")
-    distill("32x1,64x1")
+    distill("32x1,32-64x1")
     distill("32x1", "--output", "child", "--start-from", "student", "--learning-rate", "0")
     parent, child = (TinyDPT.load(tmp_path / name).state_dict() for name in ("student", "child"))
     torch.testing.assert_close(child["head.0.weight"], parent["head.0.weight"])
@@ -112,6 +112,14 @@ def test_command_trains_resumes_and_gives_a_model_folder(tmp_path: Path) -> None
     (depth,) = DepthEstimator.load(str(tmp_path / "student"))([photo])
     assert depth.shape == photo.shape[:2]
     assert depth.max() == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("stages", ["64", "50x1", "64-70x1"])
+def test_stages_that_cannot_be_read_are_refused(stages: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "depth.distill", "--photos", str(tmp_path), "--output", str(tmp_path)]
+    done = subprocess.run([*command, "--stages", stages], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "sides multiples of 32" in done.stderr
 
 
 def test_photos_without_teacher_depth_are_refused(tmp_path: Path) -> None:
