@@ -23,7 +23,8 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return OPTIMIZERS[recipe.optimizer](groups, lr=recipe.learning_rate, fused=True)
+    optimizer: Optimizer = OPTIMIZERS[recipe.optimizer](groups, lr=recipe.learning_rate, fused=True)
+    return optimizer
 
 
 def learning_rate_at(recipe: Recipe, step: int, steps: int) -> float:

@@ -22,7 +22,6 @@ class Recipe:
         samples_per_epoch: drawn from all sources together.
         epochs: number of them.
         flips, smallest_crop, jitter: as of `Augmentation`.
-        photo_share: share of samples from photos where there are both photos and videos.
     """
 
     optimizer: str
@@ -38,7 +37,6 @@ class Recipe:
     flips: str
     smallest_crop: float
     jitter: float
-    photo_share: float
 
 
 def _published(epochs: int) -> Recipe:
@@ -56,7 +54,6 @@ def _published(epochs: int) -> Recipe:
         flips="reference",
         smallest_crop=1.0,
         jitter=0.0,
-        photo_share=0.75,
     )
 
 
@@ -78,6 +75,5 @@ RECIPES: Mapping[str, Recipe] = {
         flips="physical",
         smallest_crop=0.5,
         jitter=0.3,
-        photo_share=0.75,
     ),
 }

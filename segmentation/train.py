@@ -46,17 +46,17 @@ def train(settings: TrainingSettings, progress: Progress) -> TrainingSummary:
         KeyboardInterrupt: stopped by the user; what was learnt is saved.
     """
     from segmentation.trainer import Place, Trainer, make_network
-    from segmentation.training_data import open_data
+    from segmentation.training_data import describe_data, open_data
     from segmentation.training_state import BEST, LAST, start_folder
 
     started = time.monotonic()
     output = Path(settings.output)
     share = local_share(settings.device)
     progress.announce(f"opening the data of {output}")
-    data = open_data(settings)
+    mixture, validation = open_data(settings)
     network = make_network(settings)
-    start_folder(output, settings.content(), resume=settings.resume)
-    trainer = Trainer(settings, Place(share.device, share.cpus), data, network, progress)
+    start_folder(output, settings.content() | describe_data(settings), resume=settings.resume)
+    trainer = Trainer(settings, Place(share.device, share.cpus), mixture, validation, network, progress)
     if trainer.position.step:
         progress.announce(f"continuing after step {trainer.position.step} of {settings.steps}")
     batch_size = settings.recipe.batch_size
@@ -68,7 +68,7 @@ def train(settings: TrainingSettings, progress: Progress) -> TrainingSummary:
     assert position.best_score is not None
     return TrainingSummary(
         output,
-        "J&F" if data.with_boundaries else "IoU",
+        "J&F" if validation.with_boundaries else "IoU",
         position.best_score,
         position.best_step // settings.steps_per_epoch,
         output / BEST,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import signal
 import threading
@@ -12,19 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 
 from pipeline.progress import Progress
-from segmentation.checkpoint import load_network, save_network
+from segmentation.checkpoint import CONFIG_FILE, FORMAT, load_network, save_network
 from segmentation.datasets import Triplet
 from segmentation.encoders import TIMM_PREFIX
 from segmentation.errors import TrainingError
+from segmentation.mixture import Mixture
 from segmentation.model import TwoStreamNetwork
 from segmentation.optimization import autocast, learning_rate_at, make_optimizer
-from segmentation.training_data import Source, TrainingData
+from segmentation.training_data import ValidationData
 from segmentation.training_log import TrainingLog
 from segmentation.training_settings import TrainingSettings
 from segmentation.training_state import BEST, LAST, Position, load_state, save_state
@@ -84,7 +88,8 @@ class Trainer:
     Args:
         settings: of the run; its folder was made by `start_folder`.
         place: where this process is.
-        data: opened for this rank.
+        mixture: opened for this rank.
+        validation: what the network is judged by.
         network: with its first weights.
         progress: told how far the run is.
 
@@ -96,17 +101,17 @@ class Trainer:
         self,
         settings: TrainingSettings,
         place: Place,
-        data: TrainingData,
+        mixture: Mixture,
+        validation: ValidationData,
         network: TwoStreamNetwork,
         progress: Progress,
     ) -> None:
-        self.settings, self.recipe, self.place, self.data, self.progress = (
-            settings, settings.recipe, place, data, progress,
-        )  # fmt: skip
+        self.settings, self.recipe, self.place = settings, settings.recipe, place
+        self.mixture, self.validation, self.progress = mixture, validation, progress
         self.output = Path(settings.output)
         self.batch_size = self.recipe.batch_size // place.ranks
         self.augmentation = Augmentation(self.recipe.flips, self.recipe.smallest_crop, self.recipe.jitter)
-        self.network = network.to(place.device, memory_format=torch.channels_last).train()
+        self.network = network.to(place.device).to(memory_format=torch.channels_last).train()
         self.average = _make_average(network, self.recipe.ema_decay)
         self.optimizer = make_optimizer(network, self.recipe)
         self.position = load_state(self.output, network, self.average, self.optimizer, place.device)
@@ -169,7 +174,7 @@ class Trainer:
             logits = self.runner(batch.image, batch.flow_rgb)
         loss = F.cross_entropy(logits.float(), batch.mask.long())
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
@@ -260,7 +265,7 @@ class Trainer:
                 self._save_network(BEST)
         parts = "" if score.F is None else f" (J {score.J:.3f}, F {score.F:.3f})"
         self.progress.announce(
-            f"epoch {epoch}: {score.measure} {score.value:.3f}{parts} on {self.data.validation_name}"
+            f"epoch {epoch}: {score.measure} {score.value:.3f}{parts} on {self.validation.name}"
             f"{', the best so far' if is_best else ''}"
         )
         self.sums = _Sums(time.monotonic())
@@ -268,16 +273,11 @@ class Trainer:
     def _score(self) -> ValidationScore:
         """Score the averaged weights; ranks share the samples."""
         network = self.network if self.average is None else self.average.module
-        mine = (
-            labelled
-            for number, labelled in enumerate(self.data.validation())
-            if number % self.place.ranks == self.place.rank
-        )
         scores = list(
             score_samples(
                 network,
-                mine,
-                with_boundaries=self.data.with_boundaries,
+                self.validation.read(self.place.rank, self.place.ranks),
+                with_boundaries=self.validation.with_boundaries,
                 device=self.place.device,
                 precision=self.recipe.precision,
                 check=self._check_stop,
@@ -287,7 +287,7 @@ class Trainer:
             gathered: list[list[SampleScore]] = [[] for _ in range(self.place.ranks)]
             torch.distributed.all_gather_object(gathered, scores)
             scores = [score for some in gathered for score in some]
-        return summarize(scores, with_boundaries=self.data.with_boundaries)
+        return summarize(scores, with_boundaries=self.validation.with_boundaries)
 
     # ---- checkpoints
 
@@ -322,21 +322,24 @@ class Trainer:
     def _batches(self) -> Iterator[list[Triplet]]:
         """Yield this rank's samples of each step, from the present position on."""
         epoch, skipped = divmod(self.position.step, self.settings.steps_per_epoch)
-        reader = _make_reader(self.data.source, self.place)
+        reader = self._make_reader()
         while True:
-            self.data.source.set_epoch(epoch)
-            samples = iter(reader)
-            for step in range(self.settings.steps_per_epoch):
-                batch = []
-                while len(batch) < self.batch_size:
-                    sample = next(samples, None)
-                    if sample is None:  # fewer samples than an epoch is asked to have: go round again
-                        samples = iter(reader)
-                        sample = next(samples)
-                    batch.append(sample)
-                if step >= skipped:
-                    yield batch
+            self.mixture.set_epoch(epoch, skip=skipped * self.batch_size)
+            yield from itertools.islice(reader, self.settings.steps_per_epoch - skipped)
             epoch, skipped = epoch + 1, 0
+
+    def _make_reader(self) -> DataLoader[Triplet]:
+        """Return what reads batches: this process where it also computes, processes of their own beside a GPU."""
+        readers = 0 if self.place.device == "cpu" else min(_MOST_READERS, max(1, self.place.cpus - 1))
+        return DataLoader(
+            self.mixture,
+            self.batch_size,
+            collate_fn=list,
+            drop_last=True,
+            num_workers=readers,
+            persistent_workers=readers > 0,
+            multiprocessing_context="spawn" if readers else None,
+        )
 
     # ---- stopping
 
@@ -386,8 +389,6 @@ def make_network(settings: TrainingSettings) -> TwoStreamNetwork:
 
 def _is_network(folder: Path) -> bool:
     """Tell a folder of `save_network` from that of an encoder: only the former has its own format named."""
-    from segmentation.checkpoint import CONFIG_FILE, FORMAT
-
     config = folder / CONFIG_FILE
     return config.is_file() and FORMAT in config.read_text(errors="replace")
 
@@ -396,22 +397,6 @@ def _make_average(network: nn.Module, decay: float | None) -> ModelEmaV3 | None:
     return None if decay is None else ModelEmaV3(network, decay=decay, use_warmup=True, warmup_power=0.75)
 
 
-def _make_reader(source: Source, place: Place) -> Any:
-    """Return what reads samples: this process where it also computes, processes of their own beside a GPU."""
-    if place.device == "cpu":
-        return source
-    readers = min(_MOST_READERS, max(1, place.cpus - 1))
-    return torch.utils.data.DataLoader(
-        source,  # type: ignore[arg-type]
-        batch_size=None,
-        num_workers=readers,
-        persistent_workers=True,
-        multiprocessing_context="spawn",
-    )
-
-
 def _key(seed: int, step: int, rank: int, use: int) -> int:
     """Return the seed of one draw."""
-    import numpy as np
-
     return int(np.random.SeedSequence([seed, step, rank, use]).generate_state(1, np.uint64)[0] >> 1)

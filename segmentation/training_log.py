@@ -29,9 +29,7 @@ class TrainingLog:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of tensorboard's own imports
             from torch.utils.tensorboard import SummaryWriter
-        self.writer: Any = SummaryWriter(  # type: ignore[no-untyped-call]
-            str(output / TENSORBOARD_FOLDER), purge_step=step + 1 if step else None
-        )
+        self.writer: Any = SummaryWriter(str(output / TENSORBOARD_FOLDER), purge_step=step + 1 if step else None)
 
     def __enter__(self) -> TrainingLog:
         return self
