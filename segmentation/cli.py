@@ -158,11 +158,10 @@ def train_command(
     **given: Any,
 ) -> None:
     """Train the two-stream network; with --resume, continue where it was stopped."""
-    known = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    settings = TrainingSettings(
-        **{name: value for name, value in known.items() if value is not None},
-        flow="fresh" if fresh_motion else "stored",
-    )
+    typed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    for name in ("data", "videos"):
+        typed[name] = tuple(typed.get(name, ()))
+    settings = TrainingSettings(**typed, flow="fresh" if fresh_motion else "stored")
     from pipeline.progress import ProgressLine
     from segmentation.train import train
 

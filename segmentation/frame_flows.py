@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
@@ -19,6 +19,7 @@ from segmentation.flow_store import FlowDataset
 from segmentation.videos import OpenedDataset, Video
 
 
+@runtime_checkable
 class FrameFlows(Protocol):
     """Where flow comes from."""
 

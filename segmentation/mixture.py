@@ -35,7 +35,7 @@ class Mixture(Dataset[Triplet]):
 
     def __init__(
         self,
-        sources: Sequence[tuple[TripletSource, float]],
+        sources: Sequence[tuple[TripletSource, int | float]],
         samples_per_epoch: int,
         *,
         seed: int = 0,
@@ -111,7 +111,7 @@ def _piece(source: TripletSource, start: int, length: int, place: int) -> NDArra
     return np.stack([np.full(length, place), its_epoch[piece], row[piece]], axis=1)
 
 
-def _share(weights: Sequence[float], samples: int) -> list[int]:
+def _share(weights: Sequence[int | float], samples: int) -> list[int]:
     """Divide samples by weight: whole numbers, those with the largest remainders rounded up."""
     if not weights:
         raise DatasetError("there is nothing to train on; give photos, videos or both")

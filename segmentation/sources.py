@@ -13,7 +13,7 @@ class PhotoSource:
     """A dataset of `pipeline run`, and how often it is drawn from."""
 
     url: str
-    weight: float = 3.0
+    weight: int | float = 3
 
     @staticmethod
     def parse(text: str) -> PhotoSource:
@@ -35,7 +35,7 @@ class VideoSource:
     dataset: str
     root: Path
     flows: str
-    weight: float = 1.0
+    weight: int | float = 1
 
     @staticmethod
     def parse(text: str) -> VideoSource:

@@ -98,7 +98,7 @@ class VideoFrames(TripletSource):
     def _read(self, video: Video, frame: Frame) -> Triplet:
         assert frame.image is not None  # else the video had a problem
         try:
-            image = decode_photo(frame.image.read_bytes())
+            image = np.require(decode_photo(frame.image.read_bytes()), requirements="W")  # torch wants it writable
             mask = self._dataset.read_mask(frame, allow_soft=False)
         except (UnusablePhoto, MaskError, OSError) as error:
             raise DatasetError(f"frame {frame.name} of {video.name} cannot be used: {error}") from error
