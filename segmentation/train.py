@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.engine import local_share
 from pipeline.progress import Progress
 from segmentation.training_settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from segmentation.training_data import ValidationData
 
 
 @dataclass(frozen=True)
@@ -47,32 +51,56 @@ def train(settings: TrainingSettings, progress: Progress) -> TrainingSummary:
     """
     from segmentation.trainer import Place, Trainer, make_network
     from segmentation.training_data import describe_data, open_data
-    from segmentation.training_state import BEST, LAST, start_folder
+    from segmentation.training_state import start_folder
 
     started = time.monotonic()
     output = Path(settings.output)
-    share = local_share(settings.device)
-    progress.announce(f"opening the data of {output}")
+    progress.announce("opening the data")
     mixture, validation = open_data(settings)
     network = make_network(settings)
-    start_folder(output, settings.content() | describe_data(settings), resume=settings.resume)
-    trainer = Trainer(settings, Place(share.device, share.cpus), mixture, validation, network, progress)
-    if trainer.position.step:
-        progress.announce(f"continuing after step {trainer.position.step} of {settings.steps}")
-    batch_size = settings.recipe.batch_size
-    progress.update(settings.steps * batch_size, trainer.position.step * batch_size, 0)
-    progress.announce(
-        f"{settings.encoder} on {share.device}, {settings.recipe.epochs} epochs of {settings.steps_per_epoch} steps"
-    )
-    position = trainer.run()
-    assert position.best_score is not None
+    content = settings.content() | describe_data(settings)
+    if settings.workers:
+        from segmentation.ray_training import train_on_ray
+
+        start_folder(output, content, resume=settings.resume)
+        train_on_ray(settings, progress)
+    else:
+        share = local_share(settings.device)
+        start_folder(output, content, resume=settings.resume)
+        trainer = Trainer(settings, Place(share.device, share.cpus), mixture, validation, network, progress)
+        if trainer.position.step:
+            progress.announce(f"continuing {output} after step {trainer.position.step} of {settings.steps}")
+        size = settings.recipe.batch_size
+        progress.update(settings.steps * size, trainer.position.step * size, 0)
+        progress.announce(
+            f"{settings.encoder} on {share.device}: {settings.recipe.epochs} epochs of {settings.steps_per_epoch} "
+            f"steps, judged by {validation.name}"
+        )
+        trainer.run()
+    return _summarize(settings, validation, started)
+
+
+def _summarize(settings: TrainingSettings, validation: ValidationData, started: float) -> TrainingSummary:
+    """Draw the pictures, and say what the best network is."""
+    from segmentation.checkpoint import load_network
+    from segmentation.training_log import read_metrics
+    from segmentation.training_report import CURVES_FILE, PREDICTIONS_FILE, draw_curves, draw_predictions
+    from segmentation.training_state import BEST, LAST
+
+    output, device = Path(settings.output), local_share(settings.device).device
+    network = load_network(output / BEST).to(device)
+    pictures = output / PREDICTIONS_FILE, output / CURVES_FILE
+    draw_predictions(network, validation, pictures[0], device=device, precision=settings.recipe.precision)
+    draw_curves(output, pictures[1])
+    measure = "J&F" if validation.with_boundaries else "IoU"
+    best = [record for record in read_metrics(output) if record["kind"] == "validation" and record["is_best"]][-1]
     return TrainingSummary(
         output,
-        "J&F" if validation.with_boundaries else "IoU",
-        position.best_score,
-        position.best_step // settings.steps_per_epoch,
+        measure,
+        best[measure],
+        best["epoch"],
         output / BEST,
         output / LAST,
-        (),
+        pictures,
         time.monotonic() - started,
     )

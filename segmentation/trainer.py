@@ -29,9 +29,9 @@ from segmentation.mixture import Mixture
 from segmentation.model import TwoStreamNetwork
 from segmentation.optimization import autocast, learning_rate_at, make_optimizer
 from segmentation.training_data import ValidationData
-from segmentation.training_log import TrainingLog
+from segmentation.training_log import TrainingLog, describe_step, describe_validation
 from segmentation.training_settings import TrainingSettings
-from segmentation.training_state import BEST, LAST, Position, load_state, save_state
+from segmentation.training_state import BEST, LAST, STOP_FILE, Position, load_state, save_state
 from segmentation.transforms import Augmentation, Batch, make_batch
 from segmentation.validation import SampleScore, ValidationScore, score_samples, summarize
 
@@ -133,7 +133,7 @@ class Trainer:
         with (
             self._stoppable(),
             torch.random.fork_rng(self._devices()),
-            TrainingLog(self.output, self.position.step) as log,
+            self._open_log() as log,
         ):
             batches = self._batches()
             self.sums = _Sums(time.monotonic())
@@ -161,6 +161,9 @@ class Trainer:
                 self._save()
                 raise
 
+    def _open_log(self) -> TrainingLog:
+        return TrainingLog(self.output if self.place.rank == 0 else None, self.position.step)
+
     def _devices(self) -> list[int]:
         return [torch.cuda.current_device()] if self.place.device == "cuda" else []
 
@@ -183,10 +186,11 @@ class Trainer:
         self.position.step += 1
         with torch.no_grad():
             found, truth = logits[:, 1] > logits[:, 0], batch.mask > 0
-            numbers = torch.stack([loss.detach(), (found & truth).sum(), (found | truth).sum()])
+            numbers = torch.stack([loss.detach(), (found & truth).sum(), (found | truth).sum(), torch.zeros_like(loss)])
             if self.place.ranks > 1:
-                torch.distributed.all_reduce(numbers)
                 numbers[0] /= self.place.ranks
+                numbers[3] = float(self.place.rank == 0 and (self.output / STOP_FILE).exists())
+                torch.distributed.all_reduce(numbers)
         return _Launched(step, numbers, tuple(sample.id for sample in samples))
 
     def _make_batch(self, samples: list[Triplet], step: int) -> Batch:
@@ -207,7 +211,7 @@ class Trainer:
         """
         if launched is None:
             return
-        loss, intersection, union = launched.numbers.tolist()
+        loss, intersection, union, stops = launched.numbers.tolist()
         epoch = launched.step // self.settings.steps_per_epoch
         if not math.isfinite(loss):
             raise TrainingError(
@@ -222,18 +226,18 @@ class Trainer:
         done = launched.step + 1
         if done % STEPS_PER_RECORD == 0 or done % self.settings.steps_per_epoch == 0:
             seconds = time.monotonic() - sums.started
-            record = {
+            values = {
                 "loss": sums.loss / sums.steps,
                 "iou": sums.intersection / max(1.0, sums.union),
                 "samples_per_second": sums.steps * self.recipe.batch_size / seconds,
                 "learning_rate": learning_rate_at(self.recipe, launched.step, self.settings.steps),
             }
-            if self.place.rank == 0:
-                log.write("train", done, epoch + 1, **record)
-            self.shown = f"epoch {epoch + 1} loss {record['loss']:.4f} IoU {record['iou']:.3f}"
+            self.shown = describe_step(log.write("train", done, epoch + 1, **values))
             self.sums = _Sums(time.monotonic())
         size = self.recipe.batch_size
         self.progress.update(self.settings.steps * size, done * size, 0, self.shown)
+        if stops:
+            self.stop_asked.set()
 
     # ---- validation
 
@@ -250,24 +254,20 @@ class Trainer:
         is_best = self.position.best_score is None or score.value > self.position.best_score
         if is_best:
             self.position.best_score, self.position.best_step = score.value, step
-        epoch = step // self.settings.steps_per_epoch
-        if self.place.rank == 0:
-            log.write(
-                "validation",
-                step,
-                epoch,
-                **{score.measure: score.value, "J": score.J},
-                **({} if score.F is None else {"F": score.F}),
-                seconds=time.monotonic() - started,
-                sequences=dict(score.sequences),
-            )
-            if is_best:
-                self._save_network(BEST)
-        parts = "" if score.F is None else f" (J {score.J:.3f}, F {score.F:.3f})"
-        self.progress.announce(
-            f"epoch {epoch}: {score.measure} {score.value:.3f}{parts} on {self.validation.name}"
-            f"{', the best so far' if is_best else ''}"
+        record = log.write(
+            "validation",
+            step,
+            step // self.settings.steps_per_epoch,
+            **{score.measure: score.value, "J": score.J},
+            **({} if score.F is None else {"F": score.F}),
+            seconds=time.monotonic() - started,
+            is_best=is_best,
+            samples=self.validation.name,
+            sequences=dict(score.sequences),
         )
+        if is_best and self.place.rank == 0:
+            self._save_network(BEST)
+        self.progress.announce(describe_validation(record))
         self.sums = _Sums(time.monotonic())
 
     def _score(self) -> ValidationScore:

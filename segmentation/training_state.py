@@ -27,6 +27,8 @@ from pipeline.config import differences
 from segmentation.errors import TrainingError
 
 SETTINGS_FILE, LAST, BEST, STATE_FILE = "settings.json", "last", "best", "training.pt"
+STOP_FILE = "stop"
+"""While it exists, workers on Ray stop."""
 
 
 @dataclass

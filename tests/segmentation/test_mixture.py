@@ -136,7 +136,7 @@ def test_what_cannot_be_mixed_is_said(sources: Sources) -> None:
 def test_sources_are_read_from_the_command_line() -> None:
     assert PhotoSource.parse("dutsv2.zarr") == PhotoSource("dutsv2.zarr", 3)
     assert PhotoSource.parse("s3://bucket/dutsv2.zarr:2.5") == PhotoSource("s3://bucket/dutsv2.zarr", 2.5)
-    assert PhotoSource.parse("s3://bucket/dutsv2.zarr") == PhotoSource("s3://bucket/dutsv2.zarr", 1)
+    assert PhotoSource.parse("s3://bucket/dutsv2.zarr") == PhotoSource("s3://bucket/dutsv2.zarr", 3)
     assert VideoSource.parse("davis16=data/DAVIS:f.zarr:3") == VideoSource("davis16", Path("data/DAVIS"), "f.zarr", 3)
     assert VideoSource.parse("davis16=DAVIS:s3://b/f.zarr") == VideoSource("davis16", Path("DAVIS"), "s3://b/f.zarr")
     with pytest.raises(SegmentationError, match=r"'davis16=DAVIS' names no videos with their flows"):
