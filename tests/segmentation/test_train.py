@@ -256,7 +256,7 @@ def test_data_that_cannot_be_learnt_from_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="has schema version 0"):
         train_in(tmp_path, data=(str(tmp_path / "old.zarr"),))
     videos = make_videos(tmp_path)
-    with pytest.raises(DatasetError, match="other.zarr holds neither flows of DAVIS-2016 nor"):
+    with pytest.raises(DatasetError, match=r"other.zarr holds neither flows of DAVIS-2016 nor"):
         train_in(tmp_path, videos=(videos.replace("flows.zarr", "other.zarr"),))
     mask = tmp_path / "DAVIS/Annotations/480p/bear/00002.png"
     cv2.imwrite(str(mask), np.full((24, 32), 100, np.uint8))
