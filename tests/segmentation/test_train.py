@@ -285,6 +285,7 @@ def test_the_command_trains_with_fresh_motion(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of ray.data
 def test_a_lost_worker_brings_all_back_to_the_last_checkpoint(tmp_path: Path, local_ray: None) -> None:
     settings = settings_in(tmp_path, epochs=60, workers=2, validate_every=1)
     run = tmp_path / "run"
