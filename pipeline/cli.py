@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_origin, get_type_hints
 
 import typer
 
@@ -27,29 +27,37 @@ TOO_MANY_FAILURES = 3
 INTERRUPTED = 130
 
 
-def run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one option per field of `RunConfig`, with help and default from there."""
-    hints = get_type_hints(RunConfig)
-    parameters = []
-    for setting in fields(RunConfig):
-        shown = "" if setting.default in (MISSING, None, False) else f" [default: {setting.default}]"
-        flag = f"--{setting.name.replace('_', '-')}"
-        option = typer.Option(flag, help=f"{setting.metadata['help']}{shown}", show_default=False)
-        parameters.append(
-            inspect.Parameter(
-                setting.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=None,
-                annotation=Annotated[hints[setting.name] | None, option],
+def options_of(settings: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one option per field of a settings class, with help and default from there.
+
+    Fields without help are no options.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(settings)
+        parameters = []
+        for setting in (one for one in fields(settings) if "help" in one.metadata):
+            shown = "" if setting.default in (MISSING, None, False, ()) else f" [default: {setting.default}]"
+            flag = f"--{setting.name.replace('_', '-')}"
+            option = typer.Option(flag, help=f"{setting.metadata['help']}{shown}", show_default=False)
+            hint = list[str] if get_origin(hints[setting.name]) is tuple else hints[setting.name]
+            parameters.append(
+                inspect.Parameter(
+                    setting.name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=None,
+                    annotation=Annotated[hint | None, option],
+                )
             )
-        )
-    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    command.__signature__ = inspect.Signature(own + parameters)  # type: ignore[attr-defined]
-    return command
+        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        command.__signature__ = inspect.Signature(own + parameters)  # type: ignore[attr-defined]
+        return command
+
+    return decorate
 
 
 @app.command("run")
-@run_options
+@options_of(RunConfig)
 def run_command(
     config: Annotated[Path | None, typer.Option("--config", help="TOML file with any of these settings.")] = None,
     **given: Any,

@@ -66,7 +66,7 @@ def run_tasks(
         yield from _run_here(worker, tasks, share.tasks_in_flight)
     else:
         announce("starting Ray")
-        with _ray():
+        with ray_session():
             yield from _run_on_ray(factory, tasks, workers, device, announce)
 
 
@@ -104,7 +104,7 @@ def _run_here(worker: Worker, tasks: Sequence[Any], in_flight: int) -> Iterator[
 
 
 @contextmanager
-def _ray() -> Iterator[None]:
+def ray_session() -> Iterator[None]:
     """Join the cluster of `RAY_ADDRESS` (set for jobs) or this process's own; else start and stop a local one."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

@@ -14,8 +14,8 @@ class Progress(Protocol):
     def announce(self, sentence: str) -> None:
         """Say what happens next."""
 
-    def update(self, to_do: int, done: int, failed: int) -> None:
-        """Count the samples of this run."""
+    def update(self, to_do: int, done: int, failed: int, note: str = "") -> None:
+        """Count the samples of this run; `note` says more about them."""
 
 
 class ProgressLine:
@@ -39,6 +39,7 @@ class ProgressLine:
         )
         self.task = self.bar.add_task(unit, total=None, rate="", failed="")
         self.started = self.printed = time.monotonic()
+        self.done = self.done_at_start = 0
 
     def __enter__(self) -> ProgressLine:
         self.bar.start()
@@ -50,13 +51,14 @@ class ProgressLine:
     def announce(self, sentence: str) -> None:
         """Print a line above the bar; the clock starts with what is announced last."""
         self.console.print(sentence, highlight=False)
-        self.started = time.monotonic()
+        self.started, self.done_at_start = time.monotonic(), self.done
 
-    def update(self, to_do: int, done: int, failed: int) -> None:
+    def update(self, to_do: int, done: int, failed: int, note: str = "") -> None:
         """Show how far the run is."""
         now = time.monotonic()
-        rate = f"{done / (now - self.started):.1f}/s" if done and now > self.started else ""
-        shown = f"{failed} failed" if failed else ""
+        self.done, made = done, done - self.done_at_start
+        rate = f"{made / (now - self.started):.1f}/s" if made and now > self.started else ""
+        shown = f"{failed} failed {note}".rstrip() if failed else note
         self.bar.update(self.task, total=to_do, completed=done, rate=rate, failed=shown)
         if not self.console.is_terminal and done and (now - self.printed > 10 or done == to_do):
             self.printed = now

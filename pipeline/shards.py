@@ -1,4 +1,4 @@
-"""The shard format: many chunks in one object, encoded here because Zarr's own way costs more time than compressing.
+"""The shard format: many chunks in one object, in our own hands because Zarr's way costs more time than compressing.
 
 A shard is what the Zarr codec `sharding_indexed` defines: the encoded chunks one after the other, then the index, one
 (offset, length) of two little-endian uint64 for each chunk of the shard, all ones for an absent one, then the CRC-32C
@@ -46,8 +46,44 @@ def encode_shard(samples: NDArray[Any], chunks: int, parallel: Map = map) -> byt
         length = len(compressed) + 4
         index[row] = offset, length
         offset += length
-    index_bytes = index.tobytes()
-    return b"".join([*parts, index_bytes, _checksum(index_bytes)])
+    encoded_index = index.tobytes()
+    return b"".join([*parts, encoded_index, _checksum(encoded_index)])
+
+
+def index_bytes(chunks: int) -> int:
+    """Return how many bytes the index at the end of a shard of so many chunks takes."""
+    return 16 * chunks + 4
+
+
+def decode_index(content: bytes) -> NDArray[np.uint64]:
+    """Decode a shard's index.
+
+    Args:
+        content: the last `index_bytes(chunks)` bytes of the shard.
+
+    Returns:
+        (chunks, 2) uint64: offset and length in bytes of each chunk, all ones where it is absent.
+
+    Raises:
+        ValueError: the checksum does not fit.
+    """
+    if len(content) < 4 or _checksum(content[:-4]) != content[-4:]:
+        raise ValueError("the index's checksum does not fit")
+    return np.frombuffer(content[:-4], "<u8").reshape(-1, 2)
+
+
+def decode_chunk(content: bytes, out: NDArray[Any]) -> None:
+    """Decode one chunk into a contiguous array of its size.
+
+    Raises:
+        ValueError: the checksum or the size does not fit.
+    """
+    if len(content) < 4 or _checksum(content[:-4]) != content[-4:]:
+        raise ValueError("a chunk's checksum does not fit")
+    try:
+        Blosc().decode(content[:-4], out)
+    except RuntimeError as error:
+        raise ValueError(f"a chunk cannot be decoded ({error})") from error
 
 
 def _checksum(content: bytes) -> bytes:

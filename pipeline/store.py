@@ -220,7 +220,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
             with ThreadPoolExecutor(1) as disk:  # one array is stored while the next is encoded
                 stored = {}
                 for name, values in arrays.items():
-                    array, key = self._array(name), _shard_key(name, values.ndim, shard)
+                    array, key = self._array(name), shard_key(name, values.ndim, shard)
                     if array.shards is None:
                         self._write_rows(array, key, self.layout.rows(shard), values)
                     else:
@@ -357,7 +357,7 @@ def _create_array(group: zarr.Group, name: str, spec: ArraySpec, layout: Sharded
     )
 
 
-def _shard_key(name: str, dimensions: int, shard: int) -> str:
+def shard_key(name: str, dimensions: int, shard: int) -> str:
     return "/".join((name, "c", str(shard), *["0"] * (dimensions - 1)))
 
 

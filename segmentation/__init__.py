@@ -13,16 +13,20 @@ from segmentation.errors import SegmentationError
 if TYPE_CHECKING:
     from segmentation.checkpoint import load_network, save_network
     from segmentation.datasets import ShardDataset, Triplet
+    from segmentation.mixture import Mixture
     from segmentation.model import TwoStreamNetwork
     from segmentation.transforms import Augmentation, Batch, make_batch
+    from segmentation.video_dataset import VideoFrames
 
 __all__ = [
     "Augmentation",
     "Batch",
+    "Mixture",
     "SegmentationError",
     "ShardDataset",
     "Triplet",
     "TwoStreamNetwork",
+    "VideoFrames",
     "load_network",
     "make_batch",
     "save_network",
@@ -31,9 +35,11 @@ __all__ = [
 _MODULES = {
     "Augmentation": "transforms",
     "Batch": "transforms",
+    "Mixture": "mixture",
     "ShardDataset": "datasets",
     "Triplet": "datasets",
     "TwoStreamNetwork": "model",
+    "VideoFrames": "video_dataset",
     "load_network": "checkpoint",
     "make_batch": "transforms",
     "save_network": "checkpoint",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli import INTERRUPTED, options_of
 from pipeline.errors import PipelineError
 from segmentation.errors import SegmentationError
+from segmentation.training_settings import TrainingSettings
 
 if TYPE_CHECKING:
     from segmentation.scoring import Report
@@ -145,6 +147,35 @@ def flows_command(
         typer.echo(f"not done: {name}: {problem}", err=True)
     if problems:
         raise typer.Exit(SOME_VIDEOS_FAILED)
+
+
+@app.command("train")
+@options_of(TrainingSettings)
+def train_command(
+    fresh_motion: Annotated[
+        bool, typer.Option("--fresh-motion", help="Draw a new motion per photo and epoch instead of the stored flow.")
+    ] = False,
+    **given: Any,
+) -> None:
+    """Train the two-stream network; with --resume, continue where it was stopped."""
+    typed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    for name in ("data", "videos"):
+        typed[name] = tuple(typed.get(name, ()))
+    settings = TrainingSettings(**typed, flow="fresh" if fresh_motion else "stored")
+    from pipeline.progress import ProgressLine
+    from segmentation.train import train
+
+    try:
+        with ProgressLine("samples") as line:
+            summary = train(settings, line)
+    except KeyboardInterrupt:
+        typer.echo("Stopped. What was learnt is saved; the same command with --resume continues.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    typer.echo(
+        f"{summary.best_network}: {summary.measure} {summary.best_score:.4f} after epoch {summary.best_epoch}, the best"
+    )
+    for picture in summary.pictures:
+        typer.echo(str(picture.resolve()))
 
 
 @app.command("datasets")

@@ -1,32 +1,39 @@
-"""Triplets of image, flow and mask from the datasets that `pipeline run` writes."""
+"""Triplets of image, flow and mask: what every source of them can do, and those that `pipeline run` writes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Int64, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from flowsim import MotionPrior, sample_motion, simulate_flow
 from pipeline.errors import PipelineError
+from pipeline.sample_reader import SampleReader
 from pipeline.schema import USABLE, decode_flow, decode_inverse_depth
 from pipeline.store import DatasetStore
 from segmentation.errors import DatasetError
 
-ROWS_PER_READ = 16
-"""Samples are read so many at a time: enough for the store to decode several at once, few enough to stay small."""
+SAMPLES_PER_READ = 16
+"""Samples are read so many at a time: enough for an object store to answer several requests at once."""
 SHUFFLE_BUFFER = 256
+FLOWS = ("stored", "fresh", "zero")
+STORED_AS = {"stored": "flow", "fresh": "inverse_depth"}
+"""Array that each kind of flow comes from."""
 
 
 class Triplet(NamedTuple):
     """One sample, at its own size.
 
     Attributes:
-        id: of the photo.
+        id: of the photo, or video/frame.
         image: RGB.
         flow_px: flow in pixels, u to the right and v down; NaN where unknown.
         mask: 1 = object.
@@ -38,17 +45,71 @@ class Triplet(NamedTuple):
     mask: UInt8[Tensor, "h w"]
 
 
-class ShardDataset(IterableDataset[Triplet]):
-    """Iterate over the usable samples of a dataset, each once per epoch, in an order drawn from `seed` and the epoch.
+class TripletSource(IterableDataset[Triplet], ABC):
+    """Samples that can be read in any order; iterating gives each once per epoch, in an order drawn from the seed.
 
-    Shards are shuffled, read from beginning to end, and mixed within a buffer. Ranks and a DataLoader's workers share
-    the shards among them; the store is opened in the process that reads. Use the DataLoader's
-    `multiprocessing_context="spawn"` and `collate_fn=list`: samples have different sizes.
+    Ranks and a DataLoader's workers share the samples among them; files are opened in the process that reads. Use the
+    DataLoader's `multiprocessing_context="spawn"` and `collate_fn=list`: samples have different sizes.
+
+    Args:
+        seed: of the order, with the epoch.
+        rank: of this process among `ranks` that train together.
+        ranks: number of processes that train together.
+    """
+
+    samples: int
+    """Of all ranks together."""
+
+    def __init__(self, seed: int, rank: int, ranks: int) -> None:
+        if not 0 <= rank < ranks:
+            raise ValueError(f"rank is {rank} of {ranks}; expected 0 <= rank < ranks")
+        self.seed, self.rank, self.ranks = seed, rank, ranks
+        self._epoch = torch.zeros((), dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # so that persistent workers see it change
+
+    @abstractmethod
+    def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
+        """Return the numbers of all samples in the order of an epoch."""
+
+    @abstractmethod
+    def read(self, numbers: Sequence[int], epoch: int) -> list[Triplet]:
+        """Read some samples.
+
+        Args:
+            numbers: of the samples, as in `order`.
+            epoch: decides what differs between epochs, such as the motion.
+
+        Raises:
+            DatasetError: a sample cannot be used.
+        """
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch the next iteration is."""
+        self._epoch.fill_(epoch)
+
+    def __iter__(self) -> Iterator[Triplet]:
+        """Yield this rank's and this worker's part of the epoch.
+
+        Raises:
+            DatasetError: a sample cannot be used.
+        """
+        worker = get_worker_info()
+        workers, index = (worker.num_workers, worker.id) if worker else (1, 0)
+        epoch = int(self._epoch)
+        mine = self.order(epoch)[self.rank * workers + index :: self.ranks * workers].tolist()
+        for first in range(0, len(mine), SAMPLES_PER_READ):
+            yield from self.read(mine[first : first + SAMPLES_PER_READ], epoch)
+
+
+class ShardDataset(TripletSource):
+    """The usable samples of a dataset that `pipeline run` wrote.
+
+    Shards are shuffled, and samples mixed within a buffer, so that reading stays within few shards at a time.
 
     Args:
         url: of the dataset.
         seed: of the order, and of fresh motions.
-        fresh_motion: draw a new motion per sample and epoch from the dataset's own prior, instead of the stored flow.
+        flow: `stored`; `fresh` = a new motion per sample and epoch from the dataset's own prior; `zero` = none.
         buffer: number of samples to mix within; 1 keeps the order of the rows within a shard.
         rank: of this process among `ranks` that train together.
         ranks: number of processes that train together.
@@ -63,94 +124,103 @@ class ShardDataset(IterableDataset[Triplet]):
         url: str,
         *,
         seed: int = 0,
-        fresh_motion: bool = False,
+        flow: str = "stored",
         buffer: int = SHUFFLE_BUFFER,
         rank: int = 0,
         ranks: int = 1,
         allow_unfinished: bool = False,
     ) -> None:
-        if not 0 <= rank < ranks or buffer < 1:
-            raise ValueError(f"rank is {rank} of {ranks} and buffer {buffer}; expected 0 <= rank < ranks, buffer >= 1")
-        self.url, self.seed, self.fresh_motion, self.buffer = url, seed, fresh_motion, buffer
-        self.rank, self.ranks = rank, ranks
+        super().__init__(seed, rank, ranks)
+        if buffer < 1 or flow not in FLOWS:
+            raise ValueError(f"buffer is {buffer}, flow {flow!r}; expected buffer >= 1, flow one of {', '.join(FLOWS)}")
+        self.url, self.flow, self.buffer = url, flow, buffer
         store = _open(url)
-        layout, self.shards = store.layout, sorted(store.committed())
-        if not self.shards:
+        layout, shards = store.layout, sorted(store.committed())
+        if not shards:
             raise DatasetError(
                 f"{url} has no finished shard. Run `pipeline run --output {url}` as before: it goes on from there."
             )
-        if len(self.shards) < layout.shards and not allow_unfinished:
+        if len(shards) < layout.shards and not allow_unfinished:
             raise DatasetError(
-                f"{url} is unfinished: {len(self.shards)} of {layout.shards} shards are there. Run `pipeline run "
+                f"{url} is unfinished: {len(shards)} of {layout.shards} shards are there. Run `pipeline run "
                 f"--output {url}` as before, it goes on from there; or allow unfinished datasets."
             )
-        status = store.read("status", slice(None))
-        self.samples = sum(int((status[_slice(layout.rows(shard))] == USABLE).sum()) for shard in self.shards)
-        """Usable samples of all ranks together."""
+        is_usable = store.read("status", slice(None)) == USABLE
+        self._rows = [np.array([row for row in layout.rows(shard) if is_usable[row]], np.int64) for shard in shards]
+        self.samples = sum(map(len, self._rows))
         if self.samples == 0:
             raise DatasetError(
                 f"{url} has no usable sample: every photo failed. See `pipeline status --failures {url}`."
             )
-        self._epoch = torch.zeros((), dtype=torch.int64)
-        self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # so that persistent workers see it change
+        self._opened: _OpenedShards | None = None
 
-    def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next iteration is: it decides the order and the motions."""
-        self._epoch.fill_(epoch)
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the opened files behind: every process opens its own."""
+        return {**self.__dict__, "_opened": None}
 
-    def __iter__(self) -> Iterator[Triplet]:
-        """Yield this rank's and this worker's part of the epoch.
+    def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
+        """Return the usable rows in the order of an epoch."""
+        random = np.random.default_rng([self.seed, epoch])
+        rows = np.concatenate([self._rows[place] for place in random.permutation(len(self._rows))])
+        return _mix(rows, self.buffer, random)
+
+    def read(self, numbers: Sequence[int], epoch: int) -> list[Triplet]:
+        """Read the samples of some rows.
+
+        Args:
+            numbers: of the rows.
+            epoch: decides which of the stored motions, or the fresh one, is taken.
 
         Raises:
-            DatasetError: a stored mask has values that are neither background nor object.
+            DatasetError: a shard is damaged, or a mask has values that are neither background nor object.
         """
-        worker = get_worker_info()
-        workers, index = (worker.num_workers, worker.id) if worker else (1, 0)
-        part = self.rank * workers + index
-        epoch = int(self._epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.shards)
-        mine = [int(shard) for shard in order[part :: self.ranks * workers]]
-        mixing = np.random.default_rng([self.seed, epoch, part])
-        return _mix(self._read(mine, epoch), self.buffer, mixing)
+        if self._opened is None:
+            self._opened = _OpenedShards(self.url)
+        opened = self._opened
+        try:
+            images, masks = (opened.reader.read(name, numbers) for name in ("image", "mask"))
+            motions = (
+                opened.reader.read(STORED_AS[self.flow], numbers) if self.flow in STORED_AS else [None] * len(masks)
+            )
+        except PipelineError as error:
+            raise DatasetError(str(error)) from error
+        samples = []
+        for row, image, motion, mask in zip(numbers, images, motions, masks, strict=True):
+            sample_id, (height, width) = str(opened.ids[row]), opened.sizes[row].tolist()
+            labels = _labels(mask[:height, :width], sample_id, self.url)
+            flow_px = self._flow(motion, labels, sample_id, epoch)
+            arrays = (np.ascontiguousarray(image[:height, :width]), flow_px, labels)
+            samples.append(Triplet(sample_id, *(torch.from_numpy(array) for array in arrays)))
+        return samples
 
-    def _read(self, shards: list[int], epoch: int) -> Iterator[Triplet]:
-        """Read shards one after the other, rows in their order."""
-        store = _open(self.url)
-        layout = store.layout
-        prior = MotionPrior.from_dict(store.attributes["settings"]["motion_prior"]) if self.fresh_motion else None
-        for shard in shards:
-            rows = layout.rows(shard)
-            small = {name: store.read(name, _slice(rows)) for name in ("id", "size", "status")}
-            for first in range(rows.start, rows.stop, ROWS_PER_READ):
-                some = range(first, min(first + ROWS_PER_READ, rows.stop))
-                usable = [row for row in some if small["status"][row - rows.start] == USABLE]
-                if not usable:
-                    continue
-                images, masks = (store.read(name, _slice(some)) for name in ("image", "mask"))
-                # One motion index for the whole epoch: motions of different photos are independent anyway.
-                motions = self._motions(store, some, epoch % layout.motions)
-                for row in usable:
-                    place = row - some.start
-                    height, width = (int(side) for side in small["size"][row - rows.start])
-                    inside = (slice(0, height), slice(0, width))
-                    sample_id = str(small["id"][row - rows.start])
-                    mask = _labels(masks[place][inside], sample_id, self.url)
-                    if prior is None:
-                        flow_px = decode_flow(motions[place][inside])
-                    else:
-                        inverse_depth = decode_inverse_depth(motions[place][inside])
-                        motion = sample_motion(prior, self.seed, sample_id, epoch)
-                        field = simulate_flow(inverse_depth, mask > 0, motion)
-                        flow_px = np.where(field.valid[..., None], field.flow, np.float32(np.nan))
-                    image = np.ascontiguousarray(images[place][inside])
-                    yield Triplet(sample_id, *(torch.from_numpy(array) for array in (image, flow_px, mask)))
+    def _flow(
+        self, stored: NDArray[Any] | None, labels: UInt8[np.ndarray, "h w"], sample_id: str, epoch: int
+    ) -> Float32[np.ndarray, "h w 2"]:
+        """Return flow from what is stored of it: flow (k,H,W,2), inverse depth (H,W) or nothing."""
+        height, width = labels.shape
+        if stored is None:
+            return np.zeros((height, width, 2), np.float32)
+        if self.flow == "stored":
+            # One motion index for the whole epoch: motions of different photos are independent anyway.
+            return decode_flow(stored[epoch % len(stored), :height, :width])
+        assert self._opened is not None
+        motion = sample_motion(self._opened.prior, self.seed, sample_id, epoch)
+        field = simulate_flow(decode_inverse_depth(stored[:height, :width]), labels > 0, motion)
+        return np.where(field.valid[..., None], field.flow, np.float32(np.nan))
 
-    def _motions(self, store: DatasetStore, rows: range, index: int) -> Any:
-        """Return what the flow comes from: stored inverse depth (n,H,W) for fresh motions, else flow (n,H,W,2)."""
-        if self.fresh_motion:
-            return store.read("inverse_depth", _slice(rows))
-        stored: Any = store.group["flow"]
-        return stored[rows.start : rows.stop, index]
+
+class _OpenedShards:
+    """A dataset as one process reads it: the small arrays whole, the others sample by sample."""
+
+    def __init__(self, url: str) -> None:
+        self.store = _open(url)
+        self.reader = SampleReader(self.store)
+        self.ids, self.sizes = self.store.read("id", slice(None)), self.store.read("size", slice(None))
+
+    @cached_property
+    def prior(self) -> MotionPrior:
+        """What motions are drawn from."""
+        return MotionPrior.from_dict(self.store.attributes["settings"]["motion_prior"])
 
 
 def _open(url: str) -> DatasetStore:
@@ -160,32 +230,24 @@ def _open(url: str) -> DatasetStore:
         raise DatasetError(f"{url} cannot be trained on. {error}") from error
 
 
-def _slice(rows: range) -> slice:
-    return slice(rows.start, rows.stop)
-
-
-def _labels(mask: np.ndarray, sample_id: str, url: str) -> np.ndarray:
+def _labels(mask: UInt8[np.ndarray, "h w"], sample_id: str, url: str) -> UInt8[np.ndarray, "h w"]:
     """Turn a stored mask of 0 and 255 into labels 0 and 1."""
-    is_object = mask == 255
-    if not (is_object | (mask == 0)).all():
-        odd = sorted({int(value) for value in mask[~is_object & (mask != 0)]})[:3]
+    labels: UInt8[np.ndarray, "h w"] = mask & 1
+    if not np.array_equal(labels * np.uint8(255), mask):
+        odd = sorted({int(value) for value in np.unique(mask)} - {0, 255})[:3]
         raise DatasetError(f"{url}: the mask of sample {sample_id} has values {odd}, expected 0 and 255 alone.")
-    labels: np.ndarray = is_object.astype(np.uint8)
     return labels
 
 
-def _mix(samples: Iterator[Triplet], buffer: int, random: np.random.Generator) -> Iterator[Triplet]:
-    """Yield the samples in another order: each time one of up to `buffer` that wait."""
-    waiting: list[Triplet] = []
-    for sample in samples:
-        waiting.append(sample)
-        if len(waiting) == buffer:
-            yield _take(waiting, random)
-    while waiting:
-        yield _take(waiting, random)
-
-
-def _take(waiting: list[Triplet], random: np.random.Generator) -> Triplet:
-    place = int(random.integers(len(waiting)))
-    waiting[place], waiting[-1] = waiting[-1], waiting[place]
-    return waiting.pop()
+def _mix(rows: Int64[np.ndarray, " n"], buffer: int, random: np.random.Generator) -> Int64[np.ndarray, " n"]:
+    """Put rows into another order: each time one of up to `buffer` that wait is next."""
+    waiting = rows[:buffer].copy()
+    rest = rows[buffer:]
+    places = random.integers(len(waiting), size=len(rest))
+    mixed = np.empty_like(rows)
+    for turn, (place, row) in enumerate(zip(places.tolist(), rest.tolist(), strict=True)):
+        mixed[turn] = waiting[place]
+        waiting[place] = row
+    random.shuffle(waiting)
+    mixed[len(rest) :] = waiting
+    return mixed

@@ -19,3 +19,7 @@ class PredictionError(SegmentationError):
 
 class FlowError(SegmentationError):
     """Optical flow cannot be estimated: weights, frames or a video are not as they have to be."""
+
+
+class TrainingError(SegmentationError):
+    """Training cannot start, continue or go on as it was asked for."""

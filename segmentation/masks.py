@@ -113,6 +113,18 @@ def as_labels(levels: Levels, path: Path) -> Bool[np.ndarray, "h w"]:
     return levels.values > 0
 
 
+def refuse_soft(levels: Levels, path: Path) -> None:
+    """Accept object numbers and the grey levels 0 and 255.
+
+    Raises:
+        MaskError: there are other grey levels.
+    """
+    odd = [value for value in labels_of(levels.values) if value != WHITE]
+    if levels.colors is None and odd and max(odd[-1], levels.values.max()) > MAX_LABEL:
+        shown = ", ".join(map(str, odd[:3])) + (", ..." if len(odd) > 3 else "")
+        raise MaskError(f"the mask {path} has grey levels between background and object ({shown}); expected 0 and 255")
+
+
 def labels_of(values: UInt8[np.ndarray, "h w"]) -> list[int]:
     """Return the values that occur, without 0, in order."""
     return [int(value) for value in np.flatnonzero(np.bincount(values.ravel(), minlength=1)) if value]

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import cv2
+import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -81,7 +84,8 @@ def make_batch(
         device: where the work is done and the batch lies.
 
     Returns:
-        The batch; image and flow resized by bicubic interpolation as published, masks by the nearest pixel.
+        The batch, in the order of memory that torch calls channels_last; image and flow resized by bicubic
+        interpolation as published, masks by the nearest pixel.
 
     Raises:
         SegmentationError: no samples, or an augmentation without a generator.
@@ -96,17 +100,20 @@ def make_batch(
         drawn = torch.rand(len(samples), 8, generator=generator)
     flips = (drawn[:, :2] < 0.5) & (augmentation.flips != "none")
     is_physical = augmentation.flips == "physical"
-    parts = [
-        _prepare(sample, crop, Flip(rows, columns, is_physical), side_px, device)
-        for sample, crop, (rows, columns) in zip(
-            samples, _crops(samples, drawn[:, 2:5], augmentation), flips.tolist(), strict=True
-        )
-    ]
-    image, flow_rgb = (_to_unit_range([part[place] for part in parts]) for place in (0, 1))
-    mask = torch.cat([part[2] for part in parts])
+    image, flow_rgb = (_new_batch((len(samples), side_px, side_px, 3), torch.float32, device) for _ in range(2))
+    mask = _new_batch((len(samples), side_px, side_px), torch.uint8, device)
+    crops = _crops(samples, drawn[:, 2:5], augmentation)
+    prepare = _prepare_on_host if mask.device.type == "cpu" else _prepare_on_device
+    for place, (sample, crop, (rows, columns)) in enumerate(zip(samples, crops, flips.tolist(), strict=True)):
+        pixels, colors, labels = prepare(sample, crop, Flip(rows, columns, is_physical), side_px, mask.device)
+        # One picture at a time: it stays in the processor's cache.
+        image[place].copy_(pixels).div_(255)
+        flow_rgb[place].copy_(colors).div_(255)
+        mask[place].copy_(labels)
+    image, flow_rgb = image.movedim(-1, 1), flow_rgb.movedim(-1, 1)
     if augmentation.jitter:
         image = _jitter(image, (1 + augmentation.jitter * (2 * drawn[:, 5:] - 1)).to(device))
-    return Batch(image, flow_rgb, mask[:, 0])
+    return Batch(image, flow_rgb, mask)
 
 
 def flow_to_network_rgb(flow_px: Float32[Tensor, "*b h w 2"]) -> Float32[Tensor, "*b 3 h w"]:
@@ -121,36 +128,68 @@ class Flip(NamedTuple):
     columns: bool
     is_physical: bool
 
+    @property
+    def axes(self) -> list[int]:
+        """Axes to mirror."""
+        return [axis for axis, chosen in ((0, self.rows), (1, self.columns)) if chosen]
 
-def _prepare(
-    sample: Triplet, crop: tuple[slice, slice], flip: Flip, side_px: int, device: torch.device | str
+    def mirror_motion(self, flow_px: Float32[Tensor, "h w 2"]) -> Float32[Tensor, "h w 2"]:
+        """Mirror the vectors where they stand; their places are left to the caller.
+
+        A mirrored scene moves the mirrored way: (u, v) becomes (-u, v) left to right and (u, -v) top to bottom.
+        """
+        if not (self.is_physical and self.axes):
+            return flow_px
+        signs = torch.tensor([-1.0 if self.columns else 1.0, -1.0 if self.rows else 1.0], device=flow_px.device)
+        return flow_px * signs
+
+    def mirror_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Mirror a picture of the host."""
+        if not self.axes:
+            return pixels
+        mirrored: NDArray[np.uint8] = cv2.flip(pixels, -1 if len(self.axes) == 2 else self.axes[0])
+        return mirrored
+
+
+def _new_batch(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device | str) -> Tensor:
+    """Return an uninitialised tensor."""
+    if torch.device(device).type != "cpu":
+        return torch.empty(shape, dtype=dtype, device=device)
+    # numpy asks for huge pages: the first touch of fresh memory in small ones takes longer than all the work on it.
+    return torch.from_numpy(np.empty(shape, str(dtype).removeprefix("torch.")))
+
+
+def _prepare_on_host(
+    sample: Triplet, crop: tuple[slice, slice], flip: Flip, side_px: int, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Crop, mirror and resize one sample: image and flow colours (1,3,s,s), mask (1,1,s,s), all uint8."""
+    """Crop, mirror and resize one sample by OpenCV: image and flow colours (s,s,3), mask (s,s), all uint8.
+
+    Its bicubic interpolation in whole numbers is that of torch in floats to one level of 255.
+    """
+    image, flow_px, mask = (tensor[crop] for tensor in sample[1:])
+    colors = flow_to_rgb(flip.mirror_motion(flow_px))
+    square = (side_px, side_px)
+    ways = ((image, cv2.INTER_CUBIC), (colors, cv2.INTER_CUBIC), (mask, cv2.INTER_NEAREST_EXACT))
+    resized = [cv2.resize(flip.mirror_pixels(pixels.numpy()), square, interpolation=way) for pixels, way in ways]
+    image, colors, mask = map(torch.from_numpy, resized)
+    return image, colors, mask
+
+
+def _prepare_on_device(
+    sample: Triplet, crop: tuple[slice, slice], flip: Flip, side_px: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Do the same by torch on another device than the CPU."""
     image, flow_px, mask = (tensor[crop].to(device, non_blocking=True) for tensor in sample[1:])
-    if flip.is_physical and (flip.rows or flip.columns):
-        # A mirrored scene moves the mirrored way: (u, v) becomes (-u, v) left to right and (u, -v) top to bottom.
-        flow_px = flow_px * torch.tensor([-1.0 if flip.columns else 1.0, -1.0 if flip.rows else 1.0], device=device)
-    axes = [axis for axis, chosen in ((0, flip.rows), (1, flip.columns)) if chosen]
-    image, colors, mask = (pixels.flip(axes) if axes else pixels for pixels in (image, flow_to_rgb(flow_px), mask))
-    square = F.interpolate(mask[None, None], (side_px, side_px), mode="nearest-exact")
-    return _resize_pixels(image, side_px), _resize_pixels(colors, side_px), square
+    colors = flow_to_rgb(flip.mirror_motion(flow_px))
+    image, colors, mask = (pixels.flip(flip.axes) if flip.axes else pixels for pixels in (image, colors, mask))
+    labels = F.interpolate(mask[None, None], (side_px, side_px), mode="nearest-exact")[0, 0]
+    return _resize_on_device(image, side_px), _resize_on_device(colors, side_px), labels
 
 
-def _resize_pixels(pixels: UInt8[Tensor, "h w 3"], side_px: int) -> UInt8[Tensor, "1 3 s s"]:
-    """Resize to a square by bicubic interpolation, in bytes: the CPU resizes them 15 times faster than floats."""
-    batch = pixels.movedim(-1, 0)[None]
-    if pixels.device.type == "cpu":
-        return resize_bicubic(batch, (side_px, side_px))
-    return resize_bicubic(batch.float(), (side_px, side_px)).round().clamp(0, 255).to(torch.uint8)
-
-
-def _to_unit_range(pictures: list[Tensor]) -> Float32[Tensor, "b 3 s s"]:
-    """Join bytes (1,3,s,s) to floats in [0, 1], one picture at a time: it stays in the processor's cache."""
-    first = pictures[0]
-    batch = torch.empty((len(pictures), *first.shape[1:]), device=first.device)
-    for place, picture in enumerate(pictures):
-        batch[place].copy_(picture[0]).div_(255)
-    return batch
+def _resize_on_device(pixels: UInt8[Tensor, "h w 3"], side_px: int) -> UInt8[Tensor, "s s 3"]:
+    """Resize to a square by bicubic interpolation, rounded to bytes as files have them."""
+    batch = pixels.movedim(-1, 0)[None].float()
+    return resize_bicubic(batch, (side_px, side_px))[0].round().clamp(0, 255).to(torch.uint8).movedim(0, -1)
 
 
 def _crops(

@@ -84,8 +84,13 @@ class OpenedDataset:
     videos: tuple[Video, ...]
     problems: Mapping[str, str]
 
-    def read_mask(self, frame: Frame) -> Bool[np.ndarray, "h w"]:
+    def read_mask(self, frame: Frame, *, allow_soft: bool = True) -> Bool[np.ndarray, "h w"]:
         """Read a frame's mask.
+
+        Args:
+            frame: one of the dataset's.
+            allow_soft: take grey levels between 0 and 255 by their threshold where the dataset knows but these two;
+                JPEG files always have some.
 
         Returns:
             (h, w) bool, True = object.
@@ -97,7 +102,10 @@ class OpenedDataset:
             raise MaskError(f"frame {frame.name} has no mask; {self.row.title} annotates {self.row.annotated}")
         united: Bool[np.ndarray, "h w"] | None = None
         for path in frame.masks:
-            mask = self.row.convention(masks.read_levels(path), path)
+            levels = masks.read_levels(path)
+            if not allow_soft and self.row.convention is masks.as_grey and path.suffix.lower() not in (".jpg", ".jpeg"):
+                masks.refuse_soft(levels, path)
+            mask = self.row.convention(levels, path)
             if united is not None and united.shape != mask.shape:
                 raise MaskError(
                     f"the mask {path} is {_size(mask)}, another object's {_size(united)}; expected one size"

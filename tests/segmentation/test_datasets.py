@@ -90,7 +90,7 @@ def test_spawned_workers_share_the_samples_and_see_the_epoch(dataset: Path) -> N
 
 def test_fresh_motion_is_new_in_every_epoch_and_the_same_again(dataset: Path) -> None:
     def flows(seed: int, epoch: int) -> dict[str, torch.Tensor]:
-        samples = ShardDataset(str(dataset), seed=seed, fresh_motion=True)
+        samples = ShardDataset(str(dataset), seed=seed, flow="fresh")
         samples.set_epoch(epoch)
         return {sample.id: sample.flow_px for sample in samples}
 

@@ -1,0 +1,141 @@
+"""Training step and inference against the published way: sections `step` and `inference` of `benchmarks.training`.
+
+Rival, in the same run on the same device: the same modules in float32, one frame after the other as the published
+forward does, each resized to 512 and back by bicubic interpolation; for the step with gradients summed over the batch
+and plain Adam. Rounds of both alternate. Ours is what `segmentation train` with the modern preset does in one step
+(clipping and moving average included), and what its validation does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import itertools
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segmentation.datasets import Triplet
+from segmentation.model import TwoStreamNetwork
+from segmentation.optimization import autocast, make_optimizer
+from segmentation.recipes import RECIPES
+from segmentation.transforms import flow_to_network_rgb
+from segmentation.validation import score_samples
+
+FRAME = (480, 854)
+RECIPE = RECIPES["modern"]
+
+
+def measure_step(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return samples per second of a training step of both, and their ratio."""
+    device = _device()
+    network = TwoStreamNetwork(arguments.encoder, initialization="random").to(device).train()
+    plain = copy.deepcopy(network)
+    generator = torch.Generator().manual_seed(0)
+    image, flow_rgb = (
+        torch.rand(arguments.batch, 3, 512, 512, generator=generator).to(device) for _ in range(2)
+    )  # fmt: skip
+    mask = (torch.rand(arguments.batch, 512, 512, generator=generator) < 0.3).to(torch.uint8).to(device)
+    ours, published = _our_step(network, device), _published_step(plain)
+    return _alternate(
+        lambda: ours(image, flow_rgb, mask), lambda: published(image, flow_rgb, mask), arguments, arguments.batch
+    ) | {"precision": _precision(device)}
+
+
+def measure_inference(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return frames per second of both, from pixels and flow of 480p frames to masks, and their ratio."""
+    device = _device()
+    network = TwoStreamNetwork(arguments.encoder, initialization="random").to(device).eval()
+    ours = copy.deepcopy(network).to(memory_format=torch.channels_last)
+    generator = torch.Generator().manual_seed(0)
+    frames = [
+        Triplet(
+            str(number),
+            torch.randint(0, 256, (*FRAME, 3), generator=generator, dtype=torch.uint8),
+            torch.randn(*FRAME, 2, generator=generator),
+            torch.zeros(FRAME, dtype=torch.uint8),
+        )
+        for number in range(arguments.batch)
+    ]
+
+    def our_masks() -> None:
+        options = {"with_boundaries": False, "device": device, "precision": RECIPE.precision}
+        list(score_samples(ours, (("video", frame) for frame in frames), **options))
+
+    @torch.no_grad()
+    def published_masks() -> None:
+        for frame in frames:
+            image = frame.image.to(device).permute(2, 0, 1)[None].float() / 255
+            logits = network(image, flow_to_network_rgb(frame.flow_px.to(device))[None])
+            logits.argmax(1).to(torch.uint8).cpu()
+
+    return _alternate(our_masks, published_masks, arguments, len(frames)) | {"precision": _precision(device)}
+
+
+def _our_step(network: TwoStreamNetwork, device: str) -> Callable[[Tensor, Tensor, Tensor], None]:
+    network.to(memory_format=torch.channels_last)
+    optimizer = make_optimizer(network, RECIPE)
+    average = ModelEmaV3(network, decay=RECIPE.ema_decay, use_warmup=True)
+    steps = itertools.count(1)
+
+    def step(image: Tensor, flow_rgb: Tensor, mask: Tensor) -> None:
+        with autocast(RECIPE.precision, device):
+            logits = network(image, flow_rgb)
+        loss = F.cross_entropy(logits.float(), mask.long())
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), RECIPE.clip_norm)
+        optimizer.step()
+        average.update(network, step=next(steps))
+
+    return step
+
+
+def _published_step(network: TwoStreamNetwork) -> Callable[[Tensor, Tensor, Tensor], None]:
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-5, foreach=False)
+
+    def step(image: Tensor, flow_rgb: Tensor, mask: Tensor) -> None:
+        optimizer.zero_grad()
+        for number in range(len(image)):
+            one = slice(number, number + 1)
+            logits = network(image[one], flow_rgb[one])
+            (F.cross_entropy(logits, mask[one].long()) / len(image)).backward()
+        optimizer.step()
+
+    return step
+
+
+def _alternate(
+    ours: Callable[[], None], published: Callable[[], None], arguments: argparse.Namespace, frames: int
+) -> dict[str, Any]:
+    """Time both in turns; the first round warms up."""
+    rates: dict[str, list[float]] = {"ours": [], "published": []}
+    for _ in range(arguments.rounds + 1):
+        for name, work in (("ours", ours), ("published", published)):
+            started = time.perf_counter()
+            work()
+            if _device() == "cuda":
+                torch.cuda.synchronize()
+            rates[name].append(frames / (time.perf_counter() - started))
+    kept = {name: some[1:] for name, some in rates.items()}
+    return {
+        "encoder": arguments.encoder,
+        "batch": arguments.batch,
+        "frames_per_second": {name: {"median": median(some), "all": some} for name, some in kept.items()},
+        "ratio_of_medians": median(kept["ours"]) / median(kept["published"]),
+        "ratio_per_round": [a / b for a, b in zip(kept["ours"], kept["published"], strict=True)],
+    }
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _precision(device: str) -> str:
+    return RECIPE.precision if device == "cuda" else "float32"

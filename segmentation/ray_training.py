@@ -1,0 +1,157 @@
+"""Training by several workers on Ray Train: every step is shared, a lost worker brings all back to the last checkpoint.
+
+The workers' folder is the run's own, which all nodes must see. Errors that the user can repair end the run at once
+instead of being tried again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from pipeline.engine import ray_session
+from pipeline.errors import PipelineError
+from pipeline.progress import Progress
+from segmentation.errors import SegmentationError, TrainingError
+from segmentation.training_log import follow_metrics
+from segmentation.training_settings import TrainingSettings
+from segmentation.training_state import STOP_FILE
+
+FAILURE_FILE, RAY_FOLDER = "failure.json", "ray"
+MOST_RESTARTS = 10
+_POLL_S = 0.5
+
+
+def train_on_ray(settings: TrainingSettings, progress: Progress) -> None:
+    """Train in the folder that `start_folder` made, until the end or until the user stops.
+
+    Raises:
+        SegmentationError: what a worker raised of that kind.
+        PipelineError: the cluster has too few processor cores or GPUs, or workers die again and again.
+        KeyboardInterrupt: stopped by the user; what was learnt is saved.
+    """
+    output = Path(settings.output).resolve()
+    _clear(output)
+    progress.announce("starting Ray")
+    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+    os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # relative paths stay those of the command
+    with ray_session():
+        trainer = _make_trainer(settings, output)
+        errors: list[BaseException] = []
+        # In a thread of its own, where Ray leaves Ctrl-C to us.
+        fit = threading.Thread(target=_fit, args=(trainer, errors), daemon=True)
+        fit.start()
+        was_stopped = False
+        follower = follow_metrics(output, settings, progress)
+        while True:
+            try:
+                fit.join(_POLL_S)
+                next(follower)
+                if (output / FAILURE_FILE).exists():
+                    raise TrainingError(json.loads((output / FAILURE_FILE).read_text()))
+                if not fit.is_alive():
+                    break
+            except KeyboardInterrupt:
+                if was_stopped:
+                    raise
+                was_stopped = True
+                progress.announce("stopping after this step")
+                (output / STOP_FILE).touch()
+    _clear(output)
+    if was_stopped:
+        raise KeyboardInterrupt
+    if errors:
+        raise PipelineError(
+            f"training on Ray failed: {_reason(errors[0])}. What was learnt up to the last checkpoint is in {output}; "
+            "--resume continues, --workers 0 shows more."
+        )
+
+
+def _make_trainer(settings: TrainingSettings, output: Path) -> Any:
+    import logging
+
+    import ray
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    resources = ray.cluster_resources()
+    cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
+    of_each = settings.gpus_per_worker
+    if of_each is None:
+        of_each = 0 if settings.device == "cpu" or not gpus else 1
+    if settings.device == "cuda" and not of_each:
+        raise PipelineError("--device cuda, but Ray sees no GPU. Use --device cpu.")
+    if of_each * settings.workers > gpus:
+        raise PipelineError(f"--workers {settings.workers} with {of_each} GPU(s) each, but Ray sees {gpus}. Use fewer.")
+    if settings.workers > cpus:
+        raise PipelineError(f"--workers {settings.workers}, but Ray sees {cpus} processor cores. Use at most {cpus}.")
+    share = {"CPU": cpus // settings.workers, **({"GPU": of_each} if of_each else {})}
+    return TorchTrainer(
+        _work,
+        train_loop_config={"settings": settings, "output": str(output), "cpus": share["CPU"]},
+        scaling_config=ScalingConfig(
+            num_workers=settings.workers, use_gpu=of_each > 0, resources_per_worker=share, placement_strategy="PACK"
+        ),
+        run_config=RunConfig(
+            name=RAY_FOLDER, storage_path=str(output), failure_config=FailureConfig(max_failures=MOST_RESTARTS)
+        ),
+    )
+
+
+def _fit(trainer: Any, errors: list[BaseException]) -> None:
+    try:
+        trainer.fit()
+    except BaseException as error:
+        errors.append(error)
+
+
+def _work(config: dict[str, Any]) -> None:
+    """Train as one rank; what is learnt already comes from the run's folder."""
+    import torch
+    from ray.train import get_context
+    from ray.train.torch import get_device
+
+    from segmentation.trainer import Place, Stopped, Trainer, make_network
+    from segmentation.training_data import open_data
+
+    settings, output = config["settings"], Path(config["output"])
+    context = get_context()
+    rank, ranks = context.get_world_rank(), context.get_world_size()
+    device = get_device()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    try:
+        mixture, validation = open_data(settings, rank, ranks)
+        place = Place(device.type, config["cpus"], rank, ranks)
+        Trainer(settings, place, mixture, validation, make_network(settings), Silence()).run()
+    except Stopped:
+        return
+    except SegmentationError as error:
+        partial = output / f".{FAILURE_FILE}.{rank}"
+        partial.write_text(json.dumps(str(error)))
+        partial.replace(output / FAILURE_FILE)
+        raise
+
+
+class Silence:
+    """Progress that nobody sees: the driver reads the run's metrics instead."""
+
+    def announce(self, sentence: str) -> None:
+        """Say nothing."""
+
+    def update(self, to_do: int, done: int, failed: int, note: str = "") -> None:
+        """Show nothing."""
+
+
+def _clear(output: Path) -> None:
+    for name in (FAILURE_FILE, STOP_FILE):
+        (output / name).unlink(missing_ok=True)
+
+
+def _reason(error: BaseException) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

@@ -1,0 +1,106 @@
+"""Train the two-stream network: settings in, a folder with checkpoints, numbers and pictures out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.engine import local_share
+from pipeline.progress import Progress
+from segmentation.training_settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from segmentation.training_data import ValidationData
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What a finished run leaves behind.
+
+    Attributes:
+        output: its folder.
+        measure: `J&F` or `IoU`.
+        best_score: of the network in `best_network`, in [0, 1].
+        best_epoch: after which it was saved.
+        best_network: folder for `load_network`.
+        last_network: likewise.
+        pictures: predictions and curves.
+        seconds: of this call.
+    """
+
+    output: Path
+    measure: str
+    best_score: float
+    best_epoch: int
+    best_network: Path
+    last_network: Path
+    pictures: tuple[Path, ...]
+    seconds: float
+
+
+def train(settings: TrainingSettings, progress: Progress) -> TrainingSummary:
+    """Train a network, or continue a run with `settings.resume`.
+
+    Raises:
+        SegmentationError: the data or the first weights cannot be used, the folder holds something else, the loss is
+            not finite...
+        PipelineError: the machine has no such device.
+        KeyboardInterrupt: stopped by the user; what was learnt is saved.
+    """
+    from segmentation.trainer import Place, Trainer, make_network
+    from segmentation.training_data import describe_data, open_data
+    from segmentation.training_state import start_folder
+
+    started = time.monotonic()
+    output = Path(settings.output)
+    progress.announce("opening the data")
+    mixture, validation = open_data(settings)
+    network = make_network(settings)
+    content = settings.content() | describe_data(settings)
+    if settings.workers:
+        from segmentation.ray_training import train_on_ray
+
+        start_folder(output, content, resume=settings.resume)
+        train_on_ray(settings, progress)
+    else:
+        share = local_share(settings.device)
+        start_folder(output, content, resume=settings.resume)
+        trainer = Trainer(settings, Place(share.device, share.cpus), mixture, validation, network, progress)
+        if trainer.position.step:
+            progress.announce(f"continuing {output} after step {trainer.position.step} of {settings.steps}")
+        size = settings.recipe.batch_size
+        progress.update(settings.steps * size, trainer.position.step * size, 0)
+        progress.announce(
+            f"{settings.encoder} on {share.device}: {settings.recipe.epochs} epochs of {settings.steps_per_epoch} "
+            f"steps, judged by {validation.name}"
+        )
+        trainer.run()
+    return _summarize(settings, validation, started)
+
+
+def _summarize(settings: TrainingSettings, validation: ValidationData, started: float) -> TrainingSummary:
+    """Draw the pictures, and say what the best network is."""
+    from segmentation.checkpoint import load_network
+    from segmentation.training_log import read_metrics
+    from segmentation.training_report import CURVES_FILE, PREDICTIONS_FILE, draw_curves, draw_predictions
+    from segmentation.training_state import BEST, LAST
+
+    output, device = Path(settings.output), local_share(settings.device).device
+    network = load_network(output / BEST).to(device)
+    pictures = output / PREDICTIONS_FILE, output / CURVES_FILE
+    draw_predictions(network, validation, pictures[0], device=device, precision=settings.recipe.precision)
+    draw_curves(output, pictures[1])
+    measure = "J&F" if validation.with_boundaries else "IoU"
+    best = [record for record in read_metrics(output) if record["kind"] == "validation" and record["is_best"]][-1]
+    return TrainingSummary(
+        output,
+        measure,
+        best[measure],
+        best["epoch"],
+        output / BEST,
+        output / LAST,
+        pictures,
+        time.monotonic() - started,
+    )

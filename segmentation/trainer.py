@@ -1,0 +1,402 @@
+"""The training loop of one process: alone, or as one of the ranks that share every step."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from pipeline.progress import Progress
+from segmentation.checkpoint import CONFIG_FILE, FORMAT, load_network, save_network
+from segmentation.datasets import Triplet
+from segmentation.encoders import TIMM_PREFIX
+from segmentation.errors import TrainingError
+from segmentation.mixture import Mixture
+from segmentation.model import TwoStreamNetwork
+from segmentation.optimization import autocast, learning_rate_at, make_optimizer
+from segmentation.training_data import ValidationData
+from segmentation.training_log import TrainingLog, describe_step, describe_validation
+from segmentation.training_settings import TrainingSettings
+from segmentation.training_state import BEST, LAST, STOP_FILE, Position, load_state, save_state
+from segmentation.transforms import Augmentation, Batch, make_batch
+from segmentation.validation import SampleScore, ValidationScore, score_samples, summarize
+
+STEPS_PER_RECORD = 10
+SECONDS_BETWEEN_CHECKPOINTS = 60
+_MOST_READERS = 8
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process trains.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        cpus: processor cores that it may use.
+        rank: of this process among `ranks` that share every step.
+        ranks: 1 = it is alone.
+    """
+
+    device: str
+    cpus: int
+    rank: int = 0
+    ranks: int = 1
+
+
+class Stopped(KeyboardInterrupt):
+    """The user stopped the run; what was learnt is saved."""
+
+
+@dataclass
+class _Sums:
+    """What the steps since the last record gave."""
+
+    started: float
+    loss: float = 0.0
+    intersection: float = 0.0
+    union: float = 0.0
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class _Launched:
+    """A step whose numbers are not read from the device yet: reading them only when the next is launched keeps a GPU
+    busy."""
+
+    step: int
+    numbers: Tensor
+    ids: tuple[str, ...]
+
+
+class Trainer:
+    """Train until the end of the run, from wherever its folder is.
+
+    Args:
+        settings: of the run; its folder was made by `start_folder`.
+        place: where this process is.
+        mixture: opened for this rank.
+        validation: what the network is judged by.
+        network: with its first weights.
+        progress: told how far the run is.
+
+    Raises:
+        TrainingError: the checkpoint in the folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        place: Place,
+        mixture: Mixture,
+        validation: ValidationData,
+        network: TwoStreamNetwork,
+        progress: Progress,
+    ) -> None:
+        self.settings, self.recipe, self.place = settings, settings.recipe, place
+        self.mixture, self.validation, self.progress = mixture, validation, progress
+        self.output = Path(settings.output)
+        self.batch_size = self.recipe.batch_size // place.ranks
+        self.augmentation = Augmentation(self.recipe.flips, self.recipe.smallest_crop, self.recipe.jitter)
+        self.network = network.to(place.device).to(memory_format=torch.channels_last).train()
+        self.average = _make_average(network, self.recipe.ema_decay)
+        self.optimizer = make_optimizer(network, self.recipe)
+        self.position = load_state(self.output, network, self.average, self.optimizer, place.device)
+        self.shown = ""
+        self.runner: nn.Module = network
+        if place.ranks > 1:
+            self.runner = nn.parallel.DistributedDataParallel(network, device_ids=self._devices() or None)
+        if settings.compile:
+            self.runner = torch.compile(self.runner)  # type: ignore[assignment]
+        self.stop_asked = threading.Event()
+
+    def run(self) -> Position:
+        """Do all steps that are left, with validations and checkpoints between them.
+
+        Raises:
+            TrainingError: the loss is not a finite number; the last checkpoint is the one before.
+            Stopped: by Ctrl-C; the state is saved.
+        """
+        with (
+            self._stoppable(),
+            torch.random.fork_rng(self._devices()),
+            self._open_log() as log,
+        ):
+            batches = self._batches()
+            self.sums = _Sums(time.monotonic())
+            self.saved = time.monotonic()
+            launched: _Launched | None = None
+            try:
+                while True:
+                    if self._is_validation_due():
+                        self._read_numbers(launched, log)
+                        launched = None
+                        self._validate(log)
+                        self._save()
+                    if self.position.step == self.settings.steps:
+                        return self.position
+                    now = self._step(next(batches))
+                    self._read_numbers(launched, log)
+                    launched = now
+                    self._check_stop()
+                    if time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS:
+                        self._read_numbers(launched, log)
+                        launched = None
+                        self._save()
+            except Stopped:
+                self._read_numbers(launched, log)
+                self._save()
+                raise
+
+    def _open_log(self) -> TrainingLog:
+        return TrainingLog(self.output if self.place.rank == 0 else None, self.position.step)
+
+    def _devices(self) -> list[int]:
+        return [torch.cuda.current_device()] if self.place.device == "cuda" else []
+
+    def _step(self, samples: list[Triplet]) -> _Launched:
+        step, device = self.position.step, self.place.device
+        batch = self._make_batch(samples, step)
+        torch.manual_seed(_key(self.settings.seed, step, self.place.rank, 1))  # of stochastic depth
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate_at(self.recipe, step, self.settings.steps)
+        with autocast(self.recipe.precision, device):
+            logits = self.runner(batch.image, batch.flow_rgb)
+        loss = F.cross_entropy(logits.float(), batch.mask.long())
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.network, step=step + 1)
+        self.position.step += 1
+        with torch.no_grad():
+            found, truth = logits[:, 1] > logits[:, 0], batch.mask > 0
+            numbers = torch.stack([loss.detach(), (found & truth).sum(), (found | truth).sum(), torch.zeros_like(loss)])
+            if self.place.ranks > 1:
+                numbers[0] /= self.place.ranks
+                numbers[3] = float(self.place.rank == 0 and (self.output / STOP_FILE).exists())
+                torch.distributed.all_reduce(numbers)
+        return _Launched(step, numbers, tuple(sample.id for sample in samples))
+
+    def _make_batch(self, samples: list[Triplet], step: int) -> Batch:
+        generator = torch.Generator().manual_seed(_key(self.settings.seed, step, self.place.rank, 0))
+        return make_batch(
+            samples,
+            augmentation=self.augmentation,
+            generator=generator,
+            side_px=self.settings.side_px,
+            device=self.place.device,
+        )
+
+    def _read_numbers(self, launched: _Launched | None, log: TrainingLog) -> None:
+        """Look at what a step gave, and tell of it.
+
+        Raises:
+            TrainingError: the loss is not a finite number.
+        """
+        if launched is None:
+            return
+        loss, intersection, union, stops = launched.numbers.tolist()
+        epoch = launched.step // self.settings.steps_per_epoch
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss} in epoch {epoch + 1}, step {launched.step + 1} (samples "
+                f"{', '.join(launched.ids[:4])}...); the last good checkpoint is {self.output / LAST}. Lower "
+                "--learning-rate and train again in another --output, from it with --initialization "
+                f"{self.output / LAST}"
+            )
+        sums = self.sums
+        sums.loss, sums.steps = sums.loss + loss, sums.steps + 1
+        sums.intersection, sums.union = sums.intersection + intersection, sums.union + union
+        done = launched.step + 1
+        if done % STEPS_PER_RECORD == 0 or done % self.settings.steps_per_epoch == 0:
+            seconds = time.monotonic() - sums.started
+            values = {
+                "loss": sums.loss / sums.steps,
+                "iou": sums.intersection / max(1.0, sums.union),
+                "samples_per_second": sums.steps * self.recipe.batch_size / seconds,
+                "learning_rate": learning_rate_at(self.recipe, launched.step, self.settings.steps),
+            }
+            self.shown = describe_step(log.write("train", done, epoch + 1, **values))
+            self.sums = _Sums(time.monotonic())
+        size = self.recipe.batch_size
+        self.progress.update(self.settings.steps * size, done * size, 0, self.shown)
+        if stops:
+            self.stop_asked.set()
+
+    # ---- validation
+
+    def _is_validation_due(self) -> bool:
+        step, per_epoch = self.position.step, self.settings.steps_per_epoch
+        if step == 0 or step % per_epoch or step == self.position.validated_step:
+            return False
+        return step == self.settings.steps or (step // per_epoch) % self.settings.epochs_between_validations == 0
+
+    def _validate(self, log: TrainingLog) -> None:
+        started = time.monotonic()
+        score = self._score()
+        self.position.validated_step = step = self.position.step
+        is_best = self.position.best_score is None or score.value > self.position.best_score
+        if is_best:
+            self.position.best_score, self.position.best_step = score.value, step
+        record = log.write(
+            "validation",
+            step,
+            step // self.settings.steps_per_epoch,
+            **{score.measure: score.value, "J": score.J},
+            **({} if score.F is None else {"F": score.F}),
+            seconds=time.monotonic() - started,
+            is_best=is_best,
+            samples=self.validation.name,
+            sequences=dict(score.sequences),
+        )
+        if is_best and self.place.rank == 0:
+            self._save_network(BEST)
+        self.progress.announce(describe_validation(record))
+        self.sums = _Sums(time.monotonic())
+
+    def _score(self) -> ValidationScore:
+        """Score the averaged weights; ranks share the samples."""
+        network = self.network if self.average is None else self.average.module
+        scores = list(
+            score_samples(
+                network,
+                self.validation.read(self.place.rank, self.place.ranks),
+                with_boundaries=self.validation.with_boundaries,
+                device=self.place.device,
+                precision=self.recipe.precision,
+                check=self._check_stop,
+            )
+        )
+        if self.place.ranks > 1:
+            gathered: list[list[SampleScore]] = [[] for _ in range(self.place.ranks)]
+            torch.distributed.all_gather_object(gathered, scores)
+            scores = [score for some in gathered for score in some]
+        return summarize(scores, with_boundaries=self.validation.with_boundaries)
+
+    # ---- checkpoints
+
+    def _save(self) -> None:
+        """Keep everything, if it is worth keeping.
+
+        Raises:
+            TrainingError: a weight is not a finite number, though the losses were.
+        """
+        self.saved = time.monotonic()
+        if self.place.rank != 0:
+            return
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.network.parameters()):
+            raise TrainingError(
+                f"weights are not finite after step {self.position.step}; the last good checkpoint is "
+                f"{self.output / LAST}. Lower --learning-rate and train again in another --output"
+            )
+        self._save_network(LAST)
+        save_state(self.output, self.position, self.network, self.average, self.optimizer)
+
+    def _save_network(self, folder: str) -> None:
+        network = self.network if self.average is None else self.average.module
+        about = {
+            "step": self.position.step,
+            "best_score": self.position.best_score,
+            "settings": self.settings.content(),
+        }
+        save_network(network, self.output / folder, about)
+
+    # ---- reading
+
+    def _batches(self) -> Iterator[list[Triplet]]:
+        """Yield this rank's samples of each step, from the present position on."""
+        epoch, skipped = divmod(self.position.step, self.settings.steps_per_epoch)
+        reader = self._make_reader()
+        while True:
+            self.mixture.set_epoch(epoch, skip=skipped * self.batch_size)
+            yield from itertools.islice(reader, self.settings.steps_per_epoch - skipped)
+            epoch, skipped = epoch + 1, 0
+
+    def _make_reader(self) -> DataLoader[Triplet]:
+        """Return what reads batches: this process where it also computes, processes of their own beside a GPU."""
+        readers = 0 if self.place.device == "cpu" else min(_MOST_READERS, max(1, self.place.cpus - 1))
+        return DataLoader(
+            self.mixture,
+            self.batch_size,
+            collate_fn=list,
+            drop_last=True,
+            num_workers=readers,
+            persistent_workers=readers > 0,
+            multiprocessing_context="spawn" if readers else None,
+        )
+
+    # ---- stopping
+
+    def _check_stop(self) -> None:
+        if self.stop_asked.is_set():
+            raise Stopped
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[Self]:
+        """Let Ctrl-C and SIGTERM end the run between two steps; a second one ends it at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+
+        def ask(number: int, frame: Any) -> None:
+            self.stop_asked.set()
+            for one, handler in before.items():
+                signal.signal(one, handler)
+            self.progress.announce("stopping after this step")
+
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def make_network(settings: TrainingSettings) -> TwoStreamNetwork:
+    """Return the network with its first weights.
+
+    Raises:
+        SegmentationError: the initialisation does not exist, is damaged, or is of another encoder.
+    """
+    path = Path(settings.initialization)
+    is_encoder = settings.initialization in ("imagenet", "random") or not path.exists()
+    is_encoder |= path.is_file() and settings.encoder.startswith(TIMM_PREFIX)
+    is_encoder |= path.is_dir() and not _is_network(path)
+    if is_encoder:
+        return TwoStreamNetwork(
+            settings.encoder, initialization=settings.initialization, side_px=settings.side_px, seed=settings.seed
+        )
+    network = load_network(path, expected_encoder=settings.encoder)
+    network.side_px = settings.side_px
+    return network
+
+
+def _is_network(folder: Path) -> bool:
+    """Tell a folder of `save_network` from that of an encoder: only the former has its own format named."""
+    config = folder / CONFIG_FILE
+    return config.is_file() and FORMAT in config.read_text(errors="replace")
+
+
+def _make_average(network: nn.Module, decay: float | None) -> ModelEmaV3 | None:
+    return None if decay is None else ModelEmaV3(network, decay=decay, use_warmup=True, warmup_power=0.75)
+
+
+def _key(seed: int, step: int, rank: int, use: int) -> int:
+    """Return the seed of one draw."""
+    return int(np.random.SeedSequence([seed, step, rank, use]).generate_state(1, np.uint64)[0] >> 1)

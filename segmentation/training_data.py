@@ -1,0 +1,175 @@
+"""What a run learns from and what it is judged by, opened from the settings' words."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from pipeline.store import DatasetStore
+from segmentation.datasets import ShardDataset, Triplet, TripletSource
+from segmentation.errors import TrainingError
+from segmentation.mixture import Mixture
+from segmentation.protocols import protocol_for
+from segmentation.sources import PhotoSource, VideoSource
+from segmentation.training_settings import HELD_OUT, TrainingSettings
+from segmentation.video_dataset import VideoFrames
+from segmentation.videos import DATASETS
+
+SEQUENCES_SHARE, MOST_SEQUENCES, MOST_FRAMES = 1 / 6, 10, 20
+"""Of a dataset's training sequences so many are held out, and of each so many frames are judged, evenly spaced."""
+PHOTOS_SHARE, MOST_PHOTOS = 1 / 20, 100
+READ_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class ValidationData:
+    """Samples to judge by, always the same.
+
+    Attributes:
+        name: what they are.
+        sequences: by name, a source and the numbers of its samples in the order of time.
+        with_boundaries: F counts as well as J.
+        skips_empty_truth: samples without any object do not count.
+    """
+
+    name: str
+    sequences: tuple[tuple[str, TripletSource, tuple[int, ...]], ...]
+    with_boundaries: bool
+    skips_empty_truth: bool = False
+
+    @property
+    def samples(self) -> int:
+        """Their number."""
+        return sum(len(numbers) for _, _, numbers in self.sequences)
+
+    def read(self, first: int = 0, step: int = 1) -> Iterator[tuple[str, Triplet]]:
+        """Yield every `step`-th sample from the `first` on, with its sequence."""
+        every = [(name, source, number) for name, source, numbers in self.sequences for number in numbers]
+        for name, source, number in every[first::step]:
+            (sample,) = source.read([number], 0)
+            if sample.mask.any() or not self.skips_empty_truth:
+                yield name, sample
+
+
+class Part(TripletSource):
+    """The samples of another source without some of them.
+
+    Args:
+        source: of all samples.
+        left_out: their numbers.
+    """
+
+    def __init__(self, source: TripletSource, left_out: Sequence[int]) -> None:
+        super().__init__(source.seed, source.rank, source.ranks)
+        self.source, self.left_out = source, list(left_out)
+        self.samples = source.samples - len(self.left_out)
+
+    def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
+        """Return the numbers of the samples that are left, in the order of an epoch."""
+        order = self.source.order(epoch)
+        return order[~np.isin(order, self.left_out)]
+
+    def read(self, numbers: Sequence[int], epoch: int) -> list[Triplet]:
+        """Read some samples."""
+        return self.source.read(numbers, epoch)
+
+
+def open_data(settings: TrainingSettings, rank: int = 0, ranks: int = 1) -> tuple[Mixture, ValidationData]:
+    """Open everything that the settings name.
+
+    Raises:
+        SegmentationError: one of the sources cannot be trained on, or nothing is left to judge by.
+    """
+    photos = [PhotoSource.parse(text) for text in settings.data]
+    videos = [VideoSource.parse(text) for text in settings.videos]
+    held_out = {one: _held_out_sequences(one) if settings.select == HELD_OUT else () for one in videos}
+    sources: list[tuple[TripletSource, float]] = [
+        (ShardDataset(one.url, seed=settings.seed, flow=settings.flow), one.weight) for one in photos
+    ]
+    if settings.select != HELD_OUT:
+        validation = _split_validation(settings.select, videos)
+    elif any(held_out.values()):
+        validation = _sequences_validation(held_out)
+    elif photos:
+        validation = _photos_validation([one.url for one in photos], settings.flow)
+        left_out = [numbers for _, _, numbers in validation.sequences]
+        sources = [(Part(source, some), weight) for (source, weight), some in zip(sources, left_out, strict=True)]
+    else:
+        raise TrainingError(
+            f"--videos {settings.videos[0]} has a single sequence, so that none can be held out for validation; give "
+            "more videos, photos by --data, or a split such as --select davis16-val"
+        )
+    for one in videos:
+        every = _open_videos(one)
+        learnt = [name for name in every.sequences if name not in held_out[one]]
+        sources.append((_open_videos(one, sequences=learnt, seed=settings.seed), one.weight))
+    samples = settings.steps_per_epoch * settings.recipe.batch_size
+    return Mixture(sources, samples, seed=settings.seed, rank=rank, ranks=ranks), validation
+
+
+def describe_data(settings: TrainingSettings) -> dict[str, Any]:
+    """Return what tells the photo datasets from others at the same place: the fingerprints of what they are made of."""
+    urls = [PhotoSource.parse(text).url for text in settings.data]
+    return {"fingerprints": {url: DatasetStore.open(url).attributes.get("fingerprint") for url in urls}}
+
+
+def _open_videos(source: VideoSource, **options: Any) -> VideoFrames:
+    """Open the training split; a dataset without one is used whole."""
+    row = DATASETS.get(source.dataset)
+    split = "train" if row is None or "train" in row.splits else None
+    return VideoFrames(source.dataset, source.root, source.flows, **{"split": split, **options})
+
+
+def _held_out_sequences(source: VideoSource) -> tuple[str, ...]:
+    """Choose sequences to judge by, the same in every run; none where there is but one."""
+    names = _open_videos(source).sequences
+    number = 0 if len(names) < 2 else min(MOST_SEQUENCES, max(1, round(SEQUENCES_SHARE * len(names))))
+    return tuple(sorted(sorted(names, key=lambda name: (zlib.crc32(name.encode()), name))[:number]))
+
+
+def _sequences_validation(held_out: dict[VideoSource, tuple[str, ...]]) -> ValidationData:
+    sequences = []
+    for source, names in held_out.items():
+        for name in names:
+            frames = _open_videos(source, sequences=[name])
+            numbers = _spread(range(frames.samples), MOST_FRAMES)
+            sequences.append((name, frames, numbers))
+    return ValidationData(f"{len(sequences)} held-out training sequences", tuple(sequences), with_boundaries=True)
+
+
+def _split_validation(select: str, videos: list[VideoSource]) -> ValidationData:
+    """Judge by a split, by the usual protocol of its dataset."""
+    name, _, split = select.rpartition("-")
+    for source in videos:
+        if source.dataset == name:
+            protocol = protocol_for(name)
+            every = _open_videos(source, split=split)
+            opened = [(one, _open_videos(source, split=split, sequences=[one])) for one in every.sequences]
+            sequences = tuple((one, f, tuple(protocol.counted(range(f.samples)))) for one, f in opened)
+            return ValidationData(select, sequences, protocol.with_boundaries, protocol.skips_empty_truth)
+    known = " or ".join(sorted({f"{source.dataset}-SPLIT" for source in videos})) or "nothing else without --videos"
+    raise TrainingError(f"--select {select} names no split of the video datasets; expected {HELD_OUT} or {known}")
+
+
+def _photos_validation(urls: list[str], flow: str) -> ValidationData:
+    """Judge by photos that are held out of training; their flow is the stored one even if training draws motions."""
+    sequences = []
+    for url in urls:
+        photos = ShardDataset(url, flow="stored" if flow == "fresh" else flow)
+        number = min(MOST_PHOTOS, max(1, round(PHOTOS_SHARE * photos.samples)))
+        if photos.samples <= number:
+            raise TrainingError(f"{url} has only one usable sample; expected some to learn from and some to judge by")
+        sequences.append((url, photos, _spread(np.sort(photos.order(0)).tolist(), number)))
+    name = f"{sum(len(numbers) for _, _, numbers in sequences)} held-out photos"
+    return ValidationData(name, tuple(sequences), with_boundaries=False)
+
+
+def _spread(numbers: Sequence[int], most: int) -> tuple[int, ...]:
+    """Take at most so many, evenly spaced."""
+    places = np.linspace(0, len(numbers) - 1, min(most, len(numbers))).round().astype(int)
+    return tuple(numbers[place] for place in places.tolist())

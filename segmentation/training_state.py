@@ -1,0 +1,152 @@
+"""The folder of a training run: its settings, and the checkpoint from which it continues bit for bit.
+
+    settings.json     what the run is made with
+    last/, best/      networks, as `load_network` reads them
+    last/training.pt  weights, moving average, optimiser and position: all that a continued run needs, in one file
+
+No random state is kept: every draw is keyed by the seed and the number of the step.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.optim import Optimizer
+
+from pipeline.config import differences
+from segmentation.errors import TrainingError
+
+SETTINGS_FILE, LAST, BEST, STATE_FILE = "settings.json", "last", "best", "training.pt"
+STOP_FILE = "stop"
+"""While it exists, workers on Ray stop."""
+
+
+@dataclass
+class Position:
+    """How far a run is.
+
+    Attributes:
+        step: steps done.
+        validated_step: step of the last validation, 0 = none yet.
+        best_score: the best validation so far, None before the first.
+        best_step: its step.
+    """
+
+    step: int = 0
+    validated_step: int = 0
+    best_score: float | None = None
+    best_step: int = 0
+
+
+def start_folder(output: Path, content: Mapping[str, Any], *, resume: bool) -> None:
+    """Make the folder of a new run, or see whether it holds the run that is to be continued.
+
+    Raises:
+        TrainingError: a new run, but the folder is not empty; or the run in it was made with other settings.
+    """
+    settings_file = output / SETTINGS_FILE
+    if output.exists() and not output.is_dir():
+        raise TrainingError(f"{output} is a file; expected a folder for the run as --output")
+    if settings_file.exists():
+        stored = _read_settings(settings_file)
+        if not resume:
+            raise TrainingError(f"{output} holds a run already; continue it with --resume, or choose another --output")
+        wanted = json.loads(json.dumps(content))
+        if different := differences(stored, wanted):
+            raise TrainingError(
+                f"{output} was trained with other settings ({'; '.join(different)}); "
+                "resume with the same, or choose another --output"
+            )
+        return
+    if output.exists() and (entries := sorted(entry.name for entry in output.iterdir())):
+        raise TrainingError(f"{output} is not empty and holds no run (found {entries[0]}); choose another --output")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        _write_whole(settings_file, (json.dumps(content, indent=2) + "\n").encode())
+    except OSError as error:
+        raise TrainingError(f"{output} cannot be written: {error.strerror or error}") from error
+
+
+def save_state(
+    output: Path, position: Position, network: nn.Module, average: ModelEmaV3 | None, optimizer: Optimizer
+) -> None:
+    """Write the checkpoint in one piece.
+
+    Raises:
+        TrainingError: the folder cannot be written.
+    """
+    state = {
+        "position": asdict(position),
+        "network": network.state_dict(),
+        "average": None if average is None else average.module.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    path = output / LAST / STATE_FILE
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for stray in path.parent.glob("*.partial"):  # of a run that was killed
+            stray.unlink()
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        raise TrainingError(f"the checkpoint {path} cannot be written ({error}); the one before it is kept") from error
+
+
+def load_state(
+    output: Path, network: nn.Module, average: ModelEmaV3 | None, optimizer: Optimizer, device: str
+) -> Position:
+    """Fill network, average and optimiser from the last checkpoint.
+
+    Returns:
+        How far the run was; its beginning where there is no checkpoint yet.
+
+    Raises:
+        TrainingError: the checkpoint is truncated or another network's.
+    """
+    path = output / LAST / STATE_FILE
+    if not path.exists():
+        return Position()
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        network.load_state_dict(state["network"])
+        if average is not None:
+            average.module.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        return Position(**state["position"])
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TrainingError(
+            f"the checkpoint {path} is truncated, damaged or another network's ({reason}); start again in another "
+            f"--output, from its best network with --initialization {output / BEST}"
+        ) from error
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        stored = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{path} cannot be read ({error}); choose another --output") from error
+    if not isinstance(stored, dict):
+        raise TrainingError(f"{path} does not hold the settings of a run; choose another --output")
+    return stored
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)

@@ -1,0 +1,147 @@
+"""Mixtures: shares, order, ranks, workers, resuming; and what the command line says of sources."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+from trees import SIZE, davis16
+from video_flows import store_flow
+from zarr_datasets import make_dataset
+
+from segmentation.datasets import ShardDataset, Triplet
+from segmentation.errors import DatasetError, SegmentationError
+from segmentation.mixture import Mixture
+from segmentation.sources import PhotoSource, VideoSource
+from segmentation.video_dataset import VideoFrames
+
+Sources = list[tuple[ShardDataset | VideoFrames, float]]
+PHOTOS, FRAMES = 9, 6
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    """Nine photos with weight 3, the six frames of bear with weight 1."""
+    folder = tmp_path_factory.mktemp("mixture")
+    davis16(folder / "DAVIS")
+    store_flow(folder / "flows.zarr", "bear", [f"{k:05d}" for k in range(FRAMES)], SIZE)
+    photos = ShardDataset(str(make_dataset(folder / "x.zarr")))
+    return [(photos, 3), (VideoFrames("davis16", folder / "DAVIS", str(folder / "flows.zarr")), 1)]
+
+
+def ids(mixture: Mixture, epoch: int = 0, skip: int = 0) -> list[str]:
+    mixture.set_epoch(epoch, skip)
+    return [sample.id for sample in mixture]
+
+
+def is_photo(name: str) -> bool:
+    return name.startswith("scene")
+
+
+def test_sources_contribute_by_weight(sources: Sources) -> None:
+    for epoch in range(3):
+        found = ids(Mixture(sources, 8), epoch)
+        assert len(found) == 8
+        assert sum(map(is_photo, found)) == 6
+
+
+def test_every_sample_comes_equally_often(sources: Sources) -> None:
+    mixture = Mixture(sources, 8)
+    counts = Counter(name for epoch in range(9) for name in ids(mixture, epoch))
+    assert {count for name, count in counts.items() if is_photo(name)} == {9 * 6 // PHOTOS}
+    assert {count for name, count in counts.items() if not is_photo(name)} == {9 * 2 // FRAMES}
+    assert len(counts) == PHOTOS + FRAMES
+
+
+def test_epochs_may_be_longer_than_the_sources(sources: Sources) -> None:
+    counts = Counter(ids(Mixture(sources, 72)))
+    assert {count for name, count in counts.items() if is_photo(name)} == {54 // PHOTOS}
+    assert {count for name, count in counts.items() if not is_photo(name)} == {18 // FRAMES}
+
+
+def test_order_depends_on_seed_and_epoch_alone(sources: Sources) -> None:
+    used = Mixture(sources, 8)
+    ids(used, 4)
+    assert ids(used, 2) == ids(Mixture(sources, 8), 2)
+    assert len({tuple(ids(Mixture(sources, 8, seed=seed), epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
+
+
+def test_an_epoch_continues_where_it_was_left(sources: Sources) -> None:
+    mixture = Mixture(sources, 8)
+    whole = ids(mixture, 1)
+    for skip in (1, 5, 8):
+        assert ids(mixture, 1, skip) == whole[skip:]
+        assert len(mixture) == 8 - skip
+
+
+def test_ranks_share_an_epoch(sources: Sources) -> None:
+    parts = [ids(Mixture(sources, 8, rank=rank, ranks=3), 1) for rank in range(3)]
+    assert [len(part) for part in parts] == [3, 3, 2]
+    assert Counter(name for part in parts for name in part) == Counter(ids(Mixture(sources, 8), 1))
+
+
+def test_spawned_workers_change_nothing(sources: Sources) -> None:
+    def batches(workers: int) -> list[list[list[str]]]:
+        mixture = Mixture(sources, 8)
+        loader: DataLoader[Triplet] = DataLoader(
+            mixture,
+            batch_size=3,
+            num_workers=workers,
+            collate_fn=list,
+            multiprocessing_context="spawn" if workers else None,
+            persistent_workers=workers > 0,
+        )
+        epochs = []
+        for epoch, skip in ((0, 0), (1, 3)):
+            mixture.set_epoch(epoch, skip)
+            epochs.append([[sample.id for sample in batch] for batch in loader])
+        return epochs
+
+    assert batches(2) == batches(0)
+
+
+def test_photos_get_a_new_motion_each_time_they_come(sources: Sources) -> None:
+    photos = ShardDataset(sources[0][0].url, flow="fresh")  # type: ignore[union-attr]
+    flows = [sample.flow_px.numpy() for sample in Mixture([(photos, 1)], 3 * PHOTOS) if sample.id == "scene 0"]
+    assert len(flows) == 3
+    for one, other in ((0, 1), (1, 2), (0, 2)):
+        assert not np.allclose(np.nan_to_num(flows[one]), np.nan_to_num(flows[other]))
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=4), st.integers(1, 50_000))
+def test_shares_are_whole_and_near_the_weights(weights: list[float], samples: int) -> None:
+    from segmentation.mixture import _share
+
+    exact = np.array(weights) / sum(weights) * samples
+    if exact.min() >= 1:
+        shares = _share(weights, samples)
+        assert sum(shares) == samples
+        assert np.abs(shares - exact).max() < 1
+
+
+def test_what_cannot_be_mixed_is_said(sources: Sources) -> None:
+    with pytest.raises(DatasetError, match="nothing to train on"):
+        Mixture([], 8)
+    with pytest.raises(DatasetError, match=r"a weight is -1; expected a positive number"):
+        Mixture([(sources[0][0], -1)], 8)
+    with pytest.raises(DatasetError, match=r"the weights 1000, 1 leave a source without any of the 8 samples"):
+        Mixture([(sources[0][0], 1000), (sources[1][0], 1)], 8)
+
+
+def test_sources_are_read_from_the_command_line() -> None:
+    assert PhotoSource.parse("dutsv2.zarr") == PhotoSource("dutsv2.zarr", 3)
+    assert PhotoSource.parse("s3://bucket/dutsv2.zarr:2.5") == PhotoSource("s3://bucket/dutsv2.zarr", 2.5)
+    assert PhotoSource.parse("s3://bucket/dutsv2.zarr") == PhotoSource("s3://bucket/dutsv2.zarr", 3)
+    assert VideoSource.parse("davis16=data/DAVIS:f.zarr:3") == VideoSource("davis16", Path("data/DAVIS"), "f.zarr", 3)
+    assert VideoSource.parse("davis16=DAVIS:s3://b/f.zarr") == VideoSource("davis16", Path("DAVIS"), "s3://b/f.zarr")
+    with pytest.raises(SegmentationError, match=r"'davis16=DAVIS' names no videos with their flows"):
+        VideoSource.parse("davis16=DAVIS")
+    with pytest.raises(SegmentationError, match=r"the weight of 'x.zarr:0' is 0; expected a positive number"):
+        PhotoSource.parse("x.zarr:0")
+    with pytest.raises(SegmentationError, match=r"':2' names no dataset"):
+        PhotoSource.parse(":2")

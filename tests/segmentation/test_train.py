@@ -1,0 +1,315 @@
+"""Training: what a run leaves behind, that it learns, stops, continues bit for bit, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from training_runs import Watcher, make_videos, settings_in, train_in
+from typer.testing import CliRunner
+from zarr_datasets import make_dataset
+
+from segmentation.checkpoint import load_network
+from segmentation.cli import app
+from segmentation.errors import DatasetError, SegmentationError, TrainingError
+from segmentation.train import train
+from segmentation.trainer import Stopped
+from segmentation.training_settings import TrainingSettings
+from tests.conftest import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    """Small steps lose time in sharing them among threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def records(run: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in one.items() if "second" not in name} for one in lines]
+
+
+def same_state(one: Path, other: Path) -> bool:
+    """Compare everything that a run keeps, to the last bit."""
+    first, second = (torch.load(run / "last/training.pt", weights_only=True) for run in (one, other))
+    flat: list[list[Any]] = []
+    for state in (first, second):
+        moments = [v for entry in state["optimizer"]["state"].values() for v in entry.values()]
+        flat.append([*state["network"].values(), *state["average"].values(), *moments])
+    assert len(flat[0]) == len(flat[1]) > 100
+    return first["position"] == second["position"] and all(map(torch.equal, *flat))
+
+
+class StopAfter(Watcher):
+    """Presses Ctrl-C when so many samples are done."""
+
+    def __init__(self, samples: int) -> None:
+        super().__init__()
+        self.samples = samples
+
+    def update(self, to_do: int, done: int, failed: int, note: str = "") -> None:
+        super().update(to_do, done, failed, note)
+        if done == self.samples:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_run_leaves_networks_numbers_and_pictures(tmp_path: Path) -> None:
+    videos = make_videos(tmp_path)
+    settings = replace(settings_in(tmp_path), videos=(videos,), samples_per_epoch=8)
+    watcher = Watcher()
+    summary = train(settings, watcher)
+    run = tmp_path / "run"
+    network = load_network(summary.best_network, expected_encoder="mit-b0")
+    assert (network.side_px, summary.measure) == (32, "J&F")
+    kinds = [(one["kind"], one["epoch"], one["step"]) for one in records(run)]
+    assert kinds == [("train", 1, 4), ("validation", 1, 4), ("train", 2, 8), ("validation", 2, 8)]
+    assert all(0 < one["loss"] < 5 and 0 <= one["iou"] <= 1 for one in records(run) if one["kind"] == "train")
+    judged = records(run)[1]
+    assert set(judged["sequences"]) < {"bear", "libby"}  # one of the two is held out
+    assert judged["J&F"] == pytest.approx((judged["J"] + judged["F"]) / 2)
+    assert watcher.counted[-1] == (16, 16)
+    assert "loss" in watcher.notes[-1]
+    assert any(one.stat().st_size > 200 for one in (run / "tensorboard").iterdir())
+    for picture in summary.pictures:
+        assert cv2.imread(str(picture)).std() > 10
+    assert not list(run.rglob("*.partial"))
+
+
+@pytest.mark.slow
+def test_a_network_learns_what_it_sees(tmp_path: Path) -> None:
+    """Bright discs are found after 120 steps: chance and all-foreground lie below an IoU of 0.25."""
+    make_dataset(tmp_path / "photos.zarr", samples=12)
+    budget = {"epochs": 30, "samples_per_epoch": 16, "batch_size": 4, "learning_rate": 1e-3, "validate_every": 10}
+    summary = train_in(tmp_path, data=(str(tmp_path / "photos.zarr"),), **budget)
+    assert summary.best_score > 0.5
+    losses = [one["loss"] for one in records(tmp_path / "run") if one["kind"] == "train"]
+    assert losses[-1] < losses[0] / 2
+
+
+def test_a_stopped_run_continues_bit_for_bit(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, output=str(tmp_path / "whole"))
+    train(settings, Watcher())
+    stopped = replace(settings, output=str(tmp_path / "stopped"))
+    for step, position in ((1, 2), (5, 5)):  # within an epoch; within the validation after the last step
+        with pytest.raises(Stopped):
+            train(replace(stopped, resume=step > 1), StopAfter(2 * step))
+        state = torch.load(tmp_path / "stopped/last/training.pt", weights_only=True)
+        assert state["position"]["step"] >= position
+    train(replace(stopped, resume=True), Watcher())
+    assert same_state(tmp_path / "whole", tmp_path / "stopped")
+    whole, parts = records(tmp_path / "whole"), records(tmp_path / "stopped")
+    assert [one for one in whole if one["kind"] == "validation"] == [
+        one for one in parts if one["kind"] == "validation"
+    ]
+    best = [load_file(tmp_path / run / "best/model.safetensors") for run in ("whole", "stopped")]
+    assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
+
+
+def test_a_killed_run_continues_bit_for_bit(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, output=str(tmp_path / "whole"), epochs=3)
+    train(settings, Watcher())
+    killed = tmp_path / "killed"
+    process = subprocess.Popen(command(settings, killed), cwd=ROOT, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (killed / "last/training.pt").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    with (killed / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "train", "st')  # as a kill within a line leaves it
+    (killed / "last/training.pt.0.partial").write_bytes(b"cut off")
+    train(replace(settings, output=str(killed), resume=True), Watcher())
+    assert same_state(tmp_path / "whole", killed)
+    assert [one for one in records(killed) if one["kind"] == "validation"] == [
+        one for one in records(tmp_path / "whole") if one["kind"] == "validation"
+    ]
+    assert not list(killed.rglob("*.partial"))
+
+
+def command(settings: TrainingSettings, output: Path) -> list[str]:
+    options = {
+        "--encoder": settings.encoder,
+        "--initialization": settings.initialization,
+        "--side-px": settings.side_px,
+        "--batch-size": settings.batch_size,
+        "--samples-per-epoch": settings.samples_per_epoch,
+        "--epochs": settings.epochs,
+        "--data": settings.data[0],
+        "--output": output,
+    }
+    return [sys.executable, "-m", "segmentation.cli", "train", *(str(w) for pair in options.items() for w in pair)]
+
+
+def test_ctrl_c_saves_and_exits_with_130(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, epochs=10_000)
+    run = tmp_path / "run"
+    process = subprocess.Popen(command(settings, run), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (run / "metrics.jsonl").exists() or not (run / "metrics.jsonl").read_text():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "with --resume continues" in said
+    assert "Traceback" not in said
+    assert torch.load(run / "last/training.pt", weights_only=True)["position"]["step"] >= 3
+
+
+def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
+    train_in(tmp_path, epochs=1)
+    with pytest.raises(TrainingError, match=r"run holds a run already; continue it with --resume"):
+        train_in(tmp_path, epochs=1)
+    with pytest.raises(TrainingError, match=r"other settings \(recipe.batch_size: 2 -> 3; seed: 0 -> 1\); resume with"):
+        train_in(tmp_path, epochs=1, batch_size=3, seed=1, resume=True)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/thesis.tex").write_text("")
+    with pytest.raises(TrainingError, match=r"full is not empty and holds no run \(found thesis.tex\)"):
+        train_in(tmp_path, output=str(tmp_path / "full"))
+    path = tmp_path / "run/last/training.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(TrainingError, match=r"training.pt is truncated, damaged.*--initialization .*best"):
+        train_in(tmp_path, epochs=1, resume=True)
+
+
+def test_a_run_starts_from_a_network(tmp_path: Path) -> None:
+    train_in(tmp_path, epochs=1)
+    first = tmp_path / "run/best"
+    train_in(tmp_path, output=str(tmp_path / "two"), epochs=1, initialization=str(first), learning_rate=1e-12)
+    before, after = (load_file(folder / "model.safetensors") for folder in (first, tmp_path / "two/best"))
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+    with pytest.raises(SegmentationError, match=r"is a checkpoint of encoder mit-b0, expected mit-b1"):
+        train_in(tmp_path, output=str(tmp_path / "three"), encoder="mit-b1", initialization=str(first))
+    weights = first / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(SegmentationError, match=r"model.safetensors cannot be read, it is truncated"):
+        train_in(tmp_path, output=str(tmp_path / "three"), initialization=str(first))
+    assert not (tmp_path / "three").exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    train_in(tmp_path, epochs=1)
+    kept = (tmp_path / "run/last/training.pt").read_bytes()
+    broken = load_network(tmp_path / "run/best")
+    with torch.no_grad():
+        broken.decoder.predictor.bias.fill_(torch.nan)
+    state = torch.load(tmp_path / "run/last/training.pt", weights_only=True)
+    assert state["position"]["step"] == 3
+    settings = settings_in(tmp_path, output=str(tmp_path / "high"), learning_rate=1e30, preset="paper-stage2")
+    with pytest.raises(
+        TrainingError, match=r"the loss is (nan|inf) in epoch 1, step [23] \(samples scene .*Lower --lea"
+    ):
+        train(settings, Watcher())
+    assert not (tmp_path / "high/last").exists()
+    assert kept == (tmp_path / "run/last/training.pt").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": ()}, "nothing to train on"),
+        ({"batch_size": 0}, "--batch-size is 0; expected at least 1"),
+        ({"learning_rate": -1.0}, "--learning-rate is -1.0"),
+        ({"batch_size": 8}, "an epoch of 6 samples is less than one batch of 8"),
+        ({"batch_size": 3, "workers": 2}, "--batch-size 3 cannot be divided among --workers 2"),
+        ({"output": ""}, "give --output"),
+        ({"select": "davis16-val"}, "--select davis16-val names no split of the video datasets; expected held-out"),
+        ({"initialization": "absent.pth"}, "'absent.pth' of encoder mit-b0 is neither 'imagenet' nor 'random'"),
+        ({"encoder": "mit-b9"}, "'mit-b9' is unknown"),
+        ({"device": "cuda"}, "torch sees no GPU"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    if changes.get("device") == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises((SegmentationError, RuntimeError), match=message):
+        train_in(tmp_path, **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_that_cannot_be_learnt_from_are_refused(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "unfinished.zarr", without_shard=1)
+    with pytest.raises(DatasetError, match=r"unfinished.zarr is unfinished"):
+        train_in(tmp_path, data=(str(tmp_path / "unfinished.zarr"),))
+    make_dataset(tmp_path / "old.zarr")
+    metadata = json.loads((tmp_path / "old.zarr/zarr.json").read_text())
+    metadata["attributes"]["fakeflow"]["schema_version"] = 0
+    (tmp_path / "old.zarr/zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(DatasetError, match="has schema version 0"):
+        train_in(tmp_path, data=(str(tmp_path / "old.zarr"),))
+    videos = make_videos(tmp_path)
+    with pytest.raises(DatasetError, match=r"other.zarr holds neither flows of DAVIS-2016 nor"):
+        train_in(tmp_path, videos=(videos.replace("flows.zarr", "other.zarr"),))
+    mask = tmp_path / "DAVIS/Annotations/480p/bear/00002.png"
+    cv2.imwrite(str(mask), np.full((24, 32), 100, np.uint8))
+    with pytest.raises(SegmentationError, match=r"frame 00002 of bear cannot be used.*100"):
+        train_in(tmp_path, videos=(videos,), samples_per_epoch=24)
+    (tmp_path / "DAVIS/ImageSets/480p/train.txt").write_text("")
+    with pytest.raises(SegmentationError, match=r"DAVIS"):
+        train_in(tmp_path, videos=(videos,), output=str(tmp_path / "empty"))
+    assert not (tmp_path / "empty").exists()
+
+
+def test_the_published_selection_counts_the_frames_of_the_protocol(tmp_path: Path) -> None:
+    videos = make_videos(tmp_path)
+    summary = train_in(tmp_path, videos=(videos,), select="davis16-val", epochs=1)
+    judged = records(tmp_path / "run")[-1]
+    assert (summary.measure, list(judged["sequences"])) == ("J&F", ["libby"])
+    assert judged["samples"] == "davis16-val"
+
+
+def test_the_command_trains_with_fresh_motion(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, epochs=1)
+    done = CliRunner().invoke(app, [*command(settings, tmp_path / "run")[3:], "--fresh-motion"])
+    assert done.exit_code == 0, done.output
+    assert "after epoch 1, the best" in done.output
+    assert json.loads((tmp_path / "run/settings.json").read_text())["flow"] == "fresh"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of ray.data
+def test_a_lost_worker_brings_all_back_to_the_last_checkpoint(tmp_path: Path, local_ray: None) -> None:
+    settings = settings_in(tmp_path, epochs=60, workers=2, validate_every=1)
+    run = tmp_path / "run"
+    watcher = KillOnce(run)
+    summary = train(settings, watcher)
+    assert watcher.killed
+    judged = [one["epoch"] for one in records(run) if one["kind"] == "validation"]
+    assert judged == list(range(1, 61))
+    assert summary.best_score >= 0
+    assert not (run / "failure.json").exists()
+
+
+class KillOnce(Watcher):
+    """Kills one of the processes that train when the third epoch is judged."""
+
+    def __init__(self, run: Path) -> None:
+        super().__init__()
+        self.run, self.killed = run, 0
+
+    def announce(self, sentence: str) -> None:
+        super().announce(sentence)
+        if sentence.startswith("epoch 3:") and not self.killed:
+            workers = subprocess.run(
+                ["pgrep", "-f", "ray::.*RayTrainWorker"], capture_output=True, text=True, check=False
+            )
+            self.killed = int(workers.stdout.split()[0])
+            os.kill(self.killed, signal.SIGKILL)

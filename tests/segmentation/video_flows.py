@@ -1,0 +1,39 @@
+"""Flow for the miniature video datasets, in both forms in which it is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from flowsim import flow_to_rgb
+from pipeline.schema import encode_flow
+from segmentation.flow_store import FlowDataset, FlowLayout
+
+
+def draw_flow(height: int, width: int, frame: int) -> np.ndarray:
+    """A field that differs from frame to frame; (h,w,2) float32 px."""
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    return np.stack([columns / 4 - frame, rows / 8 + frame], -1)
+
+
+def store_flow(url: Path, video: str, frames: list[str], size: tuple[int, int], title: str = "DAVIS-2016") -> None:
+    """Write one video's flow as `segmentation flows` does."""
+    dataset = FlowDataset(str(url))
+    dataset.begin({})
+    layout, store = FlowLayout(len(frames), *size), dataset.video(video)
+    store.create(layout, {"origin": {"dataset": title}})
+    for shard in range(layout.shards):
+        rows = layout.rows(shard)
+        known = np.ones(size, bool)
+        steps = np.stack([encode_flow(draw_flow(*size, row), known) for row in rows])
+        names = np.array(frames[rows.start : rows.stop], object)
+        store.write_shard(shard, {"flow": steps, "frame": names}, [], "float32")
+
+
+def save_flow_pictures(folder: Path, frames: list[str], size: tuple[int, int]) -> None:
+    """Write one video's flow as the published code has it."""
+    folder.mkdir(parents=True)
+    for row, name in enumerate(frames):
+        Image.fromarray(np.asarray(flow_to_rgb(draw_flow(*size, row)))).save(folder / f"{name}.jpg", quality=98)
