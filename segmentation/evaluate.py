@@ -50,6 +50,8 @@ class Benchmark:
         """
         name, _, places = text.partition("=")
         root, _, flows = places.partition(":")
+        if flows and "://" not in flows:
+            flows = str(Path(flows).absolute())  # the same place, however it is written
         if not name or not root:
             raise SegmentationError(f"--dataset {text}; expected NAME=ROOT or NAME=ROOT:FLOWS, such as davis16=DAVIS")
         return cls(name, Path(root), flows or None)
@@ -126,6 +128,12 @@ class _Opened:
         videos = (video for video in self.dataset.videos if video.name in usable)
         return {video.name: [frame.name for frame in video.annotated] for video in videos}
 
+    @property
+    def scored_clips(self) -> list[Clip]:
+        """The videos that have ground truth."""
+        names = self.names
+        return [clip for clip in self.clips if names.get(clip.name)]
+
 
 def evaluate(
     benchmarks: Sequence[Benchmark],
@@ -158,17 +166,26 @@ def evaluate(
     if len({each.benchmark.name for each in opened}) < len(opened):
         raise SegmentationError("a dataset is named twice by --dataset; expected each once")
     load_network(checkpoint)  # before hours are spent on flow
+    flow_of = {each.benchmark.name: _given_flow(each) for each in opened if each.benchmark.flows is not None}
     for each in opened:
-        flows = each.benchmark.flows or f"RAFT {raft.weights}, {raft.iterations} iterations"
-        settings = {"checkpoint_sha256": _sha256_of(checkpoint), "flow": flows, "split": each.dataset.split}
+        settings = {
+            "checkpoint_sha256": _sha256_of(checkpoint),
+            "flow": each.benchmark.flows or f"RAFT {raft.weights}, {raft.iterations} iterations",
+            "split": each.dataset.split,
+        }
         _begin_or_continue(output / each.benchmark.name, settings)
     evaluation = Evaluation()
     tasks: list[VideoMasksTask] = []
-    problems: dict[str, dict[str, str]] = {}
+    problems = {each.benchmark.name: dict(each.problems) for each in opened}
     for each in opened:
         name = each.benchmark.name
-        flow_of, problems[name] = _find_flow(each, output, raft, progress, workers, device)
-        tasks += _tasks(each, flow_of, output / name)
+        if name not in flow_of:
+            store = str(output / "flows" / f"{name}.zarr")
+            summary = make_flows(each.scored_clips, store, raft, progress, workers, device)
+            problems[name] |= summary.problems
+            complete = [clip for clip in each.scored_clips if clip.name in summary.complete]
+            flow_of[name] = flow_of_clips(store, complete) if complete else {}
+        tasks += _tasks(each, flow_of[name], output / name)
     in_all = sum(len(task.images) for task in tasks)
     progress.announce(f"{len(tasks)} videos, {in_all} frames to predict")
     done = failed = 0
@@ -200,31 +217,21 @@ def _open(benchmark: Benchmark) -> _Opened:
     return _Opened(benchmark, dataset, protocol, tuple(clips), problems)
 
 
-def _find_flow(
-    opened: _Opened, output: Path, raft: FlowSettings, progress: Progress, workers: int | None, device: str
-) -> tuple[dict[str, FlowColors], dict[str, str]]:
-    """Return the flow of every video that can be predicted, and what is wrong with the others.
+def _given_flow(opened: _Opened) -> dict[str, FlowColors]:
+    """Return where the flow of every video is read.
 
     Raises:
-        SegmentationError: flow was given, but lacks videos or frames.
+        SegmentationError: it lacks videos or frames.
     """
-    problems = dict(opened.problems)
-    names = opened.names
-    clips = [clip for clip in opened.clips if names.get(clip.name)]
-    if opened.benchmark.flows is None:
-        store = str(output / "flows" / f"{opened.benchmark.name}.zarr")
-        summary = make_flows(clips, store, raft, progress, workers, device)
-        problems |= summary.problems
-        clips = [clip for clip in clips if clip.name in summary.complete]
-        return flow_of_clips(store, clips) if clips else {}, problems
-    flow_of = flow_of_clips(opened.benchmark.flows, clips)
-    lacking = [lack for video, flow in flow_of.items() if (lack := flow.missing(names[video]))]
+    flows, clips = str(opened.benchmark.flows), opened.scored_clips
+    flow_of = flow_of_clips(flows, clips)
+    lacking = [lack for video, flow in flow_of.items() if (lack := flow.missing(opened.names[video]))]
     if lacking:
         raise DatasetError(
             f"the flow of {len(lacking)} of {len(clips)} videos is not there: {lacking[0]}; make it by "
-            f"`segmentation flows`, or leave :{opened.benchmark.flows} out to have it estimated"
+            f"`segmentation flows`, or leave :{flows} out to have it estimated"
         )
-    return flow_of, problems
+    return flow_of
 
 
 def _tasks(opened: _Opened, flow_of: Mapping[str, FlowColors], folder: Path) -> list[VideoMasksTask]:

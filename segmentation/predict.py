@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -139,8 +139,9 @@ class Predictor:
             weights, self._device, iterations=self._settings.raft_iterations, upscale=True
         )
         names, done = footage.names, 0
+        frames = frames_with_flow(footage.read(0, len(names)), len(names), self._raft)
         with OverlayVideo(folder / "overlay.mp4", footage.frames_per_second) as overlay:
-            for batch in batches(_frames_with_flow(footage, self._raft), self._segmenter.batch):
+            for batch in batches(frames, self._segmenter.batch):
                 pairs = [(image, flow_to_rgb(flow_px)) for image, flow_px in batch]
                 for (image, _), mask in zip(pairs, self._segmenter(pairs), strict=True):
                     write_mask(folder / "masks", names[done], mask)
@@ -189,13 +190,26 @@ def is_photo(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in EXTENSIONS
 
 
-def _frames_with_flow(footage: Footage, raft: Raft) -> Iterator[tuple[Image, Flow]]:
-    """Yield each frame with its flow to the next; the last with minus its flow to the one before."""
-    last = len(footage.names) - 1
+def frames_with_flow(frames: Iterable[Image], count: int, raft: Raft) -> Iterator[tuple[Image, Flow]]:
+    """Yield each frame of a video with its flow; no more frames are held than RAFT needs at a time.
+
+    Args:
+        frames: (h,w,3) uint8 RGB.
+        count: how many.
+        raft: estimates the flow.
+
+    Yields:
+        (h,w,3) uint8 RGB and (h,w,2) float32 px: the flow to the next frame, for the last one minus the flow to the
+        frame before it.
+
+    Raises:
+        FlowError: a frame cannot be read, or has another size.
+    """
+    last = count - 1
     waiting: deque[Image] = deque()
 
     def passing() -> Iterator[Image]:
-        for image in footage.read(0, last + 1):
+        for image in frames:
             waiting.append(image)
             yield image
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool
 
+from flowsim import flow_to_rgb
 from pipeline.engine import Share
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.images import decode_photo
@@ -83,6 +84,7 @@ class VideoMasksWorker:
 
     def __init__(self, checkpoint: Path, share: Share) -> None:
         self._segmenter = Segmenter(load_network(checkpoint), share.device)
+        flow_to_rgb(np.zeros((1, 1, 2), np.float32))  # compiled now, not while the network waits
         self._pool = ThreadPoolExecutor(share.cpus + 1, thread_name_prefix="frame")
 
     def make(self, task: VideoMasksTask) -> VideoMasksReport:
