@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.cli import INTERRUPTED, options_of
 from pipeline.errors import PipelineError
+from segmentation import prediction_cli
 from segmentation.errors import SegmentationError
 from segmentation.training_settings import TrainingSettings
 
-if TYPE_CHECKING:
-    from segmentation.scoring import Report
-
 app = typer.Typer(
-    help="Video object segmentation: datasets and scores.",
+    help="Video object segmentation: flow, training, masks and scores.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-SOME_VIDEOS_FAILED = 3
+SOME_VIDEOS_FAILED = prediction_cli.SOME_VIDEOS_FAILED
+app.command("evaluate")(prediction_cli.evaluate_command)
+app.command("predict")(prediction_cli.predict_command)
 
 
 @app.callback()
@@ -44,12 +44,14 @@ def score_command(
     ] = False,
     json_path: Annotated[Path | None, typer.Option("--json", help="File for all scores, also per frame.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Picture to write: J and F of every frame over time.")] = None,
+    worst: Annotated[Path | None, typer.Option(help="Picture to write: the frames of lowest J.")] = None,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Score what there is; missing frames are left out of the means.")
     ] = False,
 ) -> None:
     """Score predicted masks (0/1, 0/255, palette or soft grey levels) by a dataset's protocol."""
     from segmentation.protocols import protocol_for
+    from segmentation.reporting import show_report, write_json
     from segmentation.scoring import score_predictions
     from segmentation.videos import open_dataset
 
@@ -70,14 +72,20 @@ def score_command(
             allow_missing=allow_missing,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    _show(report)
+    show_report(report)
     if json_path is not None:
-        _write_json(report, json_path)
+        write_json(report.as_json(), json_path)
+        typer.echo(str(json_path.resolve()))
     if plot is not None:
         from segmentation.plots import plot_scores_over_time
 
         plot_scores_over_time(report, plot)
         typer.echo(str(plot.resolve()))
+    if worst is not None:
+        from segmentation.worst_frames import draw_worst_frames
+
+        draw_worst_frames(report, opened, predictions, threshold, worst)
+        typer.echo(str(worst.resolve()))
 
 
 @app.command("flows")
@@ -193,32 +201,6 @@ def datasets_command() -> None:
         typer.echo(f"  labels     {row.labels}")
         typer.echo(f"  licence    {row.licence}")
         typer.echo(f"  source     {row.source}")
-
-
-def _show(report: Report) -> None:
-    from rich.console import Console
-
-    from segmentation.tables import score_table
-
-    console = Console()
-    if not console.is_terminal:
-        console.width = 120  # in a log or a pipe nothing is to be cut off
-    console.print(score_table(report))
-    if report.saliency:
-        console.print("soft masks: " + ", ".join(f"{name} {value:.4f}" for name, value in report.saliency.items()))
-    for note in report.notes:
-        typer.echo(f"note: {note}", err=True)
-
-
-def _write_json(report: Report, path: Path) -> None:
-    import json
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report.as_json(), indent=1) + "\n")
-    except OSError as error:
-        raise SegmentationError(f"the scores cannot be written to {path}: {error.strerror or error}") from error
-    typer.echo(str(path.resolve()))
 
 
 def main() -> None:

@@ -1,8 +1,11 @@
 """Scores as a table on the terminal."""
 
+from collections.abc import Mapping
+
 from rich.table import Table
 
 from segmentation.metrics import Statistics
+from segmentation.published import Published
 from segmentation.scoring import Report
 
 
@@ -38,3 +41,37 @@ def _cells(measures: dict[str, Statistics]) -> list[str]:
     if "F" in measures:
         cells.append(f"{50 * (measures['J'].mean + measures['F'].mean):.1f}")
     return cells
+
+
+def comparison_table(reports: Mapping[str, Report], own_name: str, published: Published) -> Table:
+    """Lay one's own means beside published ones, in percent; blank where no figure is at hand.
+
+    Args:
+        reports: by name of the dataset.
+        own_name: of the row of one's own.
+        published: the others.
+    """
+    columns = [(name, measure) for name, report in reports.items() for measure in _means(report)]
+    notes = [
+        f"{name}: {len(report.sequences)} of the {published.sequences[name]} sequences that others are scored on"
+        for name, report in reports.items()
+        if len(report.sequences) != published.sequences.get(name, len(report.sequences))
+    ]
+    caption = "; ".join([*notes, "blank: no source at hand; sources in segmentation/published.json"])
+    table = Table(title="beside published figures (mean, in %)", caption=caption)
+    table.add_column("method")
+    for name, measure in columns:
+        table.add_column(f"{name} {measure}", justify="right")
+    own = {name: _means(report) for name, report in reports.items()}
+    table.add_row(own_name, *(f"{own[name][measure]:.1f}" for name, measure in columns), style="bold")
+    table.add_section()
+    for method in published.methods:
+        figures = [method.figures.get(name, {}).get(measure) for name, measure in columns]
+        table.add_row(method.name, *("" if value is None else f"{value:.1f}" for value in figures))
+    return table
+
+
+def _means(report: Report) -> dict[str, float]:
+    """Return the means over sequences in percent."""
+    means = {measure: 100 * values.mean for measure, values in report.mean.items()}
+    return means | ({"J&F": (means["J"] + means["F"]) / 2} if "F" in means else {})

@@ -16,6 +16,9 @@ from pipeline.images import decode_photo
 from segmentation.errors import FlowError
 from segmentation.trees import VideoFolders, list_frames
 
+FRAMES_PER_SECOND = 25.0
+MOST_FRAMES_PER_SECOND = 1000.0  # containers that state more do not know
+
 Image = UInt8[np.ndarray, "h w 3"]
 
 
@@ -33,6 +36,11 @@ class ImageFiles:
     def names(self) -> tuple[str, ...]:
         """Names of the frames."""
         return tuple(path.stem for path in self.paths)
+
+    @property
+    def frames_per_second(self) -> float:
+        """Unknown: what most cameras and datasets have."""
+        return FRAMES_PER_SECOND
 
     def read(self, start: int, stop: int) -> Iterator[Image]:
         """Yield frames `start`..`stop` - 1, (h,w,3) uint8 RGB.
@@ -68,6 +76,16 @@ class VideoFile:
     def names(self) -> tuple[str, ...]:
         """Names of the frames: their numbers, from 0."""
         return tuple(f"{number:05d}" for number in range(self.frames))
+
+    @property
+    def frames_per_second(self) -> float:
+        """Frame rate that the container states, or the usual one if it states none."""
+        capture = _open(self.path)
+        try:
+            stated = float(capture.get(cv2.CAP_PROP_FPS))
+        finally:
+            capture.release()
+        return stated if 0 < stated <= MOST_FRAMES_PER_SECOND else FRAMES_PER_SECOND
 
     def read(self, start: int, stop: int) -> Iterator[Image]:
         """Yield frames `start`..`stop` - 1, (h,w,3) uint8 RGB.

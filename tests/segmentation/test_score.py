@@ -242,8 +242,9 @@ def test_root_of_another_dataset_and_wrong_choices(davis: Path, tmp_path: Path, 
         score("davis16", davis, tmp_path, "--protocol", "fbms")[0]
     )
     predict(tmp_path / "out", "libby", dict.fromkeys(range(6), 2))
-    text = refusal(score("davis16", davis, tmp_path / "out", "--plot", str(tmp_path / "plot.xyz"))[0])
-    assert "plot.xyz cannot be written" in text
+    for option in ("--plot", "--worst"):
+        text = refusal(score("davis16", davis, tmp_path / "out", option, str(tmp_path / "picture.xyz"))[0])
+        assert "picture.xyz cannot be written" in text
 
 
 def test_measures_of_soft_masks_are_added_on_request(davis: Path, tmp_path: Path, score: Score) -> None:

@@ -1,0 +1,125 @@
+"""How long the network of `segmentation evaluate` waits: `python -m benchmarks.evaluate --davis DAVIS --raft WEIGHTS`.
+
+Rival, in the same run with the same network, frames and flow: a plain loop that reads a frame and its flow, predicts it
+on all cores or the GPU, writes the mask, and takes the next. Rounds of both alternate; medians. Without `--checkpoint`
+the network has random weights, which takes the same time. Flow is estimated once, with few iterations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.record import write
+from pipeline.images import decode_photo
+from segmentation.checkpoint import load_network, save_network
+from segmentation.evaluate import Benchmark, evaluate
+from segmentation.flow_colors import flow_of_clips
+from segmentation.flows import FlowSettings, clips_of
+from segmentation.model import TwoStreamNetwork
+from segmentation.video_masks import write_mask
+
+
+class Silence:
+    """Watches a run and says nothing."""
+
+    def announce(self, sentence: str) -> None:
+        """Ignore it."""
+
+    def update(self, to_do: int, done: int, failed: int) -> None:
+        """Ignore it."""
+
+
+def part_of_davis(davis: Path, folder: Path, frames: int) -> Path:
+    """Link the first frames of every validation sequence that is there into a tree of their own."""
+    names = [line.strip() for line in (davis / "ImageSets/2016/val.txt").read_text().splitlines()]
+    present = [name for name in names if (davis / "JPEGImages/480p" / name).is_dir()]
+    for name in present:
+        for kind in ("JPEGImages", "Annotations"):
+            target = folder / kind / "480p" / name
+            target.mkdir(parents=True)
+            for path in sorted((davis / kind / "480p" / name).iterdir())[:frames]:
+                (target / path.name).symlink_to(path.resolve())
+    (folder / "ImageSets/2016").mkdir(parents=True)
+    (folder / "ImageSets/2016/val.txt").write_text("".join(f"{name}\n" for name in present))
+    return folder
+
+
+@torch.inference_mode()
+def plain_loop(root: Path, flows: str, checkpoint: Path, masks: Path, device: str) -> tuple[float, float]:
+    """Return frames per second, and the share of time in which the network had nothing to do."""
+    network = load_network(checkpoint).to(device)
+    clips, _ = clips_of("davis16", root, "val")
+    flow_of = flow_of_clips(flows, clips)
+    masks.mkdir(parents=True, exist_ok=True)
+    busy, frames, started = 0.0, 0, time.perf_counter()
+    for clip in clips:
+        read = flow_of[clip.name].open()
+        for path in clip.footage.paths:  # type: ignore[union-attr]
+            pixels = [decode_photo(path.read_bytes()), read(path.stem)]
+            begun = time.perf_counter()
+            image, colors = (
+                torch.from_numpy(np.array(each)).to(device).permute(2, 0, 1)[None].float() / 255 for each in pixels
+            )
+            mask = network.predict(image, colors)[0].cpu().numpy()
+            busy += time.perf_counter() - begun
+            write_mask(masks, path.stem, mask > 0)
+            frames += 1
+    seconds = time.perf_counter() - started
+    return frames / seconds, 1 - busy / seconds
+
+
+def main() -> None:
+    """Measure and write benchmarks/results/evaluate.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--davis", type=Path, required=True)
+    parser.add_argument("--raft", required=True, help="weights of RAFT")
+    parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--encoder", default="mit-b0", help="of the random network")
+    parser.add_argument("--frames", type=int, default=20, help="of each sequence")
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        checkpoint = given.checkpoint or work / "network"
+        if given.checkpoint is None:
+            save_network(TwoStreamNetwork(given.encoder, initialization="random"), checkpoint)
+        root = part_of_davis(given.davis, work / "DAVIS", given.frames)
+        raft = FlowSettings(given.raft, iterations=1)
+        evaluate([Benchmark("davis16", root)], checkpoint, work / "out", raft, Silence(), 0)  # flow, and warm-up
+        flows = str(work / "out/flows/davis16.zarr")
+        ours, plain = [], []
+        for _ in range(given.rounds):
+            shutil.rmtree(work / "out/davis16")
+            done = evaluate([Benchmark("davis16", root, flows)], checkpoint, work / "out", raft, Silence(), 0)
+            ours.append((done.frames / done.seconds, done.waiting_share or 0.0))
+            plain.append(plain_loop(root, flows, checkpoint, work / "plain", device))
+    figures: dict[str, Any] = {
+        "device": device,
+        "network": given.encoder if given.checkpoint is None else str(given.checkpoint),
+        "frames": done.frames,
+        **{
+            name: {
+                "frames_per_second": round(median(rate for rate, _ in runs), 2),
+                "network_waits_share": round(median(share for _, share in runs), 4),
+                "all": [[round(value, 4) for value in run] for run in runs],
+            }
+            for name, runs in (("ours", ours), ("plain loop", plain))
+        },
+        "times faster": round(median(o[0] / p[0] for o, p in zip(ours, plain, strict=True)), 2),
+    }
+    print(figures)
+    print(write("evaluate", figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,291 @@
+"""Evaluate a network on whole benchmarks: flow where there is none, masks of every video, scores by the protocols."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline import engine
+from pipeline.config import differences
+from pipeline.progress import Progress
+from segmentation.errors import DatasetError, SegmentationError
+from segmentation.flow_colors import FlowColors, flow_of_clips
+from segmentation.flows import Clip, FlowSettings, clips_of, make_flows
+from segmentation.protocols import Protocol, protocol_for
+from segmentation.scoring import Report, score_predictions
+from segmentation.trees import some
+from segmentation.video_masks import VideoMasksTask, has_masks, start_worker, unfinished_folder
+from segmentation.videos import OpenedDataset, open_dataset
+
+SETTINGS_FILE = "settings.json"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A dataset to be evaluated on.
+
+    Attributes:
+        name: of the dataset, as in `segmentation.videos.DATASETS`.
+        root: its folder.
+        flows: store of `segmentation flows`, or root of a `JPEGFlows` tree; None = estimate it.
+    """
+
+    name: str
+    root: Path
+    flows: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Benchmark:
+        """Read `NAME=ROOT` or `NAME=ROOT:FLOWS`.
+
+        Raises:
+            SegmentationError: it is neither.
+        """
+        name, _, places = text.partition("=")
+        root, _, flows = places.partition(":")
+        if flows and "://" not in flows:
+            flows = str(Path(flows).absolute())  # the same place, however it is written
+        if not name or not root:
+            raise SegmentationError(f"--dataset {text}; expected NAME=ROOT or NAME=ROOT:FLOWS, such as davis16=DAVIS")
+        return cls(name, Path(root), flows or None)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One benchmark's outcome.
+
+    Attributes:
+        dataset: as opened.
+        masks: folder of the predicted masks.
+        report: scores; None if no video could be predicted.
+        problems: by name of a video, why it was not predicted.
+    """
+
+    dataset: OpenedDataset
+    masks: Path
+    report: Report | None
+    problems: Mapping[str, str]
+
+
+@dataclass
+class Evaluation:
+    """What came out of a run.
+
+    Attributes:
+        results: by name of the dataset.
+        frames: predicted in this run.
+        busy_seconds: the networks of all workers worked so long in this run.
+        idle_seconds: they waited so long for frames and flow.
+        seconds: all predictions of this run took so long by the clock, with the start of the workers.
+    """
+
+    results: dict[str, Result] = field(default_factory=dict)
+    frames: int = 0
+    busy_seconds: float = 0.0
+    idle_seconds: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def waiting_share(self) -> float | None:
+        """Share of the time in which the network waited for data; None if nothing was predicted in this run."""
+        total = self.busy_seconds + self.idle_seconds
+        return self.idle_seconds / total if total else None
+
+    def as_json(self, checkpoint: Path) -> dict[str, Any]:
+        """Return everything as what `json.dump` can write."""
+        return {
+            "checkpoint": str(checkpoint),
+            "frames predicted in this run": self.frames,
+            "share of time the network waited for data": self.waiting_share,
+            "datasets": {
+                name: {} if result.report is None else result.report.as_json() for name, result in self.results.items()
+            },
+            "not predicted": {name: dict(result.problems) for name, result in self.results.items() if result.problems},
+        }
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A benchmark whose folder has been looked at."""
+
+    benchmark: Benchmark
+    dataset: OpenedDataset
+    protocol: Protocol
+    clips: tuple[Clip, ...]
+    problems: Mapping[str, str]
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """Names of the frames to predict of each video: those that have ground truth."""
+        usable = {clip.name for clip in self.clips}
+        videos = (video for video in self.dataset.videos if video.name in usable)
+        return {video.name: [frame.name for frame in video.annotated] for video in videos}
+
+    @property
+    def scored_clips(self) -> list[Clip]:
+        """The videos that have ground truth."""
+        names = self.names
+        return [clip for clip in self.clips if names.get(clip.name)]
+
+
+def evaluate(
+    benchmarks: Sequence[Benchmark],
+    checkpoint: Path,
+    output: Path,
+    raft: FlowSettings,
+    progress: Progress,
+    workers: int | None = None,
+    device: str = "auto",
+) -> Evaluation:
+    """Predict and score; the same call again predicts only the videos that are missing.
+
+    Args:
+        benchmarks: datasets.
+        checkpoint: as `load_network` takes it.
+        output: folder for the masks, `<output>/<dataset>/<video>/<frame>.png`, and for flow that is estimated,
+            `<output>/flows/<dataset>.zarr`.
+        raft: how flow is estimated where a benchmark has none.
+        progress: who watches.
+        workers: as `pipeline.engine.run_tasks` takes them; on other machines they must see the same paths.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        SegmentationError: a dataset, the checkpoint, flow or the output is not as it has to be.
+        PipelineError: the machine has no such device, or the stored flow cannot be read or written.
+    """
+    from segmentation.checkpoint import load_network
+
+    opened = [_open(benchmark) for benchmark in benchmarks]
+    if len({each.benchmark.name for each in opened}) < len(opened):
+        raise SegmentationError("a dataset is named twice by --dataset; expected each once")
+    load_network(checkpoint)  # before hours are spent on flow
+    flow_of = {each.benchmark.name: _given_flow(each) for each in opened if each.benchmark.flows is not None}
+    for each in opened:
+        settings = {
+            "checkpoint_sha256": _sha256_of(checkpoint),
+            "flow": each.benchmark.flows or f"RAFT {raft.weights}, {raft.iterations} iterations",
+            "split": each.dataset.split,
+        }
+        _begin_or_continue(output / each.benchmark.name, settings)
+    evaluation = Evaluation()
+    tasks: list[VideoMasksTask] = []
+    problems = {each.benchmark.name: dict(each.problems) for each in opened}
+    for each in opened:
+        name = each.benchmark.name
+        if name not in flow_of:
+            store = str(output / "flows" / f"{name}.zarr")
+            summary = make_flows(each.scored_clips, store, raft, progress, workers, device)
+            problems[name] |= summary.problems
+            complete = [clip for clip in each.scored_clips if clip.name in summary.complete]
+            flow_of[name] = flow_of_clips(store, complete) if complete else {}
+        tasks += _tasks(each, flow_of[name], output / name)
+    in_all = sum(len(task.images) for task in tasks)
+    progress.announce(f"{len(tasks)} videos, {in_all} frames to predict")
+    done = failed = 0
+    started = time.perf_counter()
+    for report in engine.run_tasks(partial(start_worker, checkpoint), tasks, workers, device, progress.announce):
+        done += report.frames
+        if report.problem:
+            problems[report.dataset][report.video] = report.problem
+            failed += report.frames
+        else:
+            evaluation.frames += report.frames
+        evaluation.busy_seconds += report.busy_seconds
+        evaluation.idle_seconds += report.idle_seconds
+        progress.update(in_all, done, failed)
+    evaluation.seconds = time.perf_counter() - started
+    shutil.rmtree(unfinished_folder(output), ignore_errors=True)
+    for each in opened:
+        name = each.benchmark.name
+        evaluation.results[name] = _score(each, output / name, problems[name], progress)
+    return evaluation
+
+
+def _open(benchmark: Benchmark) -> _Opened:
+    protocol = protocol_for(benchmark.name)
+    dataset = open_dataset(benchmark.name, benchmark.root)
+    clips, problems = clips_of(benchmark.name, benchmark.root, dataset.split)
+    if not any(video.annotated for video in dataset.videos):
+        raise DatasetError(f"{dataset.row.title} in {benchmark.root} has no masks for its split {dataset.split}")
+    return _Opened(benchmark, dataset, protocol, tuple(clips), problems)
+
+
+def _given_flow(opened: _Opened) -> dict[str, FlowColors]:
+    """Return where the flow of every video is read.
+
+    Raises:
+        SegmentationError: it lacks videos or frames.
+    """
+    flows, clips = str(opened.benchmark.flows), opened.scored_clips
+    flow_of = flow_of_clips(flows, clips)
+    lacking = [lack for video, flow in flow_of.items() if (lack := flow.missing(opened.names[video]))]
+    if lacking:
+        raise DatasetError(
+            f"the flow of {len(lacking)} of {len(clips)} videos is not there: {lacking[0]}; make it by "
+            f"`segmentation flows`, or leave :{flows} out to have it estimated"
+        )
+    return flow_of
+
+
+def _tasks(opened: _Opened, flow_of: Mapping[str, FlowColors], folder: Path) -> list[VideoMasksTask]:
+    """List the videos that have no masks yet."""
+    tasks = []
+    for video in opened.dataset.videos:
+        frames = [frame for frame in video.annotated if frame.image is not None]
+        images = {frame.name: frame.image for frame in frames if frame.image is not None}
+        if video.name in flow_of and images and not has_masks(folder / video.name, images):
+            tasks.append(VideoMasksTask(opened.benchmark.name, video.name, images, flow_of[video.name], folder))
+    return tasks
+
+
+def _score(opened: _Opened, masks: Path, problems: Mapping[str, str], progress: Progress) -> Result:
+    predicted = [name for name, frames in opened.names.items() if has_masks(masks / name, frames)]
+    if not predicted:
+        return Result(opened.dataset, masks, None, problems)
+    progress.announce(f"scoring {opened.dataset.row.title}")
+    report = score_predictions(opened.dataset, masks, opened.protocol, allow_missing=bool(problems))
+    return Result(opened.dataset, masks, report, problems)
+
+
+def _begin_or_continue(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Note what the masks in a folder are made with, or make sure that it is the same as before.
+
+    Raises:
+        SegmentationError: it is not, or the folder cannot be written, or holds something else.
+    """
+    path = folder / SETTINGS_FILE
+    try:
+        if path.exists():
+            stored = json.loads(path.read_text())
+        elif folder.exists() and any(folder.iterdir()):
+            inside = some(sorted(child.name for child in folder.iterdir()))
+            raise SegmentationError(f"{folder} holds other files ({inside}); choose another --output")
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            partial_path = path.with_name(f".{path.name}.partial")
+            partial_path.write_text(json.dumps(settings, indent=1) + "\n")
+            partial_path.replace(path)
+            return
+    except OSError as error:
+        raise SegmentationError(f"{folder} cannot be written: {error.strerror or error}; repair this") from error
+    except ValueError as error:
+        raise SegmentationError(f"{path} is damaged ({error}); remove {folder} to begin anew") from error
+    if lines := differences(stored, settings):
+        raise SegmentationError(
+            f"{folder} was begun with other settings (there -> now: {'; '.join(lines)}); run with the same settings to "
+            "continue it, or choose another --output"
+        )
+
+
+def _sha256_of(checkpoint: Path) -> str:
+    from segmentation.checkpoint import WEIGHTS_FILE
+
+    with (checkpoint / WEIGHTS_FILE if checkpoint.is_dir() else checkpoint).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,105 @@
+"""The commands that predict masks: `segmentation evaluate` and `segmentation predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from segmentation.evaluate import Evaluation
+
+SOME_VIDEOS_FAILED = 3
+Checkpoint = Annotated[Path, typer.Option(help="A folder that training wrote, or a released FakeFlow_mitb*.pth.")]
+Raft = Annotated[
+    str, typer.Option("--raft", help="Weights for flow: raft-large, raft-small (downloaded), or a checkpoint's path.")
+]
+Iterations = Annotated[int, typer.Option("--raft-iterations", help="Updates of the flow field.", min=1)]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes a GPU where there is one.")]
+
+
+def evaluate_command(
+    dataset: Annotated[
+        list[str],
+        typer.Option(
+            help="NAME=ROOT or NAME=ROOT:FLOWS, such as davis16=DAVIS:davis-flows.zarr; may be repeated. FLOWS is what "
+            "`segmentation flows` wrote, or the root of a JPEGFlows tree; without it RAFT estimates the flow."
+        ),
+    ],
+    checkpoint: Checkpoint,
+    output: Annotated[Path, typer.Option(help="Folder for masks, scores, pictures; the same again continues.")],
+    raft: Raft = "raft-large",
+    raft_iterations: Iterations = 20,
+    workers: Annotated[
+        int | None, typer.Option(help="0 = in this process, else on Ray; default: one per GPU or machine.", min=0)
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Predict the masks of whole benchmarks and score them by their protocols."""
+    from pipeline.progress import ProgressLine
+    from segmentation.evaluate import Benchmark, evaluate
+    from segmentation.flows import FlowSettings
+
+    benchmarks = [Benchmark.parse(text) for text in dataset]
+    settings = FlowSettings(raft, iterations=raft_iterations, upscale=True)
+    with ProgressLine("frames") as line:
+        evaluation = evaluate(benchmarks, checkpoint, output, settings, line, workers, device)
+    _show(evaluation, checkpoint, output)
+    problems = [(name, *item) for name, result in evaluation.results.items() for item in result.problems.items()]
+    for name, video, problem in problems:
+        typer.echo(f"not predicted: {name}: {video}: {problem}", err=True)
+    if problems:
+        raise typer.Exit(SOME_VIDEOS_FAILED)
+
+
+def predict_command(
+    inputs: Annotated[list[Path], typer.Argument(help="Video files, folders of frames, photos.")],
+    checkpoint: Checkpoint,
+    output: Annotated[Path, typer.Option(help="Folder; each input becomes a folder of its name in it.")],
+    raft: Raft = "raft-large",
+    raft_iterations: Iterations = 20,
+    depth_model: Annotated[
+        str, typer.Option(help="For photos, whose flow is simulated: as for `pipeline run`; tiny-dpt needs no network.")
+    ] = "Intel/dpt-hybrid-midas",
+    device: Device = "auto",
+) -> None:
+    """Masks and an overlay for videos of your own, and for photos by simulated flow."""
+    from pipeline.progress import ProgressLine
+    from segmentation.predict import PredictionSettings, predict
+
+    settings = PredictionSettings(checkpoint, raft, raft_iterations, depth_model, device)
+    with ProgressLine("frames") as line:
+        made, problems = predict(inputs, output, settings, line)
+    for prediction in made:
+        typer.echo(f"{prediction.folder}: {prediction.frames} frame(s), flow {prediction.flow}")
+    for source, problem in problems.items():
+        typer.echo(f"not done: {source}: {problem}", err=True)
+    if problems:
+        raise typer.Exit(SOME_VIDEOS_FAILED)
+
+
+def _show(evaluation: Evaluation, checkpoint: Path, output: Path) -> None:
+    """Print tables; write scores and pictures."""
+    from segmentation.plots import plot_scores_over_time
+    from segmentation.published import load_published
+    from segmentation.reporting import show_report, show_table, write_json
+    from segmentation.tables import comparison_table
+    from segmentation.worst_frames import draw_worst_frames
+
+    reports = {name: result.report for name, result in evaluation.results.items() if result.report is not None}
+    for name, report in reports.items():
+        show_report(report)
+        result = evaluation.results[name]
+        plot_scores_over_time(report, output / f"{name}-scores.png")
+        draw_worst_frames(report, result.dataset, result.masks, 0.5, output / f"{name}-worst.png")
+    if reports:
+        show_table(comparison_table(reports, checkpoint.name, load_published()))
+    write_json(evaluation.as_json(checkpoint), output / "scores.json")
+    if evaluation.waiting_share is not None:
+        rate = evaluation.frames / evaluation.seconds
+        typer.echo(
+            f"{evaluation.frames} frames predicted at {rate:.1f}/s; the network waited for data "
+            f"{100 * evaluation.waiting_share:.1f} % of the time"
+        )
+    typer.echo(str((output / "scores.json").resolve()))
