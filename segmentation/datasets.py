@@ -55,7 +55,8 @@ class ShardDataset(IterableDataset[Triplet]):
         allow_unfinished: accept a dataset of which some shards are not there yet.
 
     Raises:
-        DatasetError: no dataset, another schema version, unfinished, or no usable sample.
+        DatasetError: no dataset, another schema version, unfinished, no usable sample, or fresh motions of a dataset
+            without depth.
     """
 
     def __init__(
@@ -75,6 +76,11 @@ class ShardDataset(IterableDataset[Triplet]):
         self.rank, self.ranks = rank, ranks
         store = _open(url)
         layout, self.shards = store.layout, sorted(store.committed())
+        if fresh_motion and not layout.is_simulated:
+            raise DatasetError(
+                f"{url} has imported flow and no depth, so no fresh motion can be drawn for it. Train on its stored "
+                "flow, without fresh motions, or make a dataset of the photos by `pipeline run`."
+            )
         if not self.shards:
             raise DatasetError(
                 f"{url} has no finished shard. Run `pipeline run --output {url}` as before: it goes on from there."
