@@ -143,6 +143,20 @@ def preview_command(
     typer.echo(str(output.resolve()))
 
 
+@app.command("report")
+def report_command(
+    dataset: Dataset,
+    output: Annotated[Path, typer.Option(help="HTML file to write; it needs no other file.")] = Path("report.html"),
+) -> None:
+    """Make a page about a dataset: pictures, flow statistics, motions, failures, rates, settings."""
+    from pipeline.report import write_report
+    from pipeline.store import DatasetStore
+
+    with stoppable(), ProgressLine("samples") as line:
+        write_report(DatasetStore.open(dataset), output, line)
+    typer.echo(str(output.resolve()))
+
+
 @app.command("export")
 def export_command(
     dataset: Dataset,
