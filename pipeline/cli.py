@@ -5,16 +5,20 @@ from __future__ import annotations
 import inspect
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin, get_type_hints
 
 import typer
 
 from pipeline.config import DEFAULT_DEPTH_MODEL, RunConfig, load_config
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from pipeline.store import Failure
 
 app = typer.Typer(
     help="Turn photos with masks into a Zarr dataset of image-flow-mask triplets.",
@@ -25,6 +29,16 @@ app = typer.Typer(
 )
 TOO_MANY_FAILURES = 3
 INTERRUPTED = 130
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let Ctrl-C end a command with a sentence and its own exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("Stopped. What is committed stays; the same command continues.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def options_of(settings: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -64,15 +78,11 @@ def run_command(
 ) -> None:
     """Make a dataset, or continue one: the same command again does what is missing."""
     settings = load_config(given, config)
-    from pipeline.run import reasons, run
+    from pipeline.run import run
 
     started = time.monotonic()
-    try:
-        with ProgressLine("photos") as line:
-            summary = run(settings, line)
-    except KeyboardInterrupt:
-        typer.echo("Stopped. What is committed stays; the same command continues.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    with stoppable(), ProgressLine("photos") as line:
+        summary = run(settings, line)
     elapsed = time.monotonic() - started
     for note in summary.manifest_notes:
         typer.echo(f"note: {note}", err=True)
@@ -80,15 +90,22 @@ def run_command(
     made = summary.photos_made_now
     rate = f"{made} in this run at {made / elapsed:.1f} photos/s"
     typer.echo(f"{settings.output}: {summary.photos - failed} of {summary.photos} photos usable, {rate}")
-    for reason, count in reasons(summary.failures):
-        typer.echo(f"  {count} failed: {reason}")
-    if failed:
-        typer.echo(f"  which and why:     pipeline status {settings.output} --failures")
-        typer.echo("  after the repair:  the same command with --retry-failed")
+    tell_failures(settings.output, summary.failures)
     typer.echo(f"Look at it:  pipeline preview {settings.output} --output preview.png")
     if failed > settings.max_failures:
         typer.echo(f"{failed} failures are more than --max-failures {settings.max_failures}.", err=True)
         raise typer.Exit(TOO_MANY_FAILURES)
+
+
+def tell_failures(dataset: str, failures: tuple[Failure, ...]) -> None:
+    """Print how many photos failed for which reason, and what to do."""
+    from pipeline.run import reasons
+
+    for reason, count in reasons(failures):
+        typer.echo(f"  {count} failed: {reason}")
+    if failures:
+        typer.echo(f"  which and why:     pipeline status {dataset} --failures")
+        typer.echo("  after the repair:  the same command with --retry-failed")
 
 
 Dataset = Annotated[str, typer.Argument(help="A dataset; folder or URL.")]
@@ -100,11 +117,11 @@ def status_command(
     failures: Annotated[bool, typer.Option("--failures", help="List every photo that could not be used.")] = False,
 ) -> None:
     """Say how far a dataset is, and what it was made with."""
+    from pipeline.provenance import origin
     from pipeline.store import DatasetStore
 
     store = DatasetStore.open(dataset)
     layout, committed, failed = store.layout, store.committed(), store.failures()
-    settings = store.attributes["settings"]
     samples = sum(len(layout.rows(shard)) for shard in committed)
     state = "complete" if len(committed) == layout.shards else "incomplete: run the same command again to continue"
     typer.echo(f"{dataset}: {state}")
@@ -113,9 +130,8 @@ def status_command(
         f"  samples   {samples} of {layout.samples}, of these {samples - len(failed)} usable, {len(failed)} failed"
     )
     typer.echo(f"  canvas    {layout.side} x {layout.side} px, {layout.motions} motion(s) per photo")
-    typer.echo(f"  source    {store.attributes['source']}")
-    typer.echo(f"  depth     {settings['depth']['model']}")
-    typer.echo(f"  motion    {settings['motion']}, seed {settings['seed']}")
+    for what, words in origin(store.attributes):
+        typer.echo(f"  {what:<9} {words}")
     if failures:
         for failure in failed:
             typer.echo(f"{failure.id}\t{failure.reason}\t{failure.message}")
@@ -133,6 +149,61 @@ def preview_command(
 
     contact_sheet(DatasetStore.open(dataset), rows).save(output)
     typer.echo(str(output.resolve()))
+
+
+@app.command("report")
+def report_command(
+    dataset: Dataset,
+    output: Annotated[Path, typer.Option(help="HTML file to write; it needs no other file.")] = Path("report.html"),
+) -> None:
+    """Make a page about a dataset: pictures, flow statistics, motions, failures, rates, settings."""
+    from pipeline.report import write_report
+    from pipeline.store import DatasetStore
+
+    with stoppable(), ProgressLine("samples") as line:
+        write_report(DatasetStore.open(dataset), output, line)
+    typer.echo(str(output.resolve()))
+
+
+@app.command("export")
+def export_command(
+    dataset: Dataset,
+    folder: Annotated[Path, typer.Argument(help="Folder to make or to continue.")],
+) -> None:
+    """Write a dataset as JPEGImages, JPEGFlows and Annotations, which the original training code reads."""
+    from pipeline.export import export_tree
+    from pipeline.store import DatasetStore
+
+    with stoppable(), ProgressLine("samples") as line:
+        summary = export_tree(DatasetStore.open(dataset), folder, line)
+    typer.echo(f"{folder}: {summary.samples} samples, {summary.written_now} written now")
+    if summary.left_out:
+        typer.echo(f"  {summary.left_out} photos left out, they had failed: pipeline status {dataset} --failures")
+
+
+@app.command("import")
+def import_command(
+    tree: Annotated[str, typer.Argument(help="A tree of JPEGImages, JPEGFlows and Annotations; folder or URL.")],
+    dataset: Annotated[str, typer.Argument(help="The Zarr dataset to make or to continue; folder or URL.")],
+    longest: Annotated[
+        float, typer.Option(help="Length that the longest vector of each picture gets, pixels; pictures do not say it.")
+    ] = 20.0,
+    max_side: Annotated[int, typer.Option(help="As for `pipeline run`.")] = 400,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="As for `pipeline run`.")] = False,
+) -> None:
+    """Make a dataset of ready-made flow pictures (direction and relative length alone), or continue one."""
+    from pipeline.import_tree import ImportSettings, import_tree
+
+    settings = ImportSettings(max_side=max_side, longest_px=longest)
+    with stoppable(), ProgressLine("photos") as line:
+        summary = import_tree(tree, dataset, settings, line, retry_failed)
+    for note in summary.manifest_notes:
+        typer.echo(f"note: {note}", err=True)
+    failed = len(summary.failures)
+    typer.echo(f"{dataset}: {summary.photos - failed} of {summary.photos} photos usable, {summary.photos_made_now} now")
+    tell_failures(dataset, summary.failures)
+    if failed:
+        raise typer.Exit(TOO_MANY_FAILURES)
 
 
 @app.command("depth")

@@ -123,6 +123,27 @@ def build_manifest(
     )
 
 
+def find_partners(rows: Sequence[Row], folder_url: str, what: str) -> list[str]:
+    """Return the picture that belongs to each row: the one of its id in another folder.
+
+    Args:
+        rows: of a manifest.
+        folder_url: path or fsspec URL.
+        what: the pictures are called in the message.
+
+    Raises:
+        InputError: the folder is not there, or rows have no such picture.
+    """
+    folder = _Folder.at(folder_url)
+    names = _Listing().by_id(folder)
+    if missing := [row.id for row in rows if row.id not in names]:
+        raise InputError(
+            f"{len(missing)} of {len(rows)} photos have no {what}: {_some(missing)}; expected one of the same name "
+            f"(any image extension) in {folder}"
+        )
+    return [f"{folder}/{names[row.id]}" for row in rows]
+
+
 @dataclass(frozen=True)
 class _Folder:
     """A folder in any file system that fsspec knows."""
@@ -179,10 +200,10 @@ class _Listing:
         self.unsupported: list[str] = []
 
     def add(self, photos: _Folder, masks: _Folder | None) -> None:
-        photo_names = self._by_id(photos)
+        photo_names = self.by_id(photos)
         if not photo_names:
             raise InputError(f"no photos in {photos}; expected files such as name.jpg or name.png right in this folder")
-        mask_names = {} if masks is None else self._by_id(masks)
+        mask_names = {} if masks is None else self.by_id(masks)
         for sample_id, name in photo_names.items():
             image = f"{photos.url}/{name}"
             if sample_id in self.rows:
@@ -193,7 +214,8 @@ class _Listing:
             self.rows[sample_id] = Row(sample_id, image, None if mask is None else f"{masks}/{mask}")
         self.masks_without_photo += mask_names.values()
 
-    def _by_id(self, folder: _Folder) -> dict[str, str]:
+    def by_id(self, folder: _Folder) -> dict[str, str]:
+        """Return id -> name of the images in a folder; other names are noted as unsupported."""
         names: dict[str, str] = {}
         for name in folder.names():
             if not _is_image(name):

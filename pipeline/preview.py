@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from flowsim import flow_to_rgb
 from pipeline import schema
 from pipeline.errors import PipelineError
+from pipeline.provenance import origin
 from pipeline.store import DatasetStore
 
 TILE = 220
@@ -27,20 +30,20 @@ def contact_sheet(store: DatasetStore, rows: int) -> Image.Image:
     Raises:
         PipelineError: no sample is usable yet.
     """
-    chosen = _usable_rows(store, rows)
+    chosen = spread(usable_rows(store), rows)
     if not chosen:
         raise PipelineError(f"{store.url}: no usable sample yet. See `pipeline status {store.url} --failures`.")
     motions = store.layout.motions
     flows = [f"flow {k + 1} (colour = direction)" for k in range(motions)]
-    columns = ["photo", "inverse depth (bright = near)", *flows, "mask"]
-    lines = [_tiles(store, row) for row in chosen]
+    depth = ["inverse depth (bright = near)"] if store.layout.is_simulated else []
+    columns = ["photo", *depth, *flows, "mask"]
+    lines = [_line(store, row) for row in chosen]
     heights = [max(tile.height for tile in tiles) + LABEL + GAP for tiles, _ in lines]
     sheet = Image.new("RGB", (GAP + len(columns) * (TILE + GAP), HEADER + sum(heights)), "white")
     draw = ImageDraw.Draw(sheet)
     font, small = ImageFont.load_default(16), ImageFont.load_default(13)
-    settings = store.attributes["settings"]
     title = f"{len(chosen)} of {store.layout.samples} samples"
-    title += f", depth {settings['depth']['model']}, motion {settings['motion']}"
+    title += "".join(f", {what} {words}" for what, words in origin(store.attributes) if what in ("depth", "motion"))
     draw.text((GAP, 6), title, fill="black", font=font)
     for column, name in enumerate(columns):
         draw.text((GAP + column * (TILE + GAP), 30), name, fill="gray", font=small)
@@ -60,34 +63,76 @@ def depth_in_colour(inverse_depth: NDArray[np.float32]) -> NDArray[np.uint8]:
     return rgb
 
 
-def _usable_rows(store: DatasetStore, rows: int) -> list[int]:
+def usable_rows(store: DatasetStore) -> NDArray[np.int64]:
+    """Return the rows that hold a sample, in order."""
     status = store.read("status", slice(None))
     exists = np.zeros(len(status), bool)
     for shard in store.committed():
         made = store.layout.rows(shard)
         exists[made.start : made.stop] = True
-    usable = np.flatnonzero(exists & (status == schema.USABLE))
-    spread = np.linspace(0, max(0, len(usable) - 1), min(rows, len(usable))).round().astype(int)
-    return [int(row) for row in usable[spread]]
+    rows: NDArray[np.int64] = np.flatnonzero(exists & (status == schema.USABLE))
+    return rows
 
 
-def _tiles(store: DatasetStore, row: int) -> tuple[list[Image.Image], str]:
+def spread(rows: NDArray[np.int64], count: int) -> list[int]:
+    """Choose up to `count` rows, evenly spread."""
+    places = np.linspace(0, max(0, len(rows) - 1), min(count, len(rows))).round().astype(int)
+    return [int(row) for row in rows[places]]
+
+
+@dataclass(frozen=True, eq=False)
+class SamplePictures:
+    """One sample as a person wants to see it: (h, w, 3) uint8 RGB each.
+
+    Attributes:
+        id: of the photo.
+        photo: as stored.
+        depth: inverse depth in colour, bright = near; None where flow was imported.
+        flows: one for each motion, colour = direction, saturation = length relative to the field's longest vector.
+        mask: the photo, dark outside the object, and the object's outline.
+        longest_px: length of the longest vector of all flows.
+    """
+
+    id: str
+    photo: NDArray[np.uint8]
+    depth: NDArray[np.uint8] | None
+    flows: list[NDArray[np.uint8]]
+    mask: NDArray[np.uint8]
+    longest_px: float
+
+    @property
+    def all(self) -> list[NDArray[np.uint8]]:
+        """Photo, depth if there is one, flows, mask."""
+        return [self.photo, *([] if self.depth is None else [self.depth]), *self.flows, self.mask]
+
+
+def sample_pictures(store: DatasetStore, row: int) -> SamplePictures:
+    """Read one sample and colour what is not a picture."""
     height, width = (int(side) for side in store.read("size", row))
     photo = store.read("image", row)[:height, :width]
     mask = store.read("mask", row)[:height, :width]
-    inverse_depth = schema.decode_inverse_depth(store.read("inverse_depth", row)[:height, :width])
+    depth = None
+    if store.layout.is_simulated:
+        depth = depth_in_colour(schema.decode_inverse_depth(store.read("inverse_depth", row)[:height, :width]))
     flows = schema.decode_flow(store.read("flow", row)[:, :height, :width])
-    flow_tiles = [np.asarray(flow_to_rgb(flow)) for flow in flows]
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     shaded = np.where(mask[..., None] > 0, photo, photo // 3).astype(np.uint8)
     cv2.drawContours(shaded, contours, -1, OUTLINE, max(1, max(height, width) // 200))
-    largest = np.nanmax(np.hypot(flows[..., 0], flows[..., 1]))
-    caption = f"{store.read('id', row)}   {width} x {height}   flow up to {largest:.0f} px"
-    return [_fit(tile) for tile in (photo, depth_in_colour(inverse_depth), *flow_tiles, shaded)], caption
+    lengths = np.hypot(flows[..., 0], flows[..., 1])
+    longest_px = float(np.max(lengths, initial=0, where=np.isfinite(lengths)))
+    colours = [np.asarray(flow_to_rgb(flow)) for flow in flows]
+    return SamplePictures(str(store.read("id", row)), photo, depth, colours, shaded, longest_px)
 
 
-def _fit(tile: NDArray[np.uint8]) -> Image.Image:
-    """Scale a picture so that its longer side is TILE."""
-    picture = Image.fromarray(tile)
-    scale = TILE / max(picture.size)
+def scaled_to(pixels: NDArray[np.uint8], side: int) -> Image.Image:
+    """Scale a picture so that its longer side is `side` px."""
+    picture = Image.fromarray(pixels)
+    scale = side / max(picture.size)
     return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
+
+
+def _line(store: DatasetStore, row: int) -> tuple[list[Image.Image], str]:
+    sample = sample_pictures(store, row)
+    height, width = sample.photo.shape[:2]
+    caption = f"{sample.id}   {width} x {height}   flow up to {sample.longest_px:.0f} px"
+    return [scaled_to(pixels, TILE) for pixels in sample.all], caption

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from pipeline.errors import PipelineError
 from pipeline.manifest import Manifest, build_manifest
 from pipeline.plan import make_plan, prepare
 from pipeline.progress import Progress
+from pipeline.run_log import RunLog
 from pipeline.schema import Layout
 from pipeline.store import DatasetStore, Failure
 
@@ -53,10 +55,16 @@ def run(config: RunConfig, progress: Progress) -> RunSummary:
         if plan.photos_done:
             progress.announce(f"{plan.photos_done} photos are done already")
         start_worker = partial(_start_worker, config)
-        for report in engine.run_tasks(start_worker, plan.tasks, config.workers, config.device, progress.announce):
-            done += report.photos
-            failed += len(report.failures)
-            progress.update(plan.photos_to_do, done, failed)
+        log = RunLog(progress)
+        try:
+            for report in engine.run_tasks(start_worker, plan.tasks, config.workers, config.device, log.announce):
+                done += report.photos
+                failed += len(report.failures)
+                log.add(report.photos, len(report.failures), report.seconds)
+                progress.update(plan.photos_to_do, done, failed)
+        finally:
+            with suppress(PipelineError):  # a full disk has been said by then, and a note is not worth a failed run
+                log.save(store)
         return RunSummary(len(manifest), done, tuple(store.failures()), manifest.notes)
 
 

@@ -41,13 +41,30 @@ class ShardedLayout(Protocol):
 
 @dataclass(frozen=True)
 class Layout:
-    """The sizes that all shapes follow from: `samples` rows, `motions` flows each, on a `side` x `side` canvas."""
+    """The sizes that all shapes follow from: `samples` rows, `motions` flows each, on a `side` x `side` canvas.
+
+    Attributes:
+        samples: rows.
+        motions: flow fields per row.
+        side: of the canvas, px.
+        motion_parameters: names of the parameters of a motion.
+        samples_per_shard: rows that one file holds.
+        imported_longest_px: None where flow was simulated. A number where it was read back from colour pictures, which
+            hold direction and relative length alone: the length in px that the longest vector of each picture was
+            given. There is no inverse depth and no motion then.
+    """
 
     samples: int
     motions: int
     side: int
     motion_parameters: tuple[str, ...]
     samples_per_shard: int
+    imported_longest_px: float | None = None
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether flow was simulated, so that inverse depth and motion are there."""
+        return self.imported_longest_px is None
 
     @property
     def shards(self) -> int:
@@ -75,8 +92,14 @@ class ArraySpec:
 def array_specs(layout: Layout) -> dict[str, ArraySpec]:
     """Return name -> specification of every array of a dataset."""
     n, k, side = layout.samples, layout.motions, layout.side
+    flow_meaning = (
+        "simulated optical flow"
+        if layout.is_simulated
+        else "optical flow read back from colour pictures, direction and relative length alone: the longest vector of "
+        f"each picture has {layout.imported_longest_px:g} px"
+    )
     canvas = "images at the top left of the canvas, zero padding; true height and width in `size`"
-    return {
+    specs = {
         "image": ArraySpec(
             ("sample", "row", "column", "rgb"),
             (n, side, side, 3),
@@ -117,7 +140,7 @@ def array_specs(layout: Layout) -> dict[str, ArraySpec]:
             "int16",
             0,
             {
-                "description": "simulated optical flow: [..., 0] = u to the right, [..., 1] = v down; "
+                "description": f"{flow_meaning}: [..., 0] = u to the right, [..., 1] = v down; "
                 "flow at p points to where p goes in the next frame",
                 "units": "pixel",
                 "range": [-LARGEST_FLOW_PX, LARGEST_FLOW_PX],
@@ -158,6 +181,8 @@ def array_specs(layout: Layout) -> dict[str, ArraySpec]:
             has_sample_chunks=False,
         ),
     }
+    simulated_alone = () if layout.is_simulated else ("inverse_depth", "motion")
+    return {name: spec for name, spec in specs.items() if name not in simulated_alone}
 
 
 def empty_shard(layout: Layout, rows: int) -> dict[str, NDArray[Any]]:

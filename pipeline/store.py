@@ -236,7 +236,26 @@ class ShardedStore(ABC, Generic[AnyLayout]):
             }
             self._put(_commit_key(shard), json.dumps(record, indent=1, ensure_ascii=False).encode())
 
+    def put_run_record(self, name: str, record: Mapping[str, Any]) -> None:
+        """Keep a note on a run, which is no part of the content.
+
+        Raises:
+            PipelineError: no room or no permission.
+        """
+        with _explained(self.url):
+            self._put(f"{PRIVATE_FOLDER}/runs/{name}.json", json.dumps(record, indent=1).encode())
+
     # ---- reading it
+
+    def run_records(self) -> dict[str, dict[str, Any]]:
+        """Return name -> record of the notes on runs; empty where none were kept."""
+        folder = f"{self.root}/{PRIVATE_FOLDER}/runs"
+        self.filesystem.invalidate_cache(folder)
+        try:
+            paths = self.filesystem.ls(folder, detail=False)
+        except FileNotFoundError:
+            return {}
+        return {Path(path).stem: json.loads(self.filesystem.cat_file(path)) for path in paths if path.endswith(".json")}
 
     def committed(self) -> set[int]:
         """Return the numbers of the shards that exist."""

@@ -116,7 +116,8 @@ class ShardDataset(TripletSource):
         allow_unfinished: accept a dataset of which some shards are not there yet.
 
     Raises:
-        DatasetError: no dataset, another schema version, unfinished, or no usable sample.
+        DatasetError: no dataset, another schema version, unfinished, no usable sample, or fresh motions of a dataset
+            without depth.
     """
 
     def __init__(
@@ -136,6 +137,11 @@ class ShardDataset(TripletSource):
         self.url, self.flow, self.buffer = url, flow, buffer
         store = _open(url)
         layout, shards = store.layout, sorted(store.committed())
+        if flow == "fresh" and not layout.is_simulated:
+            raise DatasetError(
+                f"{url} has imported flow and no depth, so no fresh motion can be drawn for it. Train on its stored "
+                "flow, without fresh motions, or make a dataset of the photos by `pipeline run`."
+            )
         if not shards:
             raise DatasetError(
                 f"{url} has no finished shard. Run `pipeline run --output {url}` as before: it goes on from there."

@@ -6,18 +6,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
-import numpy as np
-from jaxtyping import Float32
-
-from flowsim import flow_to_rgb
+from pipeline.pictures import flow_jpeg, write_whole
 from pipeline.progress import Progress
 from pipeline.schema import decode_flow
 from segmentation.errors import FlowError
 from segmentation.flow_store import FlowDataset, VideoFlowStore
 from segmentation.flows import Clip
 
-_QUALITY = 95
 _THREADS = 4
 
 
@@ -57,7 +52,7 @@ def write_pictures(store: VideoFlowStore, folder: Path) -> Iterator[Path]:
     def write(row: int) -> Path:
         path = folder / f"{names[row]}.jpg"
         if not path.exists():
-            _write_picture(path, decode_flow(store.read("flow", row)))
+            write_whole(path, flow_jpeg(decode_flow(store.read("flow", row))))
         return path
 
     try:
@@ -66,11 +61,3 @@ def write_pictures(store: VideoFlowStore, folder: Path) -> Iterator[Path]:
             yield from pool.map(write, range(len(names)))
     except OSError as error:
         raise FlowError(f"the pictures cannot be written to {folder}: {error.strerror or error}") from error
-
-
-def _write_picture(path: Path, flow_px: Float32[np.ndarray, "h w 2"]) -> None:
-    rgb = np.asarray(flow_to_rgb(flow_px))
-    _, content = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content.tobytes())
-    partial.replace(path)

@@ -1,0 +1,20 @@
+"""What a dataset was made of and how, in words, from its attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def origin(attributes: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (what, in words) of source, depth and motion; of source and flow where flow was imported.
+
+    Args:
+        attributes: the group attribute `fakeflow`.
+    """
+    settings = attributes["settings"]
+    found = [("source", str(attributes["source"]))]
+    if attributes["layout"].get("imported_longest_px") is not None:
+        return [*found, ("flow", f"{attributes['flow']}; longest vector {settings['longest_px']:g} px")]
+    depth = settings["depth"]["model"]
+    return [*found, ("depth", str(depth)), ("motion", f"{settings['motion']}, seed {settings['seed']}")]
