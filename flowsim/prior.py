@@ -63,6 +63,12 @@ class Shot:
         follow: part of the object's sideways motion that the camera pans and tilts away; 1 keeps it in place. (rigid)
         zero_plane: normalised inverse depth that stands still, 1 = the nearest. (parallax)
         direction_deg: direction in which nearer points go; 0 = right, 90 = down. (parallax)
+        object_deformation: smooth random displacement of the object on top of its rigid motion, root mean square as
+            part of the longer side before scaling: what bends, and what the flow's estimation gets wrong.
+        background_deformation: the same of the background; of the whole picture where the object does not move by
+            itself.
+        blur: standard deviation of the Gaussian that softens the flow, part of the longer side; not scaled. Estimated
+            flow has such borders.
     """
 
     model: str = "rigid"
@@ -79,6 +85,9 @@ class Shot:
     follow: Quantiles = (0.0,)
     zero_plane: Quantiles = (0.0, 1.0)
     direction_deg: Quantiles = (0.0, 360.0)
+    object_deformation: Quantiles = (0.0,)
+    background_deformation: Quantiles = (0.0,)
+    blur: Quantiles = (0.0,)
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
@@ -95,7 +104,7 @@ class Shot:
     @property
     def moves_object(self) -> bool:
         """Whether an object may move on its own, so that a mask is needed."""
-        return self.object_rotation != _STILL or self.object_translation != _STILL
+        return (self.object_rotation, self.object_translation, self.object_deformation) != (_STILL, _STILL, (0.0,))
 
 
 _BOUNDS = {
@@ -108,6 +117,9 @@ _BOUNDS = {
     "follow": (-math.inf, math.inf),
     "zero_plane": (-math.inf, math.inf),
     "direction_deg": (-math.inf, math.inf),
+    "object_deformation": (0.0, math.inf),
+    "background_deformation": (0.0, math.inf),
+    "blur": (0.0, 0.1),
 }
 
 

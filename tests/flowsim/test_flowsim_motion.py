@@ -113,7 +113,7 @@ def test_motion_survives_vector_and_dict_exactly(preset):
 
 def test_vector_of_wrong_length_or_kind_is_an_error():
     vector = drawn("camera").to_vector()
-    with pytest.raises(FlowsimError, match=r"motion vector of shape \(23,\), expected \(24,\)"):
+    with pytest.raises(FlowsimError, match=r"motion vector of shape \(27,\), expected \(28,\)"):
         MotionSample.from_vector(vector[1:])
     with pytest.raises(FlowsimError, match="finite numbers"):
         MotionSample.from_vector(np.full_like(vector, np.nan))
