@@ -69,6 +69,8 @@ class Shot:
             itself.
         blur: standard deviation of the Gaussian that softens the flow, part of the longer side; not scaled. Estimated
             flow has such borders.
+        mirrored: half of the draws are reflected left to right, so that neither side is preferred and yet camera and
+            object keep their sides to each other.
     """
 
     model: str = "rigid"
@@ -88,6 +90,7 @@ class Shot:
     object_deformation: Quantiles = (0.0,)
     background_deformation: Quantiles = (0.0,)
     blur: Quantiles = (0.0,)
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
@@ -214,6 +217,10 @@ def _with_lists(value: Any) -> Any:
 def _value_of(name: str, plain: Any) -> Any:
     """One value of a shot as the dataclass has it: quantiles are lists of numbers, or one number."""
     if name == "model":
+        return plain
+    if name == "mirrored":
+        if not isinstance(plain, bool):
+            raise FlowsimError(f"Shot.mirrored is {plain!r}, expected true or false")
         return plain
     if name in ("weight", "percentile", "largest"):
         return _number(name, plain)

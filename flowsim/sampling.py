@@ -202,7 +202,7 @@ def sample_motion(prior: MotionPrior, seed: int, sample_id: str, index: int) -> 
     counter = np.array([0, 0, 0, index], np.uint64)
     stream = np.random.Philox(key=np.array([seed, name_key], np.uint64), counter=counter)
     # One uniform number in [0, 1) per quantity, always all of them in this order, whatever the shot makes of it.
-    uniform = iter(((stream.random_raw(23) >> np.uint64(11)) * 2.0**-53).tolist())
+    uniform = iter(((stream.random_raw(24) >> np.uint64(11)) * 2.0**-53).tolist())
     number = prior.shot_at(next(uniform))
     shot = prior.shots[number]
 
@@ -219,6 +219,7 @@ def sample_motion(prior: MotionPrior, seed: int, sample_id: str, index: int) -> 
         drawn, (shot.object_deformation, shot.background_deformation, shot.blur)
     )
     wave_seed = int(next(uniform) * 2**53)
+    side = -1.0 if next(uniform) >= 0.5 and shot.mirrored else 1.0
     if shot.model == "parallax":
         tilt = pan = roll = tz = follow = 0.0
         object_rx = object_ry = object_rz = object_tx = object_ty = object_tz = 0.0
@@ -234,10 +235,10 @@ def sample_motion(prior: MotionPrior, seed: int, sample_id: str, index: int) -> 
         far=far,
         zero_plane=zero_plane,
         scale=-1.0,
-        rotation=(tilt + follow * object_ty, pan - follow * object_tx, roll),
-        translation=(tx, ty, tz),
-        object_rotation=(object_rx, object_ry, object_rz),
-        object_translation=(object_tx, object_ty, object_tz),
+        rotation=(tilt + follow * object_ty, side * (pan - follow * object_tx), side * roll),
+        translation=(side * tx, ty, tz),
+        object_rotation=(object_rx, side * object_ry, side * object_rz),
+        object_translation=(side * object_tx, object_ty, object_tz),
         pivot=(0.0, 0.0, 0.0),
         object_deformation=object_deformation,
         background_deformation=background_deformation,
