@@ -59,4 +59,5 @@ def gaussian_weights(sigma_px: float) -> Float32[np.ndarray, " taps"]:
     """Return the middle weight and those at distance 1, 2, ... of a sampled Gaussian out to three sigma; sum 1."""
     distance = np.arange(math.ceil(3 * sigma_px) + 1)
     weights = np.exp(-0.5 * (distance / sigma_px) ** 2) if sigma_px > 0 else np.ones(1)
-    return (weights / (weights[0] + 2 * weights[1:].sum())).astype(np.float32)
+    normalised: np.ndarray = (weights / (weights[0] + 2 * weights[1:].sum())).astype(np.float32)
+    return normalised

@@ -23,7 +23,7 @@ def fit_prior(
     real: Sequence[FlowStatistics],
     scenes: Sequence[Scene],
     *,
-    types: int = 8,
+    types: int = 6,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> MotionPrior:
@@ -103,7 +103,7 @@ def _clusters(points: np.ndarray, count: int, random: np.random.Generator) -> np
         if not squares.any():
             break
         centres = np.concatenate([centres, points[[random.choice(len(points), p=squares / squares.sum())]]])
-    label = _squares(points, centres).argmin(1)
+    label: np.ndarray = _squares(points, centres).argmin(1)
     for _ in range(_MEANS_ROUNDS):
         centres = np.array([points[label == k].mean(0) if (label == k).any() else c for k, c in enumerate(centres)])
         label = _squares(points, centres).argmin(1)

@@ -34,7 +34,9 @@ _DEFORMATIONS = slice(13, 15)
 REFLECTION = np.array([1, *(1, -1, -1), *(-1, 1, 1), *(1, -1, -1), *(-1, 1, 1), *[1] * 5], np.float64)
 _FEATURE_REFLECTION = np.array([*[1] * 13, -1, 1], np.float64)
 
-_START = 2400
+# So many wide candidates for each real field, and at least so many.
+_WIDE_PER_FIELD = 8
+_FEWEST_WIDE = 600
 # Each round varies every kept candidate twice, by this much.
 _ROUNDS = (0.5, 0.3, 0.2, 0.12)
 _KEPT = 3
@@ -91,16 +93,17 @@ def invert(
     spread = np.nanstd(wanted, 0) + 1e-6
     parameters = np.empty((0, len(PARAMETERS)))
     found = np.empty((0, wanted.shape[1]))
-    total = _START + len(_ROUNDS) * len(real) * _KEPT * _CHILDREN
+    start = max(_FEWEST_WIDE, _WIDE_PER_FIELD * len(real))
+    total = start + len(_ROUNDS) * len(real) * _KEPT * _CHILDREN
     nearest = np.empty((len(real), 0), np.int64)
     for width in (None, *_ROUNDS):
         if width is None:
-            candidates = _wide(random, _START)
+            candidates = _wide(random, start)
         else:
             candidates = _varied(np.repeat(parameters[nearest.ravel()], _CHILDREN, 0), width, random)
         simulated = []
         for candidate in candidates:
-            simulated.append(_simulate(candidate, scenes[random.integers(len(scenes))], random))
+            simulated.append(_simulate(candidate, scenes[int(random.integers(len(scenes)))], random))
             progress(len(parameters) + len(simulated), total)
         new_features, is_reflected = _reflected_to_right(np.array([field for _, field in simulated]))
         new = np.array([made for made, _ in simulated])

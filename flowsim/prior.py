@@ -9,7 +9,7 @@ import numpy as np
 
 from flowsim.errors import FlowsimError
 
-PRESETS = ("parallax", "camera", "camera+object")
+PRESETS = ("parallax", "camera", "camera+object", "davis")
 MODELS = ("parallax", "rigid")
 
 # A distribution is its quantiles at equal steps of probability: (a,) is always a, (a, b) uniform between a and b, and
@@ -157,14 +157,18 @@ class MotionPrior:
         """Return one of the priors that come with fakeflow.
 
         Args:
-            name: `parallax`, `camera` or `camera+object`.
+            name: `parallax`, `camera`, `camera+object`, or `davis`, which was fitted to real flow of DAVIS.
 
         Raises:
             FlowsimError: there is no such preset.
         """
         if name not in PRESETS:
             raise FlowsimError(f"no motion preset {name!r}; there are: {', '.join(PRESETS)}")
-        return cls(name, _PRESET_SHOTS[name])
+        if name in _PRESET_SHOTS:
+            return cls(name, _PRESET_SHOTS[name])
+        from flowsim.prior_toml import fitted_preset
+
+        return fitted_preset(name)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, strings and lists, ready for TOML or JSON."""
