@@ -12,7 +12,7 @@ from jaxtyping import Float32
 
 _WAVES = 8
 # Wavelengths as part of the longer side; long waves are the higher ones, as in the motion of water, cloth and bodies.
-_SHORTEST, _LONGEST = 0.1, 1.0
+_SHORTEST, _LONGEST = 0.2, 1.0
 
 
 class Waves(NamedTuple):
