@@ -9,7 +9,7 @@ import numpy as np
 
 from flowsim.errors import FlowsimError
 
-PRESETS = ("parallax", "camera", "camera+object")
+PRESETS = ("parallax", "camera", "camera+object", "davis")
 MODELS = ("parallax", "rigid")
 
 # A distribution is its quantiles at equal steps of probability: (a,) is always a, (a, b) uniform between a and b, and
@@ -63,6 +63,14 @@ class Shot:
         follow: part of the object's sideways motion that the camera pans and tilts away; 1 keeps it in place. (rigid)
         zero_plane: normalised inverse depth that stands still, 1 = the nearest. (parallax)
         direction_deg: direction in which nearer points go; 0 = right, 90 = down. (parallax)
+        object_deformation: smooth random displacement of the object on top of its rigid motion, root mean square as
+            part of the longer side before scaling: what bends, and what the flow's estimation gets wrong.
+        background_deformation: the same of the background; of the whole picture where the object does not move by
+            itself.
+        blur: standard deviation of the Gaussian that softens the flow, part of the longer side; not scaled. Estimated
+            flow has such borders.
+        mirrored: half of the draws are reflected left to right, so that neither side is preferred and yet camera and
+            object keep their sides to each other.
     """
 
     model: str = "rigid"
@@ -79,6 +87,10 @@ class Shot:
     follow: Quantiles = (0.0,)
     zero_plane: Quantiles = (0.0, 1.0)
     direction_deg: Quantiles = (0.0, 360.0)
+    object_deformation: Quantiles = (0.0,)
+    background_deformation: Quantiles = (0.0,)
+    blur: Quantiles = (0.0,)
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
@@ -95,7 +107,7 @@ class Shot:
     @property
     def moves_object(self) -> bool:
         """Whether an object may move on its own, so that a mask is needed."""
-        return self.object_rotation != _STILL or self.object_translation != _STILL
+        return (self.object_rotation, self.object_translation, self.object_deformation) != (_STILL, _STILL, (0.0,))
 
 
 _BOUNDS = {
@@ -108,6 +120,9 @@ _BOUNDS = {
     "follow": (-math.inf, math.inf),
     "zero_plane": (-math.inf, math.inf),
     "direction_deg": (-math.inf, math.inf),
+    "object_deformation": (0.0, math.inf),
+    "background_deformation": (0.0, math.inf),
+    "blur": (0.0, 0.1),
 }
 
 
@@ -142,14 +157,18 @@ class MotionPrior:
         """Return one of the priors that come with fakeflow.
 
         Args:
-            name: `parallax`, `camera` or `camera+object`.
+            name: `parallax`, `camera`, `camera+object`, or `davis`, which was fitted to real flow of DAVIS.
 
         Raises:
             FlowsimError: there is no such preset.
         """
         if name not in PRESETS:
             raise FlowsimError(f"no motion preset {name!r}; there are: {', '.join(PRESETS)}")
-        return cls(name, _PRESET_SHOTS[name])
+        if name in _PRESET_SHOTS:
+            return cls(name, _PRESET_SHOTS[name])
+        from flowsim.prior_toml import fitted_preset
+
+        return fitted_preset(name)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, strings and lists, ready for TOML or JSON."""
@@ -202,6 +221,10 @@ def _with_lists(value: Any) -> Any:
 def _value_of(name: str, plain: Any) -> Any:
     """One value of a shot as the dataclass has it: quantiles are lists of numbers, or one number."""
     if name == "model":
+        return plain
+    if name == "mirrored":
+        if not isinstance(plain, bool):
+            raise FlowsimError(f"Shot.mirrored is {plain!r}, expected true or false")
         return plain
     if name in ("weight", "percentile", "largest"):
         return _number(name, plain)

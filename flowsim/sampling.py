@@ -16,6 +16,7 @@ from flowsim.prior import MODELS, MotionPrior, Quantiles, quantile
 Triple = tuple[float, float, float]
 
 _SCALARS = ("shot", "magnitude", "percentile", "largest", "fov_deg", "far", "zero_plane", "scale")
+_DEFORMATION = ("object_deformation", "background_deformation", "blur", "wave_seed")
 _TRIPLES = ("rotation", "translation", "object_rotation", "object_translation", "pivot")
 
 
@@ -42,6 +43,10 @@ class MotionSample:
         object_rotation: object's rotation vector about the pivot, rad.
         object_translation: object's t in nearest depths; as drawn: part of the object's distance.
         pivot: object's centre in the camera's frame, nearest depths; (0, 0, 0) as drawn.
+        object_deformation: root mean square of the object's displacement field, part of the longer side.
+        background_deformation: the background's.
+        blur: standard deviation of the Gaussian that softens the flow, part of the longer side.
+        wave_seed: fixes the displacement field, 0 .. 2**53 - 1.
     """
 
     model: str
@@ -58,11 +63,16 @@ class MotionSample:
     object_rotation: Triple
     object_translation: Triple
     pivot: Triple
+    object_deformation: float = 0.0
+    background_deformation: float = 0.0
+    blur: float = 0.0
+    wave_seed: int = 0
 
     names: ClassVar[tuple[str, ...]] = (
         "model",
         *_SCALARS,
         *(f"{triple}_{axis}" for triple in _TRIPLES for axis in "xyz"),
+        *_DEFORMATION,
     )
 
     @property
@@ -73,13 +83,19 @@ class MotionSample:
     @property
     def moves_object(self) -> bool:
         """Whether the object moves on its own, so that a mask is needed."""
-        return any(self.object_rotation) or any(self.object_translation)
+        return any(self.object_rotation) or any(self.object_translation) or self.object_deformation > 0
+
+    @property
+    def is_deformed(self) -> bool:
+        """Whether anything moves beyond rigid motion."""
+        return self.object_deformation > 0 or self.background_deformation > 0
 
     def to_vector(self) -> Float64[np.ndarray, " columns"]:
         """Return the motion as (P,) float64, columns as in `names`; `model` is its place in `prior.MODELS`."""
         values = [float(MODELS.index(self.model)), *(float(getattr(self, name)) for name in _SCALARS)]
         for triple in _TRIPLES:
             values += getattr(self, triple)
+        values += [float(getattr(self, name)) for name in _DEFORMATION]
         return np.array(values, np.float64)
 
     @classmethod
@@ -105,7 +121,9 @@ class MotionSample:
         triples: dict[str, Any] = {
             name: tuple(numbers[start + 3 * i : start + 3 * i + 3]) for i, name in enumerate(_TRIPLES)
         }
-        return cls(model=MODELS[model], **scalars, **triples)
+        deformation: dict[str, Any] = dict(zip(_DEFORMATION, numbers[start + 3 * len(_TRIPLES) :], strict=True))
+        deformation["wave_seed"] = int(deformation["wave_seed"])
+        return cls(model=MODELS[model], **scalars, **triples, **deformation)
 
     def to_dict(self) -> dict[str, float]:
         """Return column name -> value."""
@@ -134,6 +152,8 @@ class MotionSample:
             object_rotation=_times(self.object_rotation, factor),
             object_translation=_times(self.object_translation, factor * distance),
             pivot=pivot,
+            object_deformation=self.object_deformation * factor,
+            background_deformation=self.background_deformation * factor,
         )
 
     def matrices(self, height: int, width: int) -> Float64[np.ndarray, "2 12"]:
@@ -182,7 +202,7 @@ def sample_motion(prior: MotionPrior, seed: int, sample_id: str, index: int) -> 
     counter = np.array([0, 0, 0, index], np.uint64)
     stream = np.random.Philox(key=np.array([seed, name_key], np.uint64), counter=counter)
     # One uniform number in [0, 1) per quantity, always all of them in this order, whatever the shot makes of it.
-    uniform = iter(((stream.random_raw(19) >> np.uint64(11)) * 2.0**-53).tolist())
+    uniform = iter(((stream.random_raw(24) >> np.uint64(11)) * 2.0**-53).tolist())
     number = prior.shot_at(next(uniform))
     shot = prior.shots[number]
 
@@ -195,6 +215,11 @@ def sample_motion(prior: MotionPrior, seed: int, sample_id: str, index: int) -> 
     tx, ty, tz = map(drawn, shot.translation)
     object_rx, object_ry, object_rz = map(drawn, shot.object_rotation)
     object_tx, object_ty, object_tz = map(drawn, shot.object_translation)
+    object_deformation, background_deformation, blur = map(
+        drawn, (shot.object_deformation, shot.background_deformation, shot.blur)
+    )
+    wave_seed = int(next(uniform) * 2**53)
+    side = -1.0 if next(uniform) >= 0.5 and shot.mirrored else 1.0
     if shot.model == "parallax":
         tilt = pan = roll = tz = follow = 0.0
         object_rx = object_ry = object_rz = object_tx = object_ty = object_tz = 0.0
@@ -210,11 +235,15 @@ def sample_motion(prior: MotionPrior, seed: int, sample_id: str, index: int) -> 
         far=far,
         zero_plane=zero_plane,
         scale=-1.0,
-        rotation=(tilt + follow * object_ty, pan - follow * object_tx, roll),
-        translation=(tx, ty, tz),
-        object_rotation=(object_rx, object_ry, object_rz),
-        object_translation=(object_tx, object_ty, object_tz),
+        rotation=(tilt + follow * object_ty, side * (pan - follow * object_tx), side * roll),
+        translation=(side * tx, ty, tz),
+        object_rotation=(object_rx, side * object_ry, side * object_rz),
+        object_translation=(side * object_tx, object_ty, object_tz),
         pivot=(0.0, 0.0, 0.0),
+        object_deformation=object_deformation,
+        background_deformation=background_deformation,
+        blur=blur,
+        wave_seed=wave_seed,
     )
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from flowsim.deformation import gaussian_weights, waves
 from flowsim.errors import FlowsimError
 from flowsim.sampling import MotionSample, Triple
 
@@ -75,7 +76,7 @@ def simulate_flow(normalized_inverse_depth: np.ndarray, mask: np.ndarray | None,
             f"normalized_inverse_depth of shape {depth.shape} has {outside} values that are not in [0, 1]; "
             "normalise it per photo, and replace NaN"
         )
-    return SimulatedFlow(flow, valid, motion)
+    return SimulatedFlow(_deformed(flow, valid, object_mask, motion), valid, motion)
 
 
 def resolve(motion: MotionSample, depth: np.ndarray, mask: np.ndarray | None) -> MotionSample:
@@ -104,6 +105,9 @@ def resolve(motion: MotionSample, depth: np.ndarray, mask: np.ndarray | None) ->
     axes = xs[grid[1]].copy(), ys[grid[0]].copy()
     flow = np.empty((*grid_depth.shape, 2), np.float32)
     valid = np.empty(grid_depth.shape, np.bool_)
+    bent = np.zeros_like(flow)
+    if motion.is_deformed:
+        _bend(bent, grid_mask, motion, axes, side)
     rank = min(max(math.ceil(motion.percentile / 100 * valid.size), 1), valid.size) - 1
 
     def size(factor: float) -> float:
@@ -111,7 +115,8 @@ def resolve(motion: MotionSample, depth: np.ndarray, mask: np.ndarray | None) ->
         _fill(grid_depth, grid_mask, motion.scaled(factor, pivot).matrices(height, width), *axes, flow, valid)
         if not valid.all():
             return math.inf
-        ordered = np.partition(np.hypot(flow[..., 0], flow[..., 1]).ravel(), (rank, valid.size - 1))
+        total = flow + np.float32(factor) * bent
+        ordered = np.partition(np.hypot(total[..., 0], total[..., 1]).ravel(), (rank, valid.size - 1))
         at_rank, furthest = float(ordered[rank]), float(ordered[-1])
         relative: float = max(at_rank / (motion.magnitude * side), furthest / (motion.largest * side))
         return relative
@@ -147,7 +152,8 @@ def _largest_factor(motion: MotionSample) -> float:
         return motion.largest / max(abs(motion.zero_plane), abs(1 - motion.zero_plane))
     turns = math.hypot(*motion.rotation) + math.hypot(*motion.object_rotation)
     moves = math.hypot(*motion.translation) / motion.far + math.hypot(*motion.object_translation)
-    return _LARGEST_TURN_RAD / max(turns, moves, 1e-9)
+    bends = max(motion.object_deformation, motion.background_deformation)
+    return _LARGEST_TURN_RAD / max(turns, moves, bends, 1e-9)
 
 
 def _object_centre(motion: MotionSample, depth: np.ndarray, mask: np.ndarray | None) -> Triple:
@@ -165,6 +171,33 @@ def _object_centre(motion: MotionSample, depth: np.ndarray, mask: np.ndarray | N
     x = columns / count - 0.5 * (width - 1)
     y = rows / count - 0.5 * (height - 1)
     return distance * x / focal_px, distance * y / focal_px, distance
+
+
+def _deformed(flow: np.ndarray, valid: np.ndarray, mask: np.ndarray | None, motion: MotionSample) -> np.ndarray:
+    """Rigid flow with the motion's deformation and blur, 0 where not valid; may change its argument."""
+    from flowsim.kernels.deformation import blurred
+
+    height, width = valid.shape
+    side = max(height, width)
+    if motion.is_deformed:
+        _bend(flow, mask, motion, _axes(height, width), side)
+    if motion.blur > 0:
+        flow = blurred(flow.reshape(height, -1), gaussian_weights(motion.blur * side)).reshape(flow.shape)
+    if (motion.is_deformed or motion.blur > 0) and not valid.all():
+        flow[~valid] = 0
+    return flow
+
+
+def _bend(
+    flow: np.ndarray, mask: np.ndarray | None, motion: MotionSample, axes: tuple[np.ndarray, np.ndarray], side: int
+) -> None:
+    """Add a motion's deformation at the columns and rows of `axes` to the flow there."""
+    from flowsim.kernels.deformation import add_waves
+
+    columns, rows = waves(motion.wave_seed, *axes, side)
+    gains = np.array([motion.background_deformation, motion.object_deformation]) * side
+    labels = np.empty((0, 0), np.uint8) if mask is None else mask.view(np.uint8)
+    add_waves(columns, rows, labels, gains.astype(np.float32), flow.reshape(len(flow), -1))
 
 
 def _axes(height: int, width: int) -> tuple[Float32[np.ndarray, " w"], Float32[np.ndarray, " h"]]:

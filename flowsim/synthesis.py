@@ -10,6 +10,7 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from flowsim.camera import Camera
+from flowsim.deformation_torch import deform
 from flowsim.errors import FlowsimError
 from flowsim.fields import FlowField
 from flowsim.kernels.flow import SMALLEST_DEPTH_RATIO, flow_rows, plane_and_parallax
@@ -100,7 +101,12 @@ def resynthesize_flow(
     rows = slice(None) if needs_masks else slice(1)
     matrices = np.stack([motion.matrices(height, width)[None, rows] for motion in motions]).astype(np.float32)
     field = _flow_of_matrices(normalized_inverse_depth, torch.from_numpy(matrices), labels, True, None)
-    return FlowField(field.flow[:, 0], field.valid[:, 0])
+    flow, valid = field.flow[:, 0], field.valid[:, 0]
+    for image, motion in enumerate(motions):
+        if motion.is_deformed or motion.blur > 0:
+            mask = masks[image] if masks is not None and motion.moves_object else None
+            flow[image] = torch.where(valid[image][..., None], deform(flow[image], mask, motion), 0)
+    return FlowField(flow, valid)
 
 
 def flow_expression(

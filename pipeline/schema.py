@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 USABLE, FAILED, NOT_MADE = 0, 1, 255
 INVERSE_DEPTH_STEPS = 4095

@@ -186,6 +186,48 @@ def train_command(
         typer.echo(str(picture.resolve()))
 
 
+@app.command("fit-motion")
+def fit_motion_command(
+    photos: Annotated[str, typer.Option(help="Dataset of `pipeline run`: its depths and masks are simulated on.")],
+    output: Annotated[Path, typer.Option(help="TOML file to write, for `pipeline run --motion`.")],
+    dataset: Annotated[str | None, typer.Option(help="Real videos: davis16, fbms...; with --root and --flows.")] = None,
+    root: Annotated[Path | None, typer.Option(help="The dataset's folder; for its masks.")] = None,
+    split: Annotated[str | None, typer.Option(help="Of the dataset; default: the one that is scored.")] = None,
+    flows: Annotated[
+        str | None, typer.Option(help="Its flow, as `segmentation flows` wrote it; folder or URL.")
+    ] = None,
+    fields: Annotated[
+        Path | None,
+        typer.Option(help="In place of a dataset: folder of .npz with flow (n,h,w,2) and mask (n,h,w), one per video."),
+    ] = None,
+    side_px: Annotated[
+        float | None,
+        typer.Option(help="With --fields made smaller: longer side of the frames that flow is in px of.", min=1),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the fit.", min=0)] = 0,
+) -> None:
+    """Fit a motion model to real videos with masks: how their camera and objects move."""
+    from pipeline.progress import ProgressLine
+    from segmentation.motion_fit import fields_of_dataset, fields_of_folder, fit_motion, statistics_of
+
+    if (dataset is None) == (fields is None) or not (dataset is None) == (root is None) == (flows is None):
+        raise SegmentationError("give either --dataset with --root and --flows, or --fields")
+    if output.suffix != ".toml":
+        raise SegmentationError(f"--output {output}; expected a name that ends in .toml")
+    with ProgressLine("simulations") as line:
+        if fields is not None:
+            line.announce(f"reading {fields}")
+            measured = statistics_of(fields_of_folder(fields, side_px))
+        else:
+            assert dataset is not None
+            assert root is not None
+            assert flows is not None
+            line.announce(f"reading {flows}")
+            measured = statistics_of(fields_of_dataset(dataset, root, split, flows))
+        source = fields.resolve().name if fields is not None else f"{dataset} {split or ''}".strip()
+        typer.echo(fit_motion(measured, photos, output, source, line, seed))
+
+
 @app.command("datasets")
 def datasets_command() -> None:
     """List the video datasets that are known: their trees, masks, licences, and where to get them."""

@@ -82,8 +82,8 @@ def test_half_made_metadata_is_no_dataset_and_is_made_anew(store: DatasetStore) 
 
 def test_another_schema_version_is_named(store: DatasetStore) -> None:
     path = Path(store.root) / "zarr.json"
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 99'))
-    with pytest.raises(PipelineError, match="schema version 99, this fakeflow reads version 1"):
+    path.write_text(path.read_text().replace(f'"schema_version": {schema.SCHEMA_VERSION}', '"schema_version": 99'))
+    with pytest.raises(PipelineError, match=f"schema version 99, this fakeflow reads version {schema.SCHEMA_VERSION}"):
         DatasetStore.open(store.url)
 
 

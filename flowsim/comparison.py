@@ -1,0 +1,55 @@
+"""Flow fields of any size brought to one scale, so that their statistics may be compared."""
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from flowsim.errors import FlowsimError
+from flowsim.statistics import FlowStatistics, statistics
+
+# The scale that numbers are given in: flow in px of a picture as wide as those of DAVIS at 480p.
+REFERENCE_SIDE_PX = 854
+
+
+def at_scale(
+    flow: Float32[np.ndarray, "h w 2"], mask: Bool[np.ndarray, "h w"], side_px: float, grid: int
+) -> tuple[Float32[np.ndarray, "y x 2"], Bool[np.ndarray, "y x"]]:
+    """Average a field over the cells of a grid, flow in px of a picture with a longer side of 854 px.
+
+    Args:
+        flow: px of a picture whose longer side is `side_px`; the field itself may already be smaller than that picture.
+        mask: the object.
+        side_px: the longer side of the picture that the flow's pixels belong to.
+        grid: longer side of the grid; a field that is no larger keeps its size.
+
+    Returns:
+        Flow and mask (most of a cell is object).
+    """
+    import cv2
+
+    height, width = mask.shape
+    shrink = max(1.0, max(height, width) / grid)
+    size = max(1, round(width / shrink)), max(1, round(height / shrink))
+    scaled = np.asarray(flow, np.float32) * np.float32(REFERENCE_SIDE_PX / side_px)
+    if size == (width, height):
+        return scaled, mask
+    cells = cv2.resize(scaled, size, interpolation=cv2.INTER_AREA)
+    share = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cells, np.float32), np.asarray(share) >= 0.5
+
+
+def statistics_at_scale(flow: np.ndarray, mask: np.ndarray, side_px: float, grid: int) -> FlowStatistics:
+    """Measure a field at the common scale.
+
+    Args:
+        flow: (h,w,2) float, px of a picture whose longer side is `side_px`; NaN = unknown, left out.
+        mask: (h,w) bool, the object.
+        side_px: the longer side of that picture.
+        grid: longer side of the grid that is averaged to.
+
+    Raises:
+        FlowsimError: shapes that do not belong together, or flow that is nowhere finite.
+    """
+    if flow.ndim != 3 or mask.dtype != np.bool_ or mask.shape != flow.shape[:2]:
+        raise FlowsimError(f"mask is {mask.dtype} {mask.shape}, expected bool of the flow's size {flow.shape[:2]}")
+    cells, cell_mask = at_scale(flow, mask, side_px, grid)
+    return statistics(cells, cell_mask, np.isfinite(cells).all(-1))

@@ -1,0 +1,75 @@
+"""Priors as text that people read and edit, and the fitted one that comes with the package."""
+
+import json
+import tomllib
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+
+from flowsim.prior import MotionPrior, PerAxis, Quantiles, Shot
+
+
+def to_toml(prior: MotionPrior, about: str) -> str:
+    """Return a prior as TOML, each type of shot with what it is in words; values at their default are left out.
+
+    Args:
+        prior: what to write.
+        about: lines for the head of the file: made when, and of what.
+
+    Returns:
+        Text that `MotionPrior.from_dict` takes again once it is parsed.
+    """
+    lines = [f"# {line}".rstrip() for line in about.splitlines()]
+    lines += [f"name = {json.dumps(prior.name)}"]
+    total = sum(shot.weight for shot in prior.shots)
+    for number, (shot, plain) in enumerate(zip(prior.shots, prior.to_dict()["shots"], strict=True)):
+        lines += ["", f"# Shot {number}, {shot.weight / total:.0%}: {in_words(shot)}.", "[[shots]]"]
+        usual = Shot()
+        lines += [
+            f"{key} = {json.dumps(value)}" for key, value in plain.items() if getattr(shot, key) != getattr(usual, key)
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def in_words(shot: Shot) -> str:
+    """Say what a rigid type of shot shows."""
+    camera = _size(shot.rotation) + 0.3 * _size(shot.translation)
+    own = _size(shot.object_translation) + 0.3 * _size(shot.object_rotation)
+    pan, across = _middle(shot.rotation[1]), _middle(shot.object_translation[0])
+    bends = _mean_size(shot.object_deformation)
+    if camera < 0.35 * (own + bends):
+        what = "the camera nearly stands still, the object moves"
+    elif own + bends < 0.35 * camera:
+        what = "the camera moves, the object hardly does by itself"
+    elif pan * across < 0 and abs(across) > 0.2 * abs(pan):
+        what = "the camera turns after the object"
+    else:
+        what = "camera and object both move"
+    if bends > 0.3 * (own + camera):
+        what += ", the object bends"
+    if _mean_size(shot.background_deformation) > 0.3 * (own + camera):
+        what += ", the background moves by itself"
+    return what
+
+
+@cache
+def fitted_preset(name: str) -> MotionPrior:
+    """Read a prior that comes with the package."""
+    text = (files("flowsim") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    return MotionPrior.from_dict(tomllib.loads(text))
+
+
+def _size(axes: PerAxis) -> float:
+    """Length of the vector of mean sizes."""
+    return float(np.hypot.reduce([_mean_size(axis) for axis in axes]))
+
+
+def _mean_size(quantiles: Quantiles) -> float:
+    """Mean size of what is drawn."""
+    return float(np.abs(quantiles).mean())
+
+
+def _middle(quantiles: Quantiles) -> float:
+    """Median of what is drawn."""
+    return float(np.median(quantiles))

@@ -1,0 +1,205 @@
+"""Fit a motion prior to real videos: their flow and masks in, a TOML file for `pipeline run --motion` out."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from pipeline.errors import PipelineError
+from pipeline.progress import Progress
+from pipeline.schema import FLOW_STEPS_PER_PIXEL, USABLE, decode_inverse_depth
+from pipeline.store import DatasetStore
+from segmentation.errors import DatasetError, FlowError
+from segmentation.flow_store import read_flow
+from segmentation.videos import open_dataset
+
+if TYPE_CHECKING:
+    from flowsim import FlowStatistics
+    from flowsim.inversion import Scene
+
+# Flow, its object, and the longer side of the picture that the flow's pixels belong to.
+Field = tuple[Float32[np.ndarray, "h w 2"], Bool[np.ndarray, "h w"], float]
+_MOST_FIELDS = 400
+_MOST_SCENES = 400
+
+
+def fields_of_folder(folder: Path, side_px: float | None = None) -> dict[str, list[Field]]:
+    """Read real flow from .npz files, one for each video.
+
+    Args:
+        folder: files with `flow` (n,h,w,2), float px or int16 in steps of 1/64 px, and `mask` (n,h,w), bool or uint8
+            with the object from 128 on.
+        side_px: longer side of the picture that the flow's pixels belong to, where the fields were made smaller;
+            None = of the fields.
+
+    Returns:
+        Name of a video -> its fields.
+
+    Raises:
+        FlowError: no such file, or one that holds something else.
+    """
+    paths = sorted(folder.glob("*.npz"))
+    if not paths:
+        raise FlowError(
+            f"{folder} holds no .npz file; expected one per video, with `flow` (n,h,w,2) and `mask` (n,h,w)"
+        )
+    return {path.stem: _fields_of_file(path, side_px) for path in paths}
+
+
+def _fields_of_file(path: Path, side_px: float | None) -> list[Field]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            flow, mask = arrays["flow"], arrays["mask"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise FlowError(f"{path} cannot be used ({error}); expected arrays `flow` and `mask` in an .npz file") from None
+    is_flow = flow.ndim == 4 and flow.shape[-1] == 2 and (flow.dtype.kind == "f" or flow.dtype == np.int16)
+    if not is_flow or mask.shape != flow.shape[:3] or mask.dtype not in (np.bool_, np.uint8):
+        raise FlowError(
+            f"{path}: flow is {flow.dtype} {flow.shape}, mask {mask.dtype} {mask.shape}; expected float px or int16 "
+            "1/64 px (n,h,w,2), and bool or uint8 (n,h,w)"
+        )
+    flow_px = flow.astype(np.float32) / (FLOW_STEPS_PER_PIXEL if flow.dtype == np.int16 else 1)
+    is_object = mask if mask.dtype == np.bool_ else mask >= 128
+    side = side_px or float(max(mask.shape[1:]))
+    return [(field, where, side) for field, where in zip(flow_px, is_object, strict=True)]
+
+
+def fields_of_dataset(name: str, root: Path, split: str | None, flows: str) -> Iterator[tuple[str, Field]]:
+    """Yield video and field of every annotated frame whose flow `segmentation flows` has made.
+
+    Args:
+        name: of the dataset, as `segmentation flows --dataset` takes it.
+        root: its folder, for the masks.
+        split: one of its splits; None = the one that is scored.
+        flows: the Zarr group of flows.
+
+    Raises:
+        SegmentationError, PipelineError: the dataset or the flows cannot be read.
+    """
+    dataset = open_dataset(name, root, split)
+    for video in dataset.videos:
+        annotated = {frame.name: frame for frame in video.annotated}
+        for frame, flow_px in read_flow(flows, video.name):
+            if frame in annotated:
+                mask = dataset.read_mask(annotated[frame])
+                if mask.shape != flow_px.shape[:2]:
+                    raise DatasetError(
+                        f"the mask of {video.name}/{frame} is {mask.shape[1]}x{mask.shape[0]}, its flow "
+                        f"{flow_px.shape[1]}x{flow_px.shape[0]}; expected one size"
+                    )
+                yield video.name, (flow_px, mask, float(max(mask.shape)))
+
+
+def scenes_of(photos: str, longer_side: int | None, rows: slice = slice(None)) -> list[Scene]:
+    """Read depths and masks of a dataset's photos that show an object.
+
+    Args:
+        photos: a dataset of `pipeline run`; folder or URL.
+        longer_side: photos are averaged down to it; None = as stored.
+        rows: which of the usable photos.
+
+    Raises:
+        PipelineError: no dataset there, or none of its photos is made.
+    """
+    from flowsim.inversion import Scene
+
+    store = DatasetStore.open(photos)
+    size, status = store.read("size", slice(None)), store.read("status", slice(None))
+    found = []
+    for row in np.flatnonzero(status == USABLE)[rows][:_MOST_SCENES]:
+        inside = tuple(slice(0, int(side)) for side in size[row])
+        depth = decode_inverse_depth(store.read("inverse_depth", int(row))[inside])
+        mask = store.read("mask", int(row))[inside] > 0
+        if longer_side is not None:
+            depth, mask = _smaller(depth, mask, longer_side)
+        if mask.any() and not mask.all():
+            found.append(Scene(np.ascontiguousarray(depth), np.ascontiguousarray(mask)))
+    if not found:
+        raise PipelineError(f"{photos} holds no photo with an object; make it by `pipeline run` on photos with masks")
+    return found
+
+
+def _smaller(depth: np.ndarray, mask: np.ndarray, longer_side: int) -> tuple[np.ndarray, np.ndarray]:
+    import cv2
+
+    scale = min(1.0, longer_side / max(mask.shape))
+    size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
+    share = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(depth, size, interpolation=cv2.INTER_AREA)
+    return np.clip(np.asarray(small), 0, 1), np.asarray(share) >= 0.5
+
+
+def statistics_of(fields: Mapping[str, list[Field]] | Iterator[tuple[str, Field]]) -> dict[str, list[FlowStatistics]]:
+    """Measure fields at the scale of the fit: name of a video -> one entry per field with an object."""
+    from flowsim.comparison import statistics_at_scale
+    from flowsim.inversion import FIT_GRID
+
+    pairs = (
+        ((name, field) for name, some in fields.items() for field in some) if isinstance(fields, Mapping) else fields
+    )
+    measured: dict[str, list[FlowStatistics]] = {}
+    for name, (flow_px, mask, side_px) in pairs:
+        if mask.any() and not mask.all() and np.isfinite(flow_px).all(-1).any():
+            measured.setdefault(name, []).append(statistics_at_scale(flow_px, mask, side_px, FIT_GRID))
+    return measured
+
+
+def fit_motion(
+    measured: Mapping[str, list[FlowStatistics]],
+    photos: str,
+    output: Path,
+    source: str,
+    progress: Progress,
+    seed: int = 0,
+) -> str:
+    """Fit a prior and write it.
+
+    Args:
+        measured: statistics of each video's fields.
+        photos: dataset whose depths and masks flow is simulated on; folder or URL.
+        output: the TOML file to write; its stem becomes the prior's name.
+        source: what the videos are, for the file's head.
+        progress: who watches.
+        seed: of the fit.
+
+    Returns:
+        What the fit found, in one line.
+
+    Raises:
+        FlowError: too few fields or photos, or the file cannot be written.
+        PipelineError: the photos cannot be read.
+    """
+    from flowsim import FlowsimError
+    from flowsim.fit import fit_prior
+    from flowsim.inversion import FIT_GRID
+    from flowsim.prior_toml import to_toml
+
+    fields = [field for some in measured.values() for field in some]
+    # Evenly over all videos: neighbouring frames say the same.
+    chosen = [fields[i] for i in np.linspace(0, len(fields) - 1, min(len(fields), _MOST_FIELDS)).astype(int)]
+    scenes = scenes_of(photos, FIT_GRID)
+    progress.announce(f"{len(measured)} videos, {len(chosen)} fields; {len(scenes)} photos to simulate on")
+    try:
+        prior = fit_prior(
+            output.stem, chosen, scenes, seed=seed, progress=lambda done, total: progress.update(total, done, 0)
+        )
+    except FlowsimError as error:
+        raise FlowError(str(error)) from None
+    today = datetime.now(UTC).date()
+    about = f"Fitted on {today} to {source}: {len(measured)} videos, {len(chosen)} flow fields, {len(scenes)} photos.\n"
+    about += "Numbers are quantiles at equal steps of probability; their meaning: flowsim/prior.py."
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = output.with_name(f".{output.name}.{os.getpid()}")
+        unfinished.write_text(to_toml(prior, about), encoding="utf-8")
+        unfinished.replace(output)
+    except OSError as error:
+        raise FlowError(f"the prior cannot be written to {output}: {error.strerror or error}") from None
+    return f"{output}: {len(prior.shots)} types of shot"
