@@ -15,6 +15,7 @@ import typer
 from pipeline.config import DEFAULT_DEPTH_MODEL, RunConfig, load_config
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.progress import ProgressLine
+from pipeline.redaction import redact
 
 app = typer.Typer(
     help="Turn photos with masks into a Zarr dataset of image-flow-mask triplets.",
@@ -167,7 +168,7 @@ def main() -> None:
     except Exception as error:
         if not is_user_error(error):
             raise
-        sys.exit(f"error: {error}")
+        sys.exit(redact(f"error: {error}"))
 
 
 def is_user_error(error: Exception) -> bool:

@@ -46,7 +46,7 @@ def run(config: RunConfig, progress: Progress) -> RunSummary:
     store = DatasetStore(config.output)
     store.exists()  # refuses what is not ours, before anything is written or loaded
     resolved = _resolve(config)
-    with store.sole_writer():
+    with store.sole_writer(progress.announce) as lock:
         prepare(store, config, manifest, _layout(config, manifest), resolved)
         plan = make_plan(store, manifest, config.retry_failed)
         done = failed = 0
@@ -54,6 +54,7 @@ def run(config: RunConfig, progress: Progress) -> RunSummary:
             progress.announce(f"{plan.photos_done} photos are done already")
         start_worker = partial(_start_worker, config)
         for report in engine.run_tasks(start_worker, plan.tasks, config.workers, config.device, progress.announce):
+            lock.check()
             done += report.photos
             failed += len(report.failures)
             progress.update(plan.photos_to_do, done, failed)
