@@ -16,6 +16,7 @@ import typer
 from pipeline.config import DEFAULT_DEPTH_MODEL, RunConfig, load_config
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.progress import ProgressLine
+from pipeline.redaction import redact
 
 if TYPE_CHECKING:
     from pipeline.store import Failure
@@ -28,7 +29,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 TOO_MANY_FAILURES = 3
+BROKEN = 4
 INTERRUPTED = 130
+LISTED_FINDINGS = 50
 
 
 @contextmanager
@@ -135,6 +138,78 @@ def status_command(
     if failures:
         for failure in failed:
             typer.echo(f"{failure.id}\t{failure.reason}\t{failure.message}")
+
+
+@app.command("verify")
+def verify_command(
+    dataset: Dataset,
+    all_rows: Annotated[
+        bool, typer.Option("--all", help="Compare the values of every sample; else of 256, evenly spread.")
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Drop what is broken, so that the same run makes it again.")
+    ] = False,
+) -> None:
+    """Check every file's checksum, the schema and the values; flow is made again from the stored motion."""
+    from pipeline import verify
+
+    try:
+        with ProgressLine("checked") as line:
+            result = verify.verify(dataset, line, all_rows)
+    except KeyboardInterrupt:
+        typer.echo("Stopped; nothing was changed.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    for finding in result.findings[:LISTED_FINDINGS]:
+        whose = f" (samples {finding.ids[0]} to {finding.ids[-1]})" if len(finding.ids) > 1 else ""
+        whose = whose or f" (sample {finding.ids[0]})" * bool(finding.ids)
+        typer.echo(f"{finding.key}{whose}: {finding.problem}")
+    if len(result.findings) > LISTED_FINDINGS:
+        typer.echo(f"... and {len(result.findings) - LISTED_FINDINGS} more")
+    for note in result.notes:
+        typer.echo(f"note: {note}")
+    done = f"{result.objects} objects of {result.shards - result.missing_shards} shards by checksum"
+    done += f", {result.rows_compared} samples by value"
+    if result.is_whole:
+        typer.echo(f"{dataset}: intact; {done}")
+        return
+    if result.findings:
+        typer.echo(f"{dataset}: {len(result.findings)} things are wrong; {done}", err=True)
+    if result.missing_shards:
+        missing = f"{result.missing_shards} of {result.shards} shards are not made yet"
+        typer.echo(f"{dataset}: {missing}; run the command that made the dataset again", err=True)
+    if repair and result.findings:
+        for sentence in verify.repair(dataset, result, lambda sentence: typer.echo(sentence, err=True)):
+            typer.echo(sentence)
+        typer.echo("Now run the command that made the dataset again.")
+    elif result.findings:
+        typer.echo("Drop what is broken with --repair, then run the command that made the dataset again.", err=True)
+    raise typer.Exit(BROKEN)
+
+
+@app.command("publish")
+def publish_command(
+    dataset: Dataset,
+    destination: Annotated[str, typer.Argument(help="Folder or URL: s3://bucket/name, hf://datasets/user/name.")],
+) -> None:
+    """Copy a complete dataset, verified, with manifest and card; it becomes visible when all of it is there."""
+    from pipeline.publish import publish
+
+    try:
+        with ProgressLine("files") as line:
+            summary = publish(dataset, destination, line)
+    except KeyboardInterrupt:
+        typer.echo("Stopped; nothing is visible yet. The same command continues.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    typer.echo(f"{destination}: {summary.files} files, {summary.size:,} bytes; {summary.copied} copied now")
+    typer.echo(f"Check it there:  pipeline verify {destination}")
+
+
+@app.command("info")
+def info_command(dataset: Dataset) -> None:
+    """Show on one screen what a dataset holds and how it was made."""
+    from pipeline.info import describe
+
+    typer.echo(describe(dataset))
 
 
 @app.command("preview")
@@ -246,7 +321,7 @@ def main() -> None:
     except Exception as error:
         if not is_user_error(error):
             raise
-        sys.exit(f"error: {error}")
+        sys.exit(redact(f"error: {error}"))
 
 
 def is_user_error(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from typing import Protocol, runtime_checkable
@@ -43,9 +44,12 @@ class ProgressLine:
 
     def __enter__(self) -> ProgressLine:
         self.bar.start()
+        self.warnings = _AnnouncedWarnings(self)
+        logging.getLogger("pipeline").addHandler(self.warnings)
         return self
 
     def __exit__(self, *exception: object) -> None:
+        logging.getLogger("pipeline").removeHandler(self.warnings)
         self.bar.stop()
 
     def announce(self, sentence: str) -> None:
@@ -63,3 +67,14 @@ class ProgressLine:
         if not self.console.is_terminal and done and (now - self.printed > 10 or done == to_do):
             self.printed = now
             print(f"{done}/{to_do} {self.unit} {rate} {shown}".rstrip(), file=sys.stderr, flush=True)
+
+
+class _AnnouncedWarnings(logging.Handler):
+    """Prints what the pipeline warns of, such as a store's failures, above the bar."""
+
+    def __init__(self, line: ProgressLine) -> None:
+        super().__init__(logging.WARNING)
+        self.line = line
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.line.console.print(record.getMessage(), highlight=False, markup=False)

@@ -101,7 +101,8 @@ def _name(store: DatasetStore) -> str:
 def _head(store: DatasetStore, usable: int, failed: int) -> str:
     layout = store.layout
     made = sum(len(layout.rows(shard)) for shard in store.committed())
-    stored_bytes = sum(store.filesystem.du(f"{store.root}/{name}") for name in array_specs(layout))
+    arrays = array_specs(layout).keys()
+    stored_bytes = sum(size for key, size in store.storage.sizes().items() if key.partition("/")[0] in arrays)
     tiles = [
         (f"{usable:,}", "usable photos", ""),
         (f"{failed:,}", "failed photos", "bad" if failed else ""),

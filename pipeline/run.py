@@ -48,7 +48,7 @@ def run(config: RunConfig, progress: Progress) -> RunSummary:
     store = DatasetStore(config.output)
     store.exists()  # refuses what is not ours, before anything is written or loaded
     resolved = _resolve(config)
-    with store.sole_writer():
+    with store.sole_writer(progress.announce) as lock:
         prepare(store, config, manifest, _layout(config, manifest), resolved)
         plan = make_plan(store, manifest, config.retry_failed)
         done = failed = 0
@@ -58,6 +58,7 @@ def run(config: RunConfig, progress: Progress) -> RunSummary:
         log = RunLog(progress)
         try:
             for report in engine.run_tasks(start_worker, plan.tasks, config.workers, config.device, log.announce):
+                lock.check()
                 done += report.photos
                 failed += len(report.failures)
                 log.add(report.photos, len(report.failures), report.seconds)

@@ -11,9 +11,10 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from pipeline.arrays import shard_key
 from pipeline.errors import PipelineError
 from pipeline.shards import decode_chunk, decode_index, index_bytes
-from pipeline.store import AnyLayout, ShardedStore, shard_key
+from pipeline.store import AnyLayout, ShardedStore
 
 ABSENT = 2**64 - 1
 
@@ -52,7 +53,7 @@ class SampleReader:
                 decode_chunk(content, samples[place])
         except (OSError, ValueError) as error:
             raise PipelineError(
-                f"{self._store.url}: the array {name} cannot be read ({error}). If the dataset was written meanwhile, "
+                f"{self._store.name}: the array {name} cannot be read ({error}). If the dataset was written meanwhile, "
                 f"start again; if not, it is damaged: make it again."
             ) from error
         for place in set(range(len(rows))) - set(present):
@@ -82,12 +83,12 @@ class SampleReader:
 
     def _read_ranges(self, ranges: list[tuple[str, int, int | None]]) -> list[bytes]:
         """Read parts of objects: (path, first byte or minus bytes from the end, end or None)."""
-        if self._store.is_local:
+        if self._store.storage.is_local:
             return [_read_range(Path(path), start, stop) for path, start, stop in ranges]
         if not ranges:
             return []
         paths, starts, stops = (list(part) for part in zip(*ranges, strict=True))
-        contents: list[bytes] = self._store.filesystem.cat_ranges(paths, starts, stops, on_error="raise")
+        contents: list[bytes] = self._store.storage.filesystem.cat_ranges(paths, starts, stops, on_error="raise")
         return contents
 
 

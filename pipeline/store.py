@@ -1,38 +1,40 @@
 """A dataset on disk or in an object store: create it, write whole shards, commit them, read them.
 
 A shard counts when its commit record `.fakeflow/commits/<shard>.json` exists. The record is written last, atomically,
-after the shard's arrays have been read back and compared; so a process may die at any point without damage.
+after the shard's arrays have been read back and compared; so a process may die at any point without damage. It holds
+the checksum of every object of the shard, and its own; the root's `zarr.json` does so for the metadata.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import uuid
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-import fsspec
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec, ZstdCodec
-from zarr.storage import FsspecStore, LocalStore, MemoryStore
+from zarr.storage import FsspecStore, LocalStore
 
+from pipeline.arrays import OURS, ROOT_METADATA, encode_small_shard, metadata_files, shard_key
 from pipeline.errors import PipelineError
+from pipeline.locks import Announce, WriterLock, lease, lock_file
 from pipeline.schema import SCHEMA_VERSION, ArraySpec, Layout, ShardedLayout, array_specs
-from pipeline.shards import Map, chunk_codecs, encode_shard
+from pipeline.sealed import sealed_json
+from pipeline.shards import Map, encode_shard
+from pipeline.storage import Storage, explained
 
 PRIVATE_FOLDER = ".fakeflow"
-OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+COMMITS = f"{PRIVATE_FOLDER}/commits"
+COMMITS_NOTE = f"{COMMITS}/README"
+COMMITS_NOTE_TEXT = b"A shard without a record here does not exist.\n"
+RUNS = f"{PRIVATE_FOLDER}/runs"
+LOCK = f"{PRIVATE_FOLDER}/lock"
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,19 @@ class ShardedStore(ABC, Generic[AnyLayout]):
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.filesystem, self.root = fsspec.core.url_to_fs(url)
-        self.is_local = "file" in np.atleast_1d(self.filesystem.protocol)
+        self.storage = Storage(url)
         self._attributes: dict[str, Any] | None = None
         self._group: zarr.Group | None = None
+
+    @property
+    def name(self) -> str:
+        """The URL without credentials, for messages."""
+        return self.storage.name
+
+    @property
+    def root(self) -> str:
+        """The place as its file system names it."""
+        return self.storage.root
 
     # ---- what is there
 
@@ -89,46 +100,48 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         Raises:
             PipelineError: something else is there.
         """
-        root_metadata = f"{self.root}/zarr.json"
-        if not self.filesystem.exists(self.root):
+        if not self.storage.is_there():
             return False
-        if not self.filesystem.isdir(self.root):
-            raise PipelineError(f"{self.url} is a file, not a dataset. Choose another --output.")
-        if self.filesystem.exists(root_metadata):
-            metadata = json.loads(self.filesystem.cat_file(root_metadata))
-            if "fakeflow" not in metadata.get("attributes", {}):
-                raise PipelineError(f"{self.url} is a Zarr store that fakeflow did not write. Choose another --output.")
-            ours = metadata["attributes"]["fakeflow"]
-            if (kind := ours.get("kind", DatasetStore.kind)) != self.kind:
-                raise PipelineError(f"{self.url} holds {kind}, not {self.kind}. Choose another place.")
-            version = ours["schema_version"]
-            if version != self.version:
+        if self.storage.is_file():
+            raise PipelineError(f"{self.name} is a file, not a dataset. Choose another --output.")
+        metadata = self.storage.read_if_there(ROOT_METADATA)
+        if metadata is None:
+            names = self.storage.names()
+            if names and PRIVATE_FOLDER not in names:
                 raise PipelineError(
-                    f"{self.url} has schema version {version}, this fakeflow reads version {self.version}. "
-                    f"Use the version of fakeflow that wrote it, or make the dataset again in another place."
+                    f"{self.name} is a folder with other files in it ({', '.join(names[:3])}...). "
+                    f"Choose an --output that does not exist yet."
                 )
-            return True
-        entries = [Path(p).name for p in self.filesystem.ls(self.root, detail=False)]
-        if entries and PRIVATE_FOLDER not in entries:
+            return False
+        ours = our_attributes(metadata, self.name)
+        if ours is None:
+            raise PipelineError(f"{self.name} is a Zarr store that fakeflow did not write. Choose another --output.")
+        if (kind := ours.get("kind", DatasetStore.kind)) != self.kind:
+            raise PipelineError(f"{self.name} holds {kind}, not {self.kind}. Choose another place.")
+        version = ours.get("schema_version")
+        if version != self.version:
             raise PipelineError(
-                f"{self.url} is a folder with other files in it ({', '.join(sorted(entries)[:3])}...). "
-                f"Choose an --output that does not exist yet."
+                f"{self.name} has schema version {version}, this fakeflow reads version {self.version}. "
+                f"Use the version of fakeflow that wrote it, or make the dataset again in another place."
             )
-        return False
+        return True
 
     @classmethod
     def open(cls, url: str) -> Self:
         """Open an existing dataset."""
         store = cls(url)
         if not store.exists():
-            raise PipelineError(f"{url}: there is no dataset here. Make one with `{cls.made_by.format(url=url)}`.")
+            raise PipelineError(
+                f"{store.name}: there is no dataset here. Make one with `{cls.made_by.format(url=store.name)}`."
+            )
         return store
 
     @property
     def group(self) -> zarr.Group:
         """The Zarr group, for reading and for whole-shard writes."""
         if self._group is None:
-            self._group = zarr.open_group(self._zarr_store(), mode="r+", use_consolidated=True)
+            with explained(self.name, "read"):
+                self._group = zarr.open_group(self._zarr_store(), mode="r+", use_consolidated=True)
         return self._group
 
     @property
@@ -152,48 +165,25 @@ class ShardedStore(ABC, Generic[AnyLayout]):
             layout: sizes.
             attributes: plain values, kept as the group attribute `fakeflow`.
         """
-        in_memory = MemoryStore()
         whole = {"kind": self.kind, "schema_version": self.version, "layout": asdict(layout), **attributes}
-        group = zarr.create_group(in_memory, attributes={"Conventions": "CF-1.11", "fakeflow": whole})
-        specs = self.specs(layout)
-        for name, spec in specs.items():
-            _create_array(group, name, spec, layout)
-        if specs:  # a group without arrays is there for the groups below it, which may become more
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-                zarr.consolidate_metadata(in_memory)
-        files = {key: value.to_bytes() for key, value in in_memory._store_dict.items()}
-        with _explained(self.url):
-            self._put(f"{PRIVATE_FOLDER}/commits/README", b"A shard without a record here does not exist.\n")
-            for key in sorted(files, key=lambda key: (key == "zarr.json", key)):
-                self._put(key, files[key])
+        files = metadata_files(self.specs(layout), layout.samples_per_shard, whole)
+        self._drop_foreign_commits(whole.get("fingerprint"))
+        self.storage.write(COMMITS_NOTE, COMMITS_NOTE_TEXT)
+        for key in sorted(files, key=lambda key: (key == ROOT_METADATA, key)):
+            self.storage.write(key, files[key])
 
     @contextmanager
-    def sole_writer(self) -> Iterator[None]:
-        """Hold the dataset's lock while writing (local file systems only), and sweep what a killed run left.
+    def sole_writer(self, announce: Announce = lambda sentence: None) -> Iterator[WriterLock]:
+        """Hold the dataset's lock while writing, and sweep what a killed run left.
+
+        Args:
+            announce: told on what is waited for.
 
         Raises:
-            PipelineError: another process on this machine is writing the dataset.
+            PipelineError: another process is writing the dataset.
         """
-        if not self.is_local:
-            yield
-            return
-        import fcntl
-
-        private = Path(self.root) / PRIVATE_FOLDER
-        with _explained(self.url):
-            private.mkdir(parents=True, exist_ok=True)
-            lock_file = (private / "lock").open("w")
-        with lock_file as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise PipelineError(
-                    f"Another run is writing {self.url}. Wait for it, or choose another --output."
-                ) from None
-            for stray in Path(self.root).rglob("*.partial"):
-                stray.unlink(missing_ok=True)
-            yield
+        with lock_file(self.storage, LOCK) if self.storage.is_local else lease(self.storage, LOCK, announce) as lock:
+            yield lock
 
     def write_shard(
         self,
@@ -215,26 +205,26 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         Raises:
             PipelineError: no room, no permission, or the store returned other values than were written.
         """
-        with _explained(self.url):
-            self._drop_commit(shard)
-            with ThreadPoolExecutor(1) as disk:  # one array is stored while the next is encoded
-                stored = {}
-                for name, values in arrays.items():
-                    array, key = self._array(name), shard_key(name, values.ndim, shard)
-                    if array.shards is None:
-                        self._write_rows(array, key, self.layout.rows(shard), values)
-                    else:
-                        stored[key] = disk.submit(
-                            self._write_object, key, encode_shard(values, array.shards[0], parallel)
-                        )
-                checksums = {key: checksum.result() for key, checksum in stored.items()}
-            record = {
-                "shard": shard,
-                "precision": precision,
-                "objects": checksums,
-                "failures": [asdict(failure) for failure in failures],
-            }
-            self._put(_commit_key(shard), json.dumps(record, indent=1, ensure_ascii=False).encode())
+        layout, specs = self.layout, self.specs(self.layout)
+        self.drop_commit(shard)
+        with ThreadPoolExecutor(1) as disk:  # one array is stored while the next is encoded
+            stored = {}
+            for name, values in arrays.items():
+                if specs[name].has_sample_chunks:
+                    content = encode_shard(values, layout.samples_per_shard, parallel)
+                else:
+                    content = encode_small_shard(specs[name], layout.samples_per_shard, values)
+                key = shard_key(name, values.ndim, shard)
+                stored[key] = disk.submit(self._write_object, key, content)
+            checksums = {key: checksum.result() for key, checksum in stored.items()}
+        record = {
+            "shard": shard,
+            "fingerprint": self.attributes.get("fingerprint"),
+            "precision": precision,
+            "objects": checksums,
+            "failures": [asdict(failure) for failure in failures],
+        }
+        self.storage.write(commit_key(shard), sealed_json(record))
 
     def put_run_record(self, name: str, record: Mapping[str, Any]) -> None:
         """Keep a note on a run, which is no part of the content.
@@ -242,31 +232,32 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         Raises:
             PipelineError: no room or no permission.
         """
-        with _explained(self.url):
-            self._put(f"{PRIVATE_FOLDER}/runs/{name}.json", json.dumps(record, indent=1).encode())
+        self.storage.write(f"{RUNS}/{name}.json", sealed_json(dict(record)))
 
     # ---- reading it
 
     def run_records(self) -> dict[str, dict[str, Any]]:
         """Return name -> record of the notes on runs; empty where none were kept."""
-        folder = f"{self.root}/{PRIVATE_FOLDER}/runs"
-        self.filesystem.invalidate_cache(folder)
-        try:
-            paths = self.filesystem.ls(folder, detail=False)
-        except FileNotFoundError:
-            return {}
-        return {Path(path).stem: json.loads(self.filesystem.cat_file(path)) for path in paths if path.endswith(".json")}
+        names = [name for name in self.storage.names(RUNS) if name.endswith(".json")]
+        return {name.removesuffix(".json"): json.loads(self.storage.read(f"{RUNS}/{name}")) for name in names}
 
     def committed(self) -> set[int]:
         """Return the numbers of the shards that exist."""
-        folder = f"{self.root}/{PRIVATE_FOLDER}/commits"
-        self.filesystem.invalidate_cache(folder)
-        names = (Path(path).name for path in self.filesystem.ls(folder, detail=False))
-        return {int(name.removesuffix(".json")) for name in names if name.endswith(".json")}
+        numbers = (name.removesuffix(".json") for name in self.storage.names(COMMITS) if name.endswith(".json"))
+        return {int(number) for number in numbers if number.isdecimal()}
 
     def commit_record(self, shard: int) -> dict[str, Any]:
-        """Return what `write_shard` recorded: checksums of the stored objects, and failures."""
-        record: dict[str, Any] = json.loads(self.filesystem.cat_file(f"{self.root}/{_commit_key(shard)}"))
+        """Return what `write_shard` recorded: checksums of the stored objects, and failures.
+
+        Raises:
+            PipelineError: the record is damaged.
+            FileNotFoundError: there is none.
+        """
+        key = commit_key(shard)
+        try:
+            record: dict[str, Any] = json.loads(self.storage.read(key))
+        except ValueError:
+            raise PipelineError(f"{self.name}: {key} is damaged. Run `pipeline verify --repair {self.name}`.") from None
         return record
 
     def failures(self) -> list[Failure]:
@@ -279,8 +270,13 @@ class ShardedStore(ABC, Generic[AnyLayout]):
 
     def read(self, name: str, rows: int | slice) -> NDArray[Any]:
         """Return stored values (not decoded) of some rows of one array."""
-        values: NDArray[Any] = np.asarray(self._array(name)[rows])
+        with explained(self.name, "read"):
+            values: NDArray[Any] = np.asarray(self._array(name)[rows])
         return values
+
+    def drop_commit(self, shard: int) -> None:
+        """Make a shard not exist, so that the same run makes it again."""
+        self.storage.delete(commit_key(shard))
 
     # ---- inside
 
@@ -290,45 +286,28 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         return array
 
     def _zarr_store(self) -> LocalStore | FsspecStore:
-        if self.is_local:
+        if self.storage.is_local:
             return LocalStore(self.root)
         return FsspecStore.from_url(self.url)
 
-    def _write_rows(self, array: zarr.Array[Any], key: str, rows: range, values: NDArray[Any]) -> None:
-        """Write the rows of a small array by zarr and read them back."""
-        with suppress(FileNotFoundError):  # else zarr would merge with what is there, and that may be damaged
-            self.filesystem.rm_file(f"{self.root}/{key}")
-        array[rows.start : rows.stop] = values
-        self._check(key, np.array_equal(array[rows.start : rows.stop], values))
-
     def _write_object(self, key: str, content: bytes) -> str:
-        """Write an encoded shard, read it back, and return its sha256."""
-        self._put(key, content)
-        self._check(key, self.filesystem.cat_file(f"{self.root}/{key}") == content)
+        """Write an object, read it back, and return its sha256."""
+        self.storage.write(key, content)
+        if self.storage.read(key) != content:
+            raise PipelineError(
+                f"{self.name}: {key} reads back other bytes than were written. Check the disk or store."
+            )
         return hashlib.sha256(content).hexdigest()
 
-    def _check(self, key: str, is_intact: bool) -> None:
-        if not is_intact:
-            raise PipelineError(f"{self.url}: {key} reads back other bytes than were written. Check the disk or store.")
-
-    def _drop_commit(self, shard: int) -> None:
-        with suppress(FileNotFoundError):
-            self.filesystem.rm_file(f"{self.root}/{_commit_key(shard)}")
-
-    def _put(self, key: str, content: bytes) -> None:
-        """Write one small object atomically: by rename on a local file system, by a single PUT elsewhere."""
-        path = f"{self.root}/{key}"
-        if not self.is_local:
-            self.filesystem.pipe_file(path, content)
-            return
-        final = Path(path)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}.partial")
-        with partial.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(final)
+    def _drop_foreign_commits(self, fingerprint: str | None) -> None:
+        """Drop records of shards that were made with other settings, where the root's metadata was lost."""
+        for shard in self.committed():
+            try:
+                is_ours = self.commit_record(shard).get("fingerprint") == fingerprint
+            except PipelineError:
+                is_ours = False
+            if not is_ours:
+                self.drop_commit(shard)
 
 
 class DatasetStore(ShardedStore[Layout]):
@@ -349,51 +328,22 @@ class DatasetStore(ShardedStore[Layout]):
         return Layout(**{**stored, "motion_parameters": tuple(stored["motion_parameters"])})
 
 
-def _create_array(group: zarr.Group, name: str, spec: ArraySpec, layout: ShardedLayout) -> None:
-    shard = (layout.samples_per_shard, *spec.shape[1:])
-    if not spec.has_sample_chunks:
-        group.create_array(
-            name,
-            shape=spec.shape,
-            dtype=spec.dtype,
-            chunks=shard,
-            compressors=[ZstdCodec(level=1), Crc32cCodec()],
-            fill_value=spec.fill_value,
-            attributes=dict(spec.attributes),
-            dimension_names=spec.dimensions,
-        )
-        return
-    group.create_array(
-        name,
-        shape=spec.shape,
-        dtype=spec.dtype,
-        chunks=(1, *spec.shape[1:]),
-        shards=shard,
-        compressors=chunk_codecs(np.dtype(spec.dtype)),
-        fill_value=spec.fill_value,
-        attributes=dict(spec.attributes),
-        dimension_names=spec.dimensions,
-    )
+def our_attributes(root_metadata: bytes, name: str) -> dict[str, Any] | None:
+    """Return what the root's metadata says of a dataset of this project; None if it is none.
 
-
-def shard_key(name: str, dimensions: int, shard: int) -> str:
-    return "/".join((name, "c", str(shard), *["0"] * (dimensions - 1)))
-
-
-def _commit_key(shard: int) -> str:
-    return f"{PRIVATE_FOLDER}/commits/{shard:06d}.json"
-
-
-@contextmanager
-def _explained(url: str) -> Iterator[None]:
-    """Turn an operating system's error while writing into a sentence with a repair."""
+    Raises:
+        PipelineError: the metadata is damaged.
+    """
     try:
-        yield
-    except OSError as error:
-        if error.errno in OUT_OF_SPACE:
-            raise PipelineError(
-                f"{url}: no space left. Make room and run the same command again: it resumes."
-            ) from error
+        metadata = json.loads(root_metadata)
+        ours = metadata.get("attributes", {}).get(OURS)
+    except (ValueError, AttributeError):
         raise PipelineError(
-            f"{url}: cannot write ({error}). Repair this and run the same command again: it resumes."
-        ) from error
+            f"{name}: {ROOT_METADATA} is damaged. Run `pipeline verify --repair {name}`, then the command that made it."
+        ) from None
+    return ours if isinstance(ours, dict) else None
+
+
+def commit_key(shard: int) -> str:
+    """Return the key of a shard's commit record."""
+    return f"{COMMITS}/{shard:06d}.json"

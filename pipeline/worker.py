@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,10 +17,12 @@ from depth import DepthEstimator
 from flowsim import MotionPrior, sample_motion, simulate_flow
 from pipeline import schema
 from pipeline.config import RunConfig
-from pipeline.errors import UnusablePhoto
+from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.images import decode_pair
 from pipeline.manifest import Row
 from pipeline.plan import ShardTask
+from pipeline.redaction import redact
+from pipeline.storage import is_of_store, is_transient, open_filesystem
 from pipeline.store import DatasetStore, Failure
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -97,12 +98,20 @@ class ShardWorker:
         except UnusablePhoto as problem:
             return self._failure(task, position, problem.reason, str(problem))
         except Exception as problem:  # whatever it is, it concerns this photo alone
-            reason = "unreadable" if isinstance(problem, OSError) else "internal"
+            is_local = "://" not in row.image
+            if not is_local and is_of_store(problem) and is_transient(problem):
+                raise PipelineError(  # the store's trouble, not this photo's: the shard is made again by the next run
+                    f"{redact(row.image)}: the store keeps failing ({redact(str(problem))}). "
+                    "Run the same command again when it works: it resumes."
+                ) from None
+            reason = "unreadable" if is_of_store(problem) else "internal"
             return self._failure(task, position, reason, f"{type(problem).__name__}: {problem}")
 
     def _failure(self, task: ShardTask, position: int, reason: str, sentence: str) -> Failure:
         row = task.rows[position]
-        return Failure(self.store.layout.rows(task.shard).start + position, row.id, reason, f"{row.image}: {sentence}")
+        return Failure(
+            self.store.layout.rows(task.shard).start + position, row.id, reason, redact(f"{row.image}: {sentence}")
+        )
 
     def _put_sample(
         self,
@@ -159,13 +168,15 @@ def load_estimator(config: RunConfig, device: str, cpus: int) -> DepthEstimator:
 
 
 def _read_pair(row: Row, max_side: int) -> Pair:
-    with fsspec.open(row.image, "rb") as stream:
-        photo = stream.read()
-    mask = None
-    if row.mask is not None:
-        with fsspec.open(row.mask, "rb") as stream:
-            mask = stream.read()
+    photo = _read(row.image)
+    mask = None if row.mask is None else _read(row.mask)
     return decode_pair(photo, mask, max_side)
+
+
+def _read(url: str) -> bytes:
+    filesystem, path = open_filesystem(url)
+    content: bytes = filesystem.cat_file(path)
+    return content
 
 
 class _Clock:

@@ -186,7 +186,7 @@ def make_flows(
     dataset.exists()  # refuses what is not ours, before anything is loaded
     loaded = open_raft(settings.weights, settings.size)
     summary = FlowSummary()
-    with dataset.sole_writer():
+    with dataset.sole_writer(progress.announce) as lock:
         dataset.begin({"layout_of_videos": "one group per video: flow[frame, row, column, uv], frame"})
         tasks: list[FlowTask] = []
         for clip in clips:
@@ -199,6 +199,7 @@ def make_flows(
         failed = 0
         factory = partial(start_worker, output, settings)
         for report in engine.run_tasks(factory, tasks, workers, device, progress.announce):
+            lock.check()
             if report.problem:
                 summary.problems.setdefault(report.video, report.problem)
                 failed += report.frames

@@ -1,0 +1,206 @@
+"""Publish a dataset: a verified copy with manifest and card, visible only when all of it is there.
+
+The mark that makes it visible is the root's `zarr.json`, written last: without it no Zarr reader opens anything. The
+arrays' own `zarr.json` come just before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.arrays import ROOT_METADATA
+from pipeline.card import dataset_card
+from pipeline.errors import PipelineError
+from pipeline.manifest_file import CARD, MANIFEST, PREVIEW, manifest_json
+from pipeline.preview import contact_sheet
+from pipeline.progress import Progress
+from pipeline.sealed import is_intact
+from pipeline.storage import PARTIAL, Storage
+from pipeline.store import COMMITS_NOTE, DatasetStore, commit_key
+
+COPIES = 4
+"""Files that are copied at the same time; also how many are in memory."""
+PREVIEW_ROWS = 6
+_MADE_BY_HOSTS = {".gitattributes"}  # what a repository of the Hugging Face Hub has from the start
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was published: all files and bytes, and how many of them were copied this time."""
+
+    files: int
+    size: int
+    copied: int
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file to publish: its key, checksum, and where its content comes from."""
+
+    key: str
+    sha256: str
+    content: Callable[[], bytes]
+
+
+def publish(source: str, destination: str, progress: Progress) -> Published:
+    """Copy a dataset of photos to a place where others can read it; the same command again continues.
+
+    Args:
+        source: a complete dataset.
+        destination: folder or URL.
+        progress: who watches; counts files.
+
+    Raises:
+        PipelineError: the dataset is incomplete or damaged, the destination holds something else, or it fails.
+    """
+    store = DatasetStore.open(source)
+    target = Storage(destination)
+    progress.announce(f"reading the commit records of {store.name}")
+    shards, metadata = _shard_files(store), _metadata_files(store)
+    there = target.sizes()
+    wanted = {file.key for file in [*shards, *metadata]} | {MANIFEST, CARD, PREVIEW}
+    copier = _Copier(target, there, metadata[-1], progress, to_do=len(wanted))
+    _sweep(target, there, wanted)
+    copier.copy(shards)
+    copier.copy(_extras(store))
+    files = {key: {"size": size, "sha256": sha256} for key, (size, sha256) in copier.done.items()}
+    files |= {file.key: {"size": len(file.content()), "sha256": file.sha256} for file in metadata}
+    manifest = manifest_json(store.attributes["fingerprint"], dict(sorted(files.items())))
+    copier.copy([_made(MANIFEST, manifest)])
+    copier.copy(metadata[:-1])
+    copier.copy(metadata[-1:])
+    return Published(len(copier.done), sum(size for size, _ in copier.done.values()), copier.copied)
+
+
+class _Copier:
+    """Copies files with bounded concurrency, skipping what is there already.
+
+    Raises:
+        PipelineError: the destination shows another dataset.
+    """
+
+    def __init__(self, target: Storage, there: Mapping[str, int], mark: _File, progress: Progress, to_do: int) -> None:
+        self.target, self.there, self.progress, self.to_do = target, there, progress, to_do
+        self.done: dict[str, tuple[int, str]] = {}
+        self.copied = 0
+        self._mark = mark
+        self._is_visible = mark.key in there
+        self._hiding = threading.Lock()
+        if self._is_visible and not self._has(mark):
+            raise PipelineError(f"{target.name} holds another dataset. Choose another place, or remove that one first.")
+
+    def copy(self, files: Iterable[_File]) -> None:
+        """Copy some files; each is read back and compared."""
+        with ThreadPoolExecutor(COPIES, thread_name_prefix="publish") as pool:
+            running: set[Future[tuple[str, int, str, bool]]] = set()
+            try:
+                for file in files:
+                    if len(running) >= COPIES:
+                        running = self._collect(running)
+                    running.add(pool.submit(self._copy_one, file))
+                while running:
+                    running = self._collect(running)
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _has(self, file: _File) -> bool:
+        """Tell whether the destination holds a file already, right to the bit."""
+        return file.key in self.there and _sha256(self.target.read_if_there(file.key) or b"") == file.sha256
+
+    def _copy_one(self, file: _File) -> tuple[str, int, str, bool]:
+        content = file.content()
+        if _sha256(content) != file.sha256:
+            raise PipelineError(
+                f"{file.key} of the dataset is damaged. Run `pipeline verify --repair` on it and the command that made "
+                "it, then publish with the same command."
+            )
+        is_hidden_mark = file.key == self._mark.key and not self._is_visible
+        if self.there.get(file.key) == len(content) and not is_hidden_mark and self._has(file):
+            return file.key, len(content), file.sha256, False
+        self._hide()
+        self.target.write(file.key, content)
+        if self.target.read(file.key) != content:
+            raise PipelineError(f"{self.target.name}: {file.key} reads back other bytes than were written. Try again.")
+        return file.key, len(content), file.sha256, True
+
+    def _hide(self) -> None:
+        """Take the mark away before anything is changed below it."""
+        with self._hiding:
+            if self._is_visible:
+                self.target.delete(self._mark.key)
+                self._is_visible = False
+
+    def _collect(self, running: set[Future[Any]]) -> set[Future[Any]]:
+        finished, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in finished:
+            key, size, sha256, is_new = future.result()
+            self.done[key] = size, sha256
+            self.copied += is_new
+        self.progress.update(self.to_do, len(self.done), 0)
+        return running
+
+
+def _sweep(target: Storage, there: dict[str, int], wanted: set[str]) -> None:
+    """Remove the half-written files of a copy that was stopped; refuse a place where something else lies."""
+    strays = {key for key in there if key.endswith(PARTIAL) and key.rsplit(".", 2)[0] in wanted}
+    if foreign := sorted(there.keys() - wanted - strays - _MADE_BY_HOSTS):
+        raise PipelineError(
+            f"{target.name} holds other files ({', '.join(foreign[:3])}...). Choose a place that does not exist yet, "
+            "or one where publishing this dataset was stopped."
+        )
+    for key in strays:
+        target.delete(key)
+
+
+def _shard_files(store: DatasetStore) -> list[_File]:
+    """List the objects of all shards and their commit records, which are small enough to be held."""
+    missing = store.layout.shards - len(store.committed())
+    if missing:
+        raise PipelineError(
+            f"{store.name} is incomplete: {missing} of {store.layout.shards} shards are not made. "
+            "Run the command that made it again, then publish."
+        )
+    files = [_made(COMMITS_NOTE, store.storage.read(COMMITS_NOTE))]
+    for shard in range(store.layout.shards):
+        key = commit_key(shard)
+        record = store.storage.read(key)
+        if not is_intact(record):
+            raise PipelineError(f"{store.name}: {key} is damaged. Run `pipeline verify --repair {store.name}`.")
+        for name, sha256 in store.commit_record(shard)["objects"].items():
+            files.append(_stored(store, name, sha256))
+        files.append(_made(key, record))
+    return files
+
+
+def _metadata_files(store: DatasetStore) -> list[_File]:
+    """List the metadata; the root's last."""
+    root = store.storage.read(ROOT_METADATA)
+    if not is_intact(root):
+        raise PipelineError(f"{store.name}: {ROOT_METADATA} is damaged. Run `pipeline verify {store.name}`.")
+    arrays = [_stored(store, key, sha256) for key, sha256 in store.attributes["metadata"].items()]
+    return [*arrays, _made(ROOT_METADATA, root)]
+
+
+def _extras(store: DatasetStore) -> list[_File]:
+    """Make the card and its picture."""
+    picture = io.BytesIO()
+    contact_sheet(store, PREVIEW_ROWS).save(picture, "PNG")
+    return [_made(PREVIEW, picture.getvalue()), _made(CARD, dataset_card(store).encode())]
+
+
+def _stored(store: DatasetStore, key: str, sha256: str) -> _File:
+    return _File(key, sha256, lambda: store.storage.read_if_there(key) or b"")
+
+
+def _made(key: str, content: bytes) -> _File:
+    return _File(key, _sha256(content), lambda: content)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,229 @@
+"""Files below an fsspec URL, local or in an object store: whole reads, atomic writes, one sentence per failure."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+
+from pipeline.errors import PipelineError
+from pipeline.redaction import redact
+
+log = logging.getLogger("pipeline.storage")
+
+PARTIAL = ".partial"
+_OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_TRANSIENT = {errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO), errno.ETIMEDOUT, errno.ECONNRESET}
+# Packages whose errors are those of a store's client, though they are no OSError.
+_CLIENTS = {"botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs", "gcsfs", "adlfs", "huggingface_hub", "httpx"}
+_EXTRAS = {"s3": "fakeflow[s3]"}
+
+
+class Storage:
+    """All files below a URL; a key is a path relative to it, with `/`.
+
+    Attributes:
+        name: the URL without credentials, for messages.
+        root: the place as its file system names it.
+        is_local: whether it is a folder of this machine.
+
+    Raises:
+        PipelineError: no such kind of URL, no credentials, no permission, no room, or the store keeps failing.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.name = redact(url)
+        self.filesystem, self.root = open_filesystem(url)
+        self.is_local = "file" in np.atleast_1d(self.filesystem.protocol)
+
+    def read(self, key: str) -> bytes:
+        """Return a file's content.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+        with explained(self.name, "read"):
+            content: bytes = self.filesystem.cat_file(self.path(key))
+        return content
+
+    def read_if_there(self, key: str) -> bytes | None:
+        """Return a file's content, or None."""
+        try:
+            return self.read(key)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def write(self, key: str, content: bytes) -> None:
+        """Write a file atomically: by rename on a local file system, by PUT elsewhere."""
+        with explained(self.name, "write"):
+            if self.is_local:
+                _write_by_rename(Path(self.path(key)), content)
+            else:
+                self.filesystem.pipe_file(self.path(key), content)
+
+    def create(self, key: str, content: bytes) -> None:
+        """Write a file that must not be there yet; of several writers at most one succeeds.
+
+        Where a store has no conditional writes, this is only as good as looking first.
+
+        Raises:
+            FileExistsError: it is there.
+        """
+        with explained(self.name, "write"):
+            try:
+                self.filesystem.pipe_file(self.path(key), content, mode="create")
+            except (TypeError, NotImplementedError):
+                if self.filesystem.exists(self.path(key)):
+                    raise FileExistsError(key) from None
+                self.filesystem.pipe_file(self.path(key), content)
+            except OSError as error:
+                if _code(error) in ("PreconditionFailed", "ConditionalRequestConflict"):
+                    raise FileExistsError(key) from None
+                raise
+
+    def delete(self, key: str) -> None:
+        """Remove a file if it is there."""
+        with explained(self.name, "write"), suppress(FileNotFoundError, NotADirectoryError):
+            self.filesystem.rm_file(self.path(key))
+
+    def names(self, folder: str = "") -> list[str]:
+        """Return the names right in a folder; empty if it is not there."""
+        path = self.path(folder)
+        self.filesystem.invalidate_cache(path)
+        try:
+            with explained(self.name, "list"):
+                return sorted(name for p in self.filesystem.ls(path, detail=False) if (name := Path(p).name))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def sizes(self) -> dict[str, int]:
+        """Return key -> size in bytes of every file."""
+        self.filesystem.invalidate_cache(self.root)
+        try:
+            with explained(self.name, "list"):
+                found = self.filesystem.find(self.root, detail=True)
+        except FileNotFoundError:
+            return {}
+        prefix = f"{self.root.rstrip('/')}/"
+        return {path.removeprefix(prefix): int(entry["size"] or 0) for path, entry in sorted(found.items())}
+
+    def is_there(self) -> bool:
+        """Tell whether anything is at the URL."""
+        self.filesystem.invalidate_cache(self.root)
+        with explained(self.name, "read"):
+            return bool(self.filesystem.exists(self.root))
+
+    def is_file(self) -> bool:
+        """Tell whether the URL is a file's."""
+        with explained(self.name, "read"):
+            return bool(self.filesystem.isfile(self.root))
+
+    def path(self, key: str) -> str:
+        """Return a key as the file system names it."""
+        return f"{self.root.rstrip('/')}/{key}" if key else self.root
+
+
+def open_filesystem(url: str) -> tuple[Any, str]:
+    """Return the file system of a URL and the path in it.
+
+    Raises:
+        PipelineError: no such kind of URL, or its library is not installed.
+    """
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        protocol = url.partition("://")[0]
+        repair = f"Install it: pip install '{_EXTRAS[protocol]}'." if protocol in _EXTRAS else "Check the URL."
+        raise PipelineError(f"{redact(url)} cannot be opened ({redact(str(error))}). {repair}") from None
+    if "s3" in np.atleast_1d(filesystem.protocol):
+        _be_patient_with_s3()
+    return filesystem, path
+
+
+@contextmanager
+def explained(name: str, doing: str) -> Iterator[None]:
+    """Turn an error of the system or of a store's client into a sentence with a repair.
+
+    What is not there (`FileNotFoundError`) or there already (`FileExistsError`) passes, except a missing place to
+    write to.
+    """
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except Exception as error:
+        if isinstance(error, FileNotFoundError | NotADirectoryError) and doing != "write":
+            raise
+        if isinstance(error, PipelineError) or not is_of_store(error):
+            raise
+        if isinstance(error, OSError) and error.errno in _OUT_OF_SPACE:
+            raise PipelineError(
+                f"{name}: no space left. Make room and run the same command again: it resumes."
+            ) from error
+        sentence = redact(str(error) or type(error).__name__)
+        raise PipelineError(
+            f"{name}: cannot {doing} ({sentence}). Repair this and run the same command again: it resumes."
+        ) from error
+
+
+def is_of_store(error: Exception) -> bool:
+    """Tell whether an error comes from the system or from a store's client, not from a slip of ours."""
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _CLIENTS
+
+
+def is_transient(error: Exception) -> bool:
+    """Tell whether an error of a store may be gone a moment later: overload, time-outs, broken connections."""
+    if isinstance(error, FileNotFoundError | FileExistsError | PermissionError):
+        return False
+    if isinstance(error, TimeoutError | ConnectionError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno in _TRANSIENT
+    return is_of_store(error) and "Credentials" not in type(error).__name__
+
+
+def _be_patient_with_s3() -> None:
+    """Let s3fs repeat, and say so, what botocore gives up on or does not repeat at all; s3fs bounds the number."""
+    import s3fs.core
+    from botocore.exceptions import ClientError
+
+    def is_worth_repeating(error: Exception) -> bool:
+        if isinstance(error, ClientError):
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            again = status >= 500 or status in (408, 429) or _code(error) == "InternalError"
+        else:
+            again = is_transient(error)
+        if again:
+            log.warning("the object store fails (%s); trying again", redact(str(error)))
+        return again
+
+    s3fs.core.set_custom_error_handler(is_worth_repeating)
+
+
+def _code(error: Exception) -> str:
+    """Return S3's own code of an error, such as `SlowDown`; empty for others."""
+    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None) or {}
+    code: str = response.get("Error", {}).get("Code", "")
+    return code
+
+
+def _write_by_rename(final: Path, content: bytes) -> None:
+    final.parent.mkdir(parents=True, exist_ok=True)
+    partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}{PARTIAL}")
+    try:
+        with partial.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(final)
+    except OSError:
+        partial.unlink(missing_ok=True)  # a full disk needs the room
+        raise

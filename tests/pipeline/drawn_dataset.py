@@ -1,0 +1,70 @@
+"""A small dataset of drawn scenes with all that `pipeline run` writes, made without a depth network."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from flowsim import MotionPrior, MotionSample, sample_motion, simulate_flow
+from pipeline import schema
+from pipeline.config import fingerprint
+from pipeline.schema import Layout
+from pipeline.store import DatasetStore, Failure
+from tests.conftest import draw_scene
+
+SIDE = 40
+SAMPLES_PER_SHARD = 2
+
+
+def make_dataset(url: str, samples: int = 6, *, without_shard: int | None = None, failed_row: int = 3) -> DatasetStore:
+    """Write a dataset of two samples a shard; one row failed, odd rows are upright."""
+    prior = MotionPrior.preset("camera+object")
+    settings = {
+        "depth": {"model": "drawn", "sha256": "0" * 64},
+        "motion": "camera+object",
+        "motion_prior": prior.to_dict(),
+        "seed": 5,
+    }
+    attributes = {"fingerprint": fingerprint(settings), "settings": settings, "source": "drawn", "licence": "MIT"}
+    store = DatasetStore(url)
+    store.create(Layout(samples, 1, SIDE, MotionSample.names, SAMPLES_PER_SHARD), attributes)
+    for shard in range(store.layout.shards):
+        if shard != without_shard:
+            write_shard(store, shard, failed_row)
+    return store
+
+
+def write_shard(store: DatasetStore, shard: int, failed_row: int = 3) -> None:
+    """Write one shard of `make_dataset`."""
+    rows = store.layout.rows(shard)
+    arrays, failures = schema.empty_shard(store.layout, len(rows)), []
+    for place, row in enumerate(rows):
+        arrays["id"][place] = f"scene_{row:03d}"
+        if row == failed_row:
+            failures.append(Failure(row, f"scene_{row:03d}", "truncated", "ends early"))
+        else:
+            _put_scene(arrays, place, row)
+    store.write_shard(shard, arrays, failures, "float32")
+
+
+def contents(root: Path) -> dict[str, str]:
+    """Return file -> sha256 of everything in a folder but the lock."""
+    files = {path for path in root.rglob("*") if path.is_file() and path.name != "lock"}
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
+
+
+def _put_scene(arrays: dict[str, np.ndarray], place: int, row: int) -> None:
+    height, width = size = (SIDE, 30) if row % 2 else (24, 36)
+    photo, mask = draw_scene(row, height, width)
+    depth = np.linspace(0.2, 0.6, height, dtype=np.float32)[:, None].repeat(width, 1)
+    depth[mask > 0] = 0.9
+    steps = schema.encode_inverse_depth(depth)
+    inside = (place, slice(0, height), slice(0, width))
+    arrays["image"][inside], arrays["mask"][inside], arrays["inverse_depth"][inside] = photo, mask, steps
+    motion = sample_motion(MotionPrior.preset("camera+object"), 5, f"scene_{row:03d}", 0)
+    made = simulate_flow(schema.decode_inverse_depth(steps), mask > 0, motion)
+    arrays["flow"][place, 0, :height, :width] = schema.encode_flow(made.flow, made.valid)
+    arrays["motion"][place, 0] = made.motion.to_vector()
+    arrays["size"][place], arrays["status"][place] = size, schema.USABLE
