@@ -1,0 +1,202 @@
+"""Does simulated flow help? Networks of one size, trained equally long on different data, judged on DAVIS-2016 val.
+
+    python -m benchmarks.ablation --duts DUTS --davis DAVIS --flows davis-flows.zarr --work FOLDER
+
+Every arm sees as many samples; where photos take part, they are three of four, as published. The score is that of the
+last weights: nothing is chosen on the sequences that are scored. What is in FOLDER already is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+
+from benchmarks.baselines import score_baselines
+from benchmarks.record import RESULTS, write
+from pipeline.config import RunConfig
+from pipeline.progress import ProgressLine
+from pipeline.run import run
+from segmentation.train import train
+from segmentation.training_data import open_data
+from segmentation.training_log import read_metrics
+from segmentation.training_settings import TrainingSettings
+
+Flow = Literal["stored", "fresh", "zero"]
+JUDGED_BY = "davis16-val"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What one network learns from beside the videos: photos with the flow of a motion preset, or none."""
+
+    name: str
+    label: str
+    motion: str | None
+    flow: Flow = "stored"
+
+
+ARMS = (
+    Arm("videos", "videos alone", None),
+    Arm("zero", "+ photos, no flow", "parallax", "zero"),
+    Arm("parallax", "+ parallax", "parallax"),
+    Arm("camera", "+ camera", "camera"),
+    Arm("davis", "+ davis", "davis"),
+    Arm("davis-fresh", "+ davis, new motions", "davis", "fresh"),
+)
+
+
+def make_photos(arguments: argparse.Namespace, motion: str) -> Path:
+    """Make the dataset of one motion preset, or go on with it."""
+    output = arguments.work / f"{motion}.zarr"
+    config = RunConfig(
+        input=str(arguments.duts),
+        output=str(output),
+        depth_model=arguments.depth_model,
+        motion=motion,
+        limit=arguments.photos,
+        workers=0,
+        device=arguments.device,
+    )
+    with ProgressLine("photos") as line:
+        run(config, line)
+    return output
+
+
+def settings_of(arguments: argparse.Namespace, arm: Arm, seed: int) -> TrainingSettings:
+    """Return how one network is trained."""
+    output = arguments.work / "runs" / f"{arm.name}-{seed}"
+    return TrainingSettings(
+        output=str(output),
+        data=() if arm.motion is None else (str(arguments.work / f"{arm.motion}.zarr"),),
+        videos=(f"davis16={arguments.davis}:{arguments.flows}",),
+        flow=arm.flow,
+        encoder=arguments.encoder,
+        initialization=arguments.initialization,
+        epochs=arguments.epochs,
+        samples_per_epoch=arguments.samples_per_epoch,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        side_px=arguments.side_px,
+        select=JUDGED_BY,
+        validate_every=max(1, arguments.epochs // 5),
+        seed=seed,
+        device=arguments.device,
+        resume=output.exists(),
+    )
+
+
+def train_once(settings: TrainingSettings) -> dict[str, Any]:
+    """Train one network; return the scores of its last weights."""
+    with ProgressLine("samples") as line:
+        train(settings, line)
+    records = [one for one in read_metrics(Path(settings.output)) if one["kind"] == "validation"]
+    last = records[-1]
+    return {
+        "J&F": last["J&F"],
+        "J": last["J"],
+        "F": last["F"],
+        "sequences": last["sequences"],
+        "curve": [(one["step"], one["J&F"]) for one in records],
+    }
+
+
+def draw(rows: list[dict[str, Any]], baselines: dict[str, dict[str, Any]], path: Path) -> None:
+    """Draw the score of every arm and seed, and of the baselines, as dots on one axis."""
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7.5, 0.5 * len(rows) + 1.3), layout="constrained")
+    for place, row in enumerate(rows[::-1]):
+        scores = [100 * one["J&F"] for one in row["runs"]]
+        axes.plot(scores, [place] * len(scores), "o", color="tab:blue", alpha=0.6)
+        axes.plot([mean(scores)] * 2, [place - 0.3, place + 0.3], color="tab:blue", linewidth=3)
+    for (name, score), style in zip(baselines.items(), ("--", ":"), strict=False):
+        axes.axvline(100 * score["J&F"], color="tab:gray", linestyle=style, label=name)
+    axes.set_yticks(range(len(rows)), [row["label"] for row in rows[::-1]])
+    axes.set_xlabel("J&F on the validation sequences, %")
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(loc="lower right", fontsize="small")
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+
+
+def parse() -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(description="What does simulated flow add to training?")
+    parser.add_argument("--duts", type=Path, required=True, help="DUTS, photos and masks")
+    parser.add_argument("--davis", type=Path, required=True, help="DAVIS-2016")
+    parser.add_argument("--flows", required=True, help="flow of DAVIS-2016 by `segmentation flows`")
+    parser.add_argument("--work", type=Path, required=True, help="folder for datasets and runs; continued if there")
+    parser.add_argument("--photos", type=int, default=1000, help="photos of DUTS (default %(default)s)")
+    parser.add_argument("--depth-model", default="tiny-dpt")
+    parser.add_argument("--encoder", default="mit-b0")
+    parser.add_argument("--initialization", default="random")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--samples-per-epoch", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument("--side-px", type=int, default=128)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--arms", nargs="+", choices=[arm.name for arm in ARMS], default=[arm.name for arm in ARMS])
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Make the datasets, train the networks seed by seed, write JSON and figure."""
+    arguments = parse()
+    arms = [arm for arm in ARMS if arm.name in arguments.arms]
+    for motion in dict.fromkeys(arm.motion for arm in arms if arm.motion):
+        make_photos(arguments, motion)
+    runs: dict[str, list[dict[str, Any]]] = {arm.name: [] for arm in arms}
+    settings = [(arm, settings_of(arguments, arm, seed)) for seed in arguments.seeds for arm in arms]
+    for arm, one in settings:
+        runs[arm.name].append({"seed": one.seed, **train_once(one)})
+        print(f"{arm.label}, seed {one.seed}: J&F {runs[arm.name][-1]['J&F']:.3f}", file=sys.stderr)
+    _, validation = open_data(settings[0][1])
+    rows = [
+        {
+            "arm": arm.name,
+            "label": arm.label,
+            "mean": mean(one["J&F"] for one in runs[arm.name]),
+            "spread": float(np.ptp([one["J&F"] for one in runs[arm.name]])),
+            "runs": runs[arm.name],
+        }
+        for arm in arms
+    ]
+    baselines = score_baselines(validation)
+    recipe = dataclasses.asdict(settings[0][1].recipe)
+    size = {"photos": arguments.photos, "side_px": arguments.side_px, "steps": settings[0][1].steps}
+    judged = {"name": validation.name, "frames": validation.samples, "sequences": len(validation.sequences)}
+    written = write(
+        "ablation",
+        {
+            "encoder": arguments.encoder,
+            "initialization": arguments.initialization,
+            **size,
+            "judged_by": judged,
+            "recipe": recipe,
+            "baselines": baselines,
+            "arms": rows,
+        },
+    )
+    draw(rows, baselines, RESULTS / "ablation.png")
+    for row in rows:
+        scores = ", ".join(f"{100 * one['J&F']:.1f}" for one in row["runs"])
+        print(f"{row['label']:24} {100 * row['mean']:5.1f}   ({scores})")
+    for name, score in baselines.items():
+        print(f"{name:24} {100 * score['J&F']:5.1f}")
+    print(written)
+
+
+if __name__ == "__main__":
+    main()
