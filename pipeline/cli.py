@@ -178,7 +178,9 @@ def verify_command(
         missing = f"{result.missing_shards} of {result.shards} shards are not made yet"
         typer.echo(f"{dataset}: {missing}; run the command that made the dataset again", err=True)
     if repair and result.findings:
-        for sentence in verify.repair(dataset, result, lambda sentence: typer.echo(sentence, err=True)):
+        from pipeline.repair import repair as repair_dataset
+
+        for sentence in repair_dataset(dataset, result, lambda sentence: typer.echo(sentence, err=True)):
             typer.echo(sentence)
         typer.echo("Now run the command that made the dataset again.")
     elif result.findings:

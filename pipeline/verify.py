@@ -1,4 +1,4 @@
-"""Is a dataset what was written, whole, and does it make sense? And dropping what is not.
+"""Is a dataset what was written, whole, and does it make sense?
 
 Every file is covered by a checksum: objects by their shard's commit record, the arrays' metadata by the root's, and
 records, the root's metadata and a published dataset's manifest by their own (`pipeline.sealed`).
@@ -16,7 +16,6 @@ from typing import Any
 from pipeline.arrays import OURS, ROOT_METADATA, shard_key
 from pipeline.config import fingerprint
 from pipeline.errors import PipelineError
-from pipeline.locks import Announce
 from pipeline.manifest_file import MANIFEST, PUBLISHED_EXTRAS, read_manifest
 from pipeline.progress import Progress
 from pipeline.sealed import is_intact
@@ -99,7 +98,7 @@ def verify(url: str, progress: Progress, all_rows: bool = False) -> Verification
     result = Verification()
     expected = {LOCK}
     jobs: list[_Shard] = []
-    for folder in _groups(sizes):
+    for folder in groups(sizes):
         jobs += _check_group(storage, folder, sizes, expected, result)
     expected |= _check_manifest(storage, sizes, result)
     to_do = sum(len(job.record["objects"]) for job in jobs)
@@ -122,52 +121,7 @@ def verify(url: str, progress: Progress, all_rows: bool = False) -> Verification
     return result
 
 
-def repair(url: str, found: Verification, announce: Announce) -> list[str]:
-    """Drop what is broken, so that the command that made the dataset makes it again.
-
-    Broken shards lose their commit record and objects. Broken metadata lose the root's `zarr.json`; the command
-    writes all metadata anew, and keeps the shards if its settings are those of the shards.
-
-    Args:
-        url: the dataset.
-        found: what `verify` found.
-        announce: told on what is waited for.
-
-    Returns:
-        Sentences that say what was done, and what was left alone.
-    """
-    storage = Storage(url)
-    done: list[str] = []
-    left = []
-    with DatasetStore(url).sole_writer(announce):
-        sizes = storage.sizes()
-        folders = _groups(sizes)
-        for finding in found.findings:
-            folder = next(f for f in reversed(folders) if finding.key.startswith(f))
-            own = finding.key.removeprefix(folder)
-            if finding.shard is not None:
-                storage.delete(f"{folder}{commit_key(finding.shard)}")
-                for key in sizes:
-                    if key.startswith(folder) and _is_of_shard(key.removeprefix(folder), finding.shard):
-                        storage.delete(key)
-                done.append(f"dropped shard {finding.shard}{f' of {folder}' if folder else ''}")
-            elif own == COMMITS_NOTE:
-                storage.write(finding.key, COMMITS_NOTE_TEXT)
-                done.append(f"wrote {finding.key}")
-            elif finding.is_surplus and _is_in_dataset(own):
-                storage.delete(finding.key)
-                done.append(f"removed {finding.key}")
-            elif finding.is_surplus or own in (MANIFEST, *PUBLISHED_EXTRAS):
-                left.append(finding.key)
-            else:
-                storage.delete(f"{folder}{ROOT_METADATA}")
-                done.append(f"removed {folder}{ROOT_METADATA}, which the next run writes anew")
-    if left:
-        done.append(f"left alone: {', '.join(left[:5])}{' ...' if len(left) > 5 else ''}; remove or publish them anew")
-    return list(dict.fromkeys(done))
-
-
-def _groups(sizes: dict[str, int]) -> list[str]:
+def groups(sizes: dict[str, int]) -> list[str]:
     """Return the folders, each empty or with a trailing `/`, that hold a dataset of their own; the root's first."""
     note = f"/{COMMITS_NOTE}"
     inner = {key.removesuffix(COMMITS_NOTE) for key in sizes if key.endswith(note)}
@@ -195,7 +149,7 @@ def _check_group(
         if problem:
             result.findings.append(Finding(f"{prefix}{name}", problem, shard))
             # its objects are not surplus: they go, or are made again, with the shard
-            expected |= {key for key in sizes if key.startswith(folder) and _is_of_shard(key[len(folder) :], shard)}
+            expected |= {key for key in sizes if key.startswith(folder) and is_of_shard(key[len(folder) :], shard)}
         else:
             shards.append(_Shard(folder, shard, record))
     for key in (key for key in sizes if key.startswith(f"{folder}{RUNS}/") and key.endswith(".json")):
@@ -357,11 +311,6 @@ def _shard_of(key: str) -> str:
     return parts[2] if len(parts) > 2 and parts[1] == "c" and not key.endswith(PARTIAL) else ""
 
 
-def _is_of_shard(key: str, shard: int) -> bool:
+def is_of_shard(key: str, shard: int) -> bool:
+    """Tell whether a file of a group is an object of a shard."""
     return _shard_of(key) == str(shard)
-
-
-def _is_in_dataset(key: str) -> bool:
-    """Tell whether a file lies where only the dataset's own files may lie."""
-    parts = key.split("/")
-    return parts[0] == PRIVATE_FOLDER or (len(parts) > 1 and parts[1] == "c") or key.endswith(PARTIAL)

@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from pipeline import schema
 from pipeline.cli import app
 from pipeline.errors import PipelineError
+from pipeline.repair import repair
 from pipeline.store import DatasetStore
-from pipeline.verify import Verification, repair, verify
+from pipeline.verify import Verification, verify
 from segmentation.flow_store import FlowDataset, FlowLayout
 from tests.pipeline.drawn_dataset import contents, make_dataset, write_shard
 
