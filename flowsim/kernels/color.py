@@ -73,7 +73,15 @@ _compiled_wheel_row = compiled(_wheel_row)
 
 
 def _color_rows(
-    flow: Any, inverse_radius: Any, height: Any, unknown: Any, wheel: Any, first: Any, last: Any, rgb: Any
+    flow: Any,
+    inverse_radius: Any,
+    height: Any,
+    unknown: Any,
+    wheel: Any,
+    steps: Any,
+    first: Any,
+    last: Any,
+    rgb: Any,
 ) -> None:
     """Colour rows first..last-1.
 
@@ -82,32 +90,40 @@ def _color_rows(
         inverse_radius: (b,) float32, 1 / the length that gets full saturation.
         height: h.
         unknown: vectors with a longer component are unknown and black.
-        wheel: (56,3) float32, the 55 colours in 0..255 and the first again.
+        wheel: (3,55) float32, the colours in 0..255.
+        steps: (3,55) float32, from each colour to the next, from the last to the first.
         first, last: range of rows.
         rgb: (b*h,3*w) uint8, written.
     """
     width = flow.shape[1] // 2
     position = np.empty(width, np.float32)
     radius = np.empty(width, np.float32)
+    k = np.empty(width, np.uint32)
+    # One plane per channel and one loop per step: only the loop that looks hues up is not vectorised.
+    planes = np.empty((3, width), np.float32)
     for row in range(first, last):
         _compiled_wheel_row(flow[row], inverse_radius[row // height], unknown, position, radius)
+        for x in range(width):
+            step = np.int32(position[x])
+            k[x] = np.uint32(step)
+            position[x] -= np.float32(step)
+        for x in range(width):
+            low = np.uint64(k[x])  # unsigned: an index that may be negative costs a comparison
+            part = position[x]
+            for channel in range(3):
+                planes[channel, x] = wheel[channel, low] + part * steps[channel, low]
+        for channel in range(3):
+            plane = planes[channel]
+            for x in range(width):
+                # inside the wheel 255 - r (255 - color), outside 0.75 color, unknown black
+                r = radius[x]
+                color = plane[x]
+                color = _FULL - r * (_FULL - color) if r <= _ONE else np.float32(0.75) * color
+                plane[x] = color if r >= _ZERO else _ZERO
         colors = rgb[row]
         for x in range(width):
-            r = radius[x]
-            if r < _ZERO:
-                colors[3 * x] = 0
-                colors[3 * x + 1] = 0
-                colors[3 * x + 2] = 0
-                continue
-            k = int(position[x])
-            part = position[x] - np.float32(k)
-            # inside the wheel 255 - r (255 - color), outside 0.75 color
-            is_inside = r <= _ONE
             for channel in range(3):
-                low = wheel[k, channel]
-                color = low + part * (wheel[k + 1, channel] - low)
-                color = _FULL - r * (_FULL - color) if is_inside else np.float32(0.75) * color
-                colors[3 * x + channel] = np.uint8(color)
+                colors[3 * x + channel] = np.uint8(np.int32(planes[channel, x]))
 
 
 color_rows = compiled(_color_rows)
