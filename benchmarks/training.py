@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch.utils.data import default_collate
 
+from benchmarks.network_speed import measure_inference, measure_step
 from benchmarks.published_loader import load_sample, write_tree
 from benchmarks.record import ROOT, write
 from segmentation import Augmentation, Mixture, ShardDataset, Triplet, make_batch
@@ -103,7 +104,11 @@ def _summary(rates: list[float]) -> dict[str, Any]:
     return {"median": round(median(rates), 1), "all": [round(rate, 1) for rate in rates]}
 
 
-SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {"loader": measure_loader}
+SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "loader": measure_loader,
+    "step": measure_step,
+    "inference": measure_inference,
+}
 
 
 def main() -> None:
@@ -112,6 +117,8 @@ def main() -> None:
     parser.add_argument("section", choices=SECTIONS)
     parser.add_argument("--input", default="examples/DUTS", help="photos and masks for the loader")
     parser.add_argument("--samples", type=int, default=256)
+    parser.add_argument("--encoder", default="mit-b0", help="for step and inference")
+    parser.add_argument("--batch", type=int, default=4, help="samples of a step, frames of an inference")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     figures = SECTIONS[arguments.section](arguments)
