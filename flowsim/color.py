@@ -95,9 +95,11 @@ def _rgb_of_array(flow: np.ndarray, max_radius: int | float | None, threads: int
         radii[radii == 0] = 1
     else:
         radii = np.full(fields, max_radius, np.float32)
+    wheel = np.ascontiguousarray(color_wheel().T)
+    steps = np.roll(wheel, -1, axis=1) - wheel
     rgb = np.empty((len(rows), 3 * width), np.uint8)
     share_rows(
-        lambda first, last: color_rows(rows, 1 / radii, height, unknown, first, last, rgb),
+        lambda first, last: color_rows(rows, 1 / radii, height, unknown, wheel, steps, first, last, rgb),
         len(rows),
         width,
         threads,

@@ -32,7 +32,7 @@ class SampleReader:
         self._arrays: dict[str, zarr.Array[Any]] = {}
 
     def read(self, name: str, rows: Sequence[int]) -> list[NDArray[Any]]:
-        """Return the stored values (not decoded) of some rows of one array, each in an array of its own.
+        """Return the stored values (not decoded) of some rows of one array, as writable views of one block.
 
         Args:
             name: of the array.
@@ -42,7 +42,8 @@ class SampleReader:
             PipelineError: a shard is missing, damaged, or was written anew meanwhile.
         """
         array = self._array(name)
-        samples: list[NDArray[Any]] = [np.empty(array.shape[1:], array.dtype) for _ in rows]
+        # One block: numpy asks for huge pages where memory is large, and first touches of small ones take long.
+        samples = list(np.empty((len(rows), *array.shape[1:]), array.dtype))
         try:
             chunks = self._find_chunks(name, rows)
             present = [place for place, (_, offset, _) in enumerate(chunks) if offset != ABSENT]

@@ -195,7 +195,7 @@ class ShardDataset(TripletSource):
             sample_id, (height, width) = str(opened.ids[row]), opened.sizes[row].tolist()
             labels = _labels(mask[:height, :width], sample_id, self.url)
             flow_px = self._flow(motion, labels, sample_id, epoch)
-            arrays = (np.ascontiguousarray(image[:height, :width]), flow_px, labels)
+            arrays = (image[:height, :width].copy(), flow_px, labels)  # a view would keep the others in memory
             samples.append(Triplet(sample_id, *(torch.from_numpy(array) for array in arrays)))
         return samples
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -148,8 +149,10 @@ class Silence:
 
 
 def _clear(output: Path) -> None:
+    """Remove what Ray and its workers leave in the folder beside the run itself."""
     for name in (FAILURE_FILE, STOP_FILE):
         (output / name).unlink(missing_ok=True)
+    shutil.rmtree(output / RAY_FOLDER, ignore_errors=True)
 
 
 def _reason(error: BaseException) -> str:

@@ -87,16 +87,14 @@ def _row(sample: Triplet, found: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, 
     return _beside(panels)
 
 
-def _panel(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "s s 3"]:
-    """Fit a picture into a white square."""
+def _panel(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Resize a picture so that it fits a square, and centre it between white margins left and right."""
     height, width = picture.shape[:2]
     scale = PANEL_PX / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    panel = np.full((PANEL_PX, PANEL_PX, 3), 255, np.uint8)
-    top, left = (PANEL_PX - small.shape[0]) // 2, (PANEL_PX - small.shape[1]) // 2
-    panel[top : top + small.shape[0], left : left + small.shape[1]] = small
-    return panel
+    left = (PANEL_PX - size[0]) // 2
+    return np.pad(small, ((0, 0), (left, PANEL_PX - size[0] - left), (0, 0)), constant_values=255)
 
 
 def _overlay(image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
@@ -115,15 +113,15 @@ def _heading(width: int) -> UInt8[np.ndarray, "h w 3"]:
     return strip
 
 
-def _label(panel: UInt8[np.ndarray, "s s 3"], text: str) -> None:
+def _label(panel: UInt8[np.ndarray, "rows columns 3"], text: str) -> None:
     """Write at the panel's lower edge, in white on a dark strip."""
     panel[-18:] = (panel[-18:] * 0.35).astype(np.uint8)
-    place = (4, PANEL_PX - 5)
+    place = (4, len(panel) - 5)
     cv2.putText(panel, text[-34:], place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
 
 
-def _beside(panels: Sequence[UInt8[np.ndarray, "s s 3"]]) -> UInt8[np.ndarray, "h w 3"]:
-    gap = np.full((PANEL_PX, GAP_PX, 3), 255, np.uint8)
+def _beside(panels: Sequence[UInt8[np.ndarray, "rows columns 3"]]) -> UInt8[np.ndarray, "h w 3"]:
+    gap = np.full((len(panels[0]), GAP_PX, 3), 255, np.uint8)
     joined = [piece for panel in panels for piece in (panel, gap)][:-1]
     return np.concatenate(joined, axis=1)
 

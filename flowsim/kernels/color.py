@@ -9,7 +9,6 @@ from flowsim.kernels.jit import compiled
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
 _FULL = np.float32(255)
-_ROUNDING = np.float32(1e-3)
 _HALF_PI = np.float32(np.pi / 2)
 _PI = np.float32(np.pi)
 # Arcus tangens on [0, 1], error below 2e-8: Abramowitz and Stegun, Handbook of Mathematical Functions (1964), 4.4.49.
@@ -73,64 +72,17 @@ def _wheel_row(vectors: Any, inverse_radius: Any, unknown: Any, position: Any, r
 _compiled_wheel_row = compiled(_wheel_row)
 
 
-def _ramp(place: Any, start: Any, steps: Any) -> Any:
-    """Rise of a channel from 0 to 255 in whole numbers over `steps` places of the wheel from `start` on."""
-    # floor(255 i / steps); the quotient's fraction is a multiple of 1 / steps, far more than what is added
-    risen = np.floor((place - start) * (_FULL / steps) + _ROUNDING)
-    return min(max(risen, _ZERO), _FULL)
-
-
-_compiled_ramp = compiled(_ramp)
-
-
-def _red(place: Any) -> Any:
-    """Red of the wheel at a whole place 0..55: falls from yellow to green, rises from blue to magenta."""
-    falls = _compiled_ramp(place, np.float32(15), np.float32(6))
-    return max(_FULL - falls, _compiled_ramp(place, np.float32(36), np.float32(13)))
-
-
-def _green(place: Any) -> Any:
-    """Green: rises from red to yellow, falls from cyan to blue."""
-    falls = _compiled_ramp(place, np.float32(25), np.float32(11))
-    return min(_compiled_ramp(place, np.float32(0), np.float32(15)), _FULL - falls)
-
-
-def _blue(place: Any) -> Any:
-    """Blue: rises from green to cyan, falls from magenta to red."""
-    falls = _compiled_ramp(place, np.float32(49), np.float32(6))
-    return min(_compiled_ramp(place, np.float32(21), np.float32(4)), _FULL - falls)
-
-
-compiled_red, compiled_green, compiled_blue = compiled(_red), compiled(_green), compiled(_blue)
-
-
-def _shade(low: Any, high: Any, part: Any, radius: Any) -> Any:
-    """Blend a channel between two places, then with white inside the wheel, with black outside; 0 where unknown."""
-    color = low + part * (high - low)
-    # inside the wheel 255 - r (255 - color), outside 0.75 color
-    shaded = _FULL - radius * (_FULL - color) if radius <= _ONE else np.float32(0.75) * color
-    return np.int32(shaded if radius >= _ZERO else _ZERO)
-
-
-_compiled_shade = compiled(_shade)
-
-
-def _shade_row(position: Any, radius: Any, red: Any, green: Any, blue: Any) -> None:
-    """Channels of a row; the wheel is computed, because a table of it keeps the loop from being vectorised."""
-    for x in range(position.shape[0]):
-        place = np.floor(position[x])
-        following = place + _ONE
-        part = position[x] - place
-        r = radius[x]
-        red[x] = _compiled_shade(compiled_red(place), compiled_red(following), part, r)
-        green[x] = _compiled_shade(compiled_green(place), compiled_green(following), part, r)
-        blue[x] = _compiled_shade(compiled_blue(place), compiled_blue(following), part, r)
-
-
-_compiled_shade_row = compiled(_shade_row)
-
-
-def _color_rows(flow: Any, inverse_radius: Any, height: Any, unknown: Any, first: Any, last: Any, rgb: Any) -> None:
+def _color_rows(
+    flow: Any,
+    inverse_radius: Any,
+    height: Any,
+    unknown: Any,
+    wheel: Any,
+    steps: Any,
+    first: Any,
+    last: Any,
+    rgb: Any,
+) -> None:
     """Colour rows first..last-1.
 
     Args:
@@ -138,23 +90,40 @@ def _color_rows(flow: Any, inverse_radius: Any, height: Any, unknown: Any, first
         inverse_radius: (b,) float32, 1 / the length that gets full saturation.
         height: h.
         unknown: vectors with a longer component are unknown and black.
+        wheel: (3,55) float32, the colours in 0..255.
+        steps: (3,55) float32, from each colour to the next, from the last to the first.
         first, last: range of rows.
         rgb: (b*h,3*w) uint8, written.
     """
     width = flow.shape[1] // 2
     position = np.empty(width, np.float32)
     radius = np.empty(width, np.float32)
-    red = np.empty(width, np.uint8)
-    green = np.empty(width, np.uint8)
-    blue = np.empty(width, np.uint8)
+    k = np.empty(width, np.uint32)
+    # One plane per channel and one loop per step: only the loop that looks hues up is not vectorised.
+    planes = np.empty((3, width), np.float32)
     for row in range(first, last):
         _compiled_wheel_row(flow[row], inverse_radius[row // height], unknown, position, radius)
-        _compiled_shade_row(position, radius, red, green, blue)
+        for x in range(width):
+            step = np.int32(position[x])
+            k[x] = np.uint32(step)
+            position[x] -= np.float32(step)
+        for x in range(width):
+            low = np.uint64(k[x])  # unsigned: an index that may be negative costs a comparison
+            part = position[x]
+            for channel in range(3):
+                planes[channel, x] = wheel[channel, low] + part * steps[channel, low]
+        for channel in range(3):
+            plane = planes[channel]
+            for x in range(width):
+                # inside the wheel 255 - r (255 - color), outside 0.75 color, unknown black
+                r = radius[x]
+                color = plane[x]
+                color = _FULL - r * (_FULL - color) if r <= _ONE else np.float32(0.75) * color
+                plane[x] = color if r >= _ZERO else _ZERO
         colors = rgb[row]
         for x in range(width):
-            colors[3 * x] = red[x]
-            colors[3 * x + 1] = green[x]
-            colors[3 * x + 2] = blue[x]
+            for channel in range(3):
+                colors[3 * x + channel] = np.uint8(np.int32(planes[channel, x]))
 
 
 color_rows = compiled(_color_rows)
