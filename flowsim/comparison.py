@@ -11,7 +11,7 @@ REFERENCE_SIDE_PX = 854
 
 
 def at_scale(
-    flow: Float32[np.ndarray, "h w 2"], mask: Bool[np.ndarray, "h w"], side_px: float, grid: int
+    flow: Float32[np.ndarray, "h w 2"], mask: Bool[np.ndarray, "h w"], side_px: int | float, grid: int
 ) -> tuple[Float32[np.ndarray, "y x 2"], Bool[np.ndarray, "y x"]]:
     """Average a field over the cells of a grid, flow in px of a picture with a longer side of 854 px.
 
@@ -37,7 +37,7 @@ def at_scale(
     return np.asarray(cells, np.float32), np.asarray(share) >= 0.5
 
 
-def statistics_at_scale(flow: np.ndarray, mask: np.ndarray, side_px: float, grid: int) -> FlowStatistics:
+def statistics_at_scale(flow: np.ndarray, mask: np.ndarray, side_px: int | float, grid: int) -> FlowStatistics:
     """Measure a field at the common scale.
 
     Args:

@@ -36,7 +36,7 @@ _FEATURE_REFLECTION = np.array([*[1] * 13, -1, 1], np.float64)
 
 # So many wide candidates for each real field, and at least so many.
 _WIDE_PER_FIELD = 8
-_FEWEST_WIDE = 600
+_FEWEST_WIDE = 300
 # Each round varies every kept candidate twice, by this much.
 _ROUNDS = (0.5, 0.3, 0.2, 0.12)
 _KEPT = 3

@@ -24,7 +24,11 @@ def to_toml(prior: MotionPrior, about: str) -> str:
     lines += [f"name = {json.dumps(prior.name)}"]
     total = sum(shot.weight for shot in prior.shots)
     for number, (shot, plain) in enumerate(zip(prior.shots, prior.to_dict()["shots"], strict=True)):
-        lines += ["", f"# Shot {number}, {shot.weight / total:.0%}: {in_words(shot)}.", "[[shots]]"]
+        lines += [
+            "",
+            f"# Shot {number}, {shot.weight / total:.0%}: {in_words(shot)}; flow {_size_in_words(shot)}.",
+            "[[shots]]",
+        ]
         usual = Shot()
         lines += [
             f"{key} = {json.dumps(value)}" for key, value in plain.items() if getattr(shot, key) != getattr(usual, key)
@@ -51,6 +55,11 @@ def in_words(shot: Shot) -> str:
     if _mean_size(shot.background_deformation) > 0.3 * (own + camera):
         what += ", the background moves by itself"
     return what
+
+
+def _size_in_words(shot: Shot) -> str:
+    """How large the flow is, in the middle of the distribution."""
+    return f"{_middle(shot.magnitude):.1%} of the longer side"
 
 
 @cache

@@ -30,7 +30,7 @@ _MOST_FIELDS = 400
 _MOST_SCENES = 400
 
 
-def fields_of_folder(folder: Path, side_px: float | None = None) -> dict[str, list[Field]]:
+def fields_of_folder(folder: Path, side_px: int | float | None = None) -> dict[str, list[Field]]:
     """Read real flow from .npz files, one for each video.
 
     Args:
@@ -53,7 +53,7 @@ def fields_of_folder(folder: Path, side_px: float | None = None) -> dict[str, li
     return {path.stem: _fields_of_file(path, side_px) for path in paths}
 
 
-def _fields_of_file(path: Path, side_px: float | None) -> list[Field]:
+def _fields_of_file(path: Path, side_px: int | float | None) -> list[Field]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             flow, mask = arrays["flow"], arrays["mask"]
@@ -67,7 +67,7 @@ def _fields_of_file(path: Path, side_px: float | None) -> list[Field]:
         )
     flow_px = flow.astype(np.float32) / (FLOW_STEPS_PER_PIXEL if flow.dtype == np.int16 else 1)
     is_object = mask if mask.dtype == np.bool_ else mask >= 128
-    side = side_px or float(max(mask.shape[1:]))
+    side = float(side_px or max(mask.shape[1:]))
     return [(field, where, side) for field, where in zip(flow_px, is_object, strict=True)]
 
 

@@ -168,7 +168,9 @@ def test_flow_is_the_same_at_any_size_of_the_picture(preset):
     motion = simulate_flow(depth, mask, drawn(preset)).motion
     small = simulate_flow(depth, mask, motion).flow
     large = simulate_flow(depth.repeat(4, 0).repeat(4, 1), mask.repeat(4, 0).repeat(4, 1), motion).flow
-    np.testing.assert_allclose(large[2::4, 2::4] / 4, small, atol=0.02 * np.abs(small).max() + 0.02)
+    # A small pixel is the mean of its sixteen: a soft border is not the same at their corners.
+    means = large.reshape(60, 4, 80, 4, 2).mean((1, 3))
+    np.testing.assert_allclose(means / 4, small, atol=0.02 * np.abs(small).max() + 0.02)
 
 
 @presets

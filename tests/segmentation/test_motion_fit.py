@@ -45,11 +45,11 @@ def moving_object(frames: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_prior_of_a_folder_of_fields_is_one_that_runs_take(fit: Fit, tmp_path: Path) -> None:
-    photos = make_dataset(tmp_path / "photos.zarr", samples=30, motions=1)
+    photos = make_dataset(tmp_path / "photos.zarr", samples=24, motions=1)
     folder = tmp_path / "fields"
     folder.mkdir()
     for seed in range(3):
-        flow, mask = moving_object(8, seed)
+        flow, mask = moving_object(7, seed)
         stored = np.rint(flow * 64).astype(np.int16) if seed == 0 else flow
         np.savez(folder / f"video{seed}.npz", flow=stored, mask=mask if seed else (mask * 255).astype(np.uint8))
     output = tmp_path / "priors/handheld.toml"
@@ -57,7 +57,7 @@ def test_prior_of_a_folder_of_fields_is_one_that_runs_take(fit: Fit, tmp_path: P
     assert code == 0, printed
     assert "types of shot" in printed
     text = output.read_text()
-    assert "to fields: 3 videos, 24 flow fields, 29 photos" in text
+    assert "to fields: 3 videos, 21 flow fields, 23 photos" in text
     prior = MotionPrior.from_dict(tomllib.loads(text))
     assert prior.name == "handheld"
     # p90 of |flow| is about 2 px of 40, and the object does the moving.
