@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.info import counts, size_in_words, stored_as
 from pipeline.manifest_file import MANIFEST, PREVIEW
+from pipeline.provenance import origin
 from pipeline.redaction import redact
 from pipeline.store import DatasetStore
 
+_SIMULATED = (
+    "Photos with a mask of the salient object, the inverse depth that a network sees in them, and optical flow "
+    "simulated from it"
+)
+_IMPORTED = (
+    "Photos with a mask of the salient object, and optical flow whose direction and relative length alone is known"
+)
 _MEANINGS = {"id": "name of the photo's file, without its ending"}
 
 
@@ -18,6 +27,7 @@ def dataset_card(store: DatasetStore) -> str:
     counted = counts(store)
     size = sum(size for key, size in store.storage.sizes().items() if "/c/" in key)
     mean_size = size_in_words(size / max(1, layout.samples))
+    summary, how = (_SIMULATED, _simulation(settings)) if layout.is_simulated else (_IMPORTED, _import(attributes))
     return f"""---
 pretty_name: Image-flow-mask triplets from still photos
 license: other
@@ -34,10 +44,9 @@ size_categories:
 
 # Image-flow-mask triplets from still photos
 
-Photos with a mask of the salient object, the inverse depth that a network sees in them, and optical flow simulated from
-it: training pairs for two-stream video object segmentation. Made with fakeflow.
+{summary}: training pairs for two-stream video object segmentation. Made with fakeflow.
 
-![photo, inverse depth, flow, mask of some samples]({PREVIEW})
+![some samples]({PREVIEW})
 
 ## What is in it
 
@@ -72,21 +81,20 @@ flow_px = sample["flow"].values[0, :height, :width]  # u to the right, v down
 |---|---|
 | photos and masks | {redact(str(attributes.get("source", "unknown")))} |
 | their listing | {settings.get("listing_hash", "unknown")} |
-| depth model | {_words(settings["depth"])} |
-| motion | {settings["motion"]}, seed {settings["seed"]} |
+{how}
 | settings | {attributes["fingerprint"]} |
 | schema version | {attributes["schema_version"]} |
 
-The group's attribute `fakeflow` holds all settings; `motion` and the depth make each flow again.
+The group's attribute `fakeflow` holds all settings.
 
 ## Check it
 
-`{MANIFEST}` lists every file with size and SHA-256; `pipeline verify ADDRESS` compares them, and makes flow again.
+`{MANIFEST}` lists every file with size and SHA-256; `pipeline verify ADDRESS` compares them.
 
 ## Licence and source
 
 {redact(str(attributes.get("licence", "unknown")))}. Ask the source of the photos and masks before you pass them on; the
-licence of the depth model is that of its authors.
+licence of a depth model is that of its authors.
 
 ## Cite
 
@@ -103,6 +111,17 @@ def _fields(store: DatasetStore) -> str:
         meaning = _MEANINGS.get(name) or spec.attributes.get("description") or spec.attributes.get("flag_meanings", "")
         lines.append(f"| `{name}` | {shape} | {stored_as(spec)} | {'' if unit == '1' else unit} | {meaning} |")
     return "\n".join(lines)
+
+
+def _simulation(settings: Mapping[str, Any]) -> str:
+    return (
+        f"| depth model | {_words(settings['depth'])} |\n"
+        f"| motion | {settings['motion']}, seed {settings['seed']}; `motion` and the depth make each flow again |"
+    )
+
+
+def _import(attributes: Mapping[str, Any]) -> str:
+    return "\n".join(f"| {what} | {words} |" for what, words in origin(attributes) if what != "source")
 
 
 def _words(provenance: dict[str, Any]) -> str:

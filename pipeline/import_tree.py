@@ -82,7 +82,7 @@ def import_tree(
     store = DatasetStore(output)
     store.exists()  # refuses what is not ours, before anything is written
     layout = Layout(len(manifest), 1, settings.max_side, (), SAMPLES_PER_SHARD, settings.longest_px)
-    with store.sole_writer():
+    with store.sole_writer(progress.announce) as lock:
         create_or_continue(store, layout, _content(manifest, settings), _attributes(manifest))
         plan = make_plan(store, manifest, retry_failed)
         # Decoding is cheap: a shard with failures is made anew as a whole.
@@ -91,6 +91,7 @@ def import_tree(
         done = failed = 0
         with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sample") as pool:
             for task in tasks:
+                lock.check()
                 failures = _make_shard(store, task, flow_of, pool)
                 done, failed = done + task.photos, failed + len(failures)
                 progress.update(sum(task.photos for task in tasks), done, failed)

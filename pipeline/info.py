@@ -10,6 +10,7 @@ from pipeline import schema
 from pipeline.arrays import ROOT_METADATA
 from pipeline.errors import PipelineError
 from pipeline.manifest_file import MANIFEST
+from pipeline.provenance import origin
 from pipeline.redaction import redact
 from pipeline.storage import Storage
 from pipeline.store import DatasetStore, our_attributes
@@ -64,13 +65,12 @@ def size_in_words(size: float) -> str:
 
 
 def _photos(store: DatasetStore, sizes: dict[str, int]) -> dict[str, str]:
-    layout, settings, counted = store.layout, store.attributes["settings"], counts(store)
+    layout, counted = store.layout, counts(store)
     lines = {
         "samples": f"{layout.samples:,}: " + ", ".join(f"{count:,} {name}" for name, count in counted.items() if count),
-        "flows": f"{layout.motions} per sample, motion {settings['motion']}, seed {settings['seed']}",
+        "flows": f"{layout.motions} per sample",
         "canvas": f"{layout.side} x {layout.side} px, {layout.samples_per_shard} samples in a shard",
-        "depth": _depth(settings["depth"]),
-        "source": str(store.attributes.get("source", "unknown")),
+        **dict(origin(store.attributes)),
         "licence": str(store.attributes.get("licence", "unknown")),
         "settings": f"{store.attributes['fingerprint'][:12]}, schema version {store.attributes['schema_version']}",
     }
@@ -79,11 +79,6 @@ def _photos(store: DatasetStore, sizes: dict[str, int]) -> dict[str, str]:
         shape = " x ".join(str(length) for length in spec.shape)
         lines[name] = f"{shape:<28} {stored_as(spec):<14} {size_in_words(size)}"
     return lines
-
-
-def _depth(provenance: dict[str, Any]) -> str:
-    revision = provenance.get("revision")
-    return str(provenance["model"]) + (f" at {revision}" if revision else "")
 
 
 def _others(attributes: dict[str, Any], sizes: dict[str, int]) -> dict[str, str]:

@@ -45,7 +45,7 @@ class DatasetChecker:
         self.notes: list[str] = []
         self._last_id = ""
         self._has_motion = tuple(self.layout.motion_parameters) == tuple(MotionSample.names)
-        if not self._has_motion:
+        if self.layout.is_simulated and not self._has_motion:
             self.notes.append("the dataset keeps no motion of this version, so flow was not made again")
 
     def problems(self, shard: int) -> Iterator[Problem]:
@@ -53,7 +53,7 @@ class DatasetChecker:
         rows = self.layout.rows(shard)
         here = slice(rows.start, rows.stop)
         ids, status, sizes = (self.store.read(name, here) for name in ("id", "status", "size"))
-        motion = self.store.read("motion", here)
+        motion = self.store.read("motion", here) if self.layout.is_simulated else np.zeros((len(rows), 0))
         yield from self._check_ids(ids)
         yield from self._check_failures(shard, ids, status)
         for place, row in enumerate(rows):
@@ -92,7 +92,8 @@ class DatasetChecker:
     def _check_pictures(self, row: int, size: NDArray[np.int32], motion: NDArray[np.float64]) -> str:
         """Compare the pictures of one sample with what they must be; return what is wrong."""
         height, width = (int(side) for side in size)
-        pictures = {name: self.store.read(name, row) for name in ("image", "mask", "inverse_depth", "flow")}
+        names = ("image", "mask", "flow", *(("inverse_depth",) if self.layout.is_simulated else ()))
+        pictures = {name: self.store.read(name, row) for name in names}
         for name, values in pictures.items():
             planes = values if name == "flow" else values[None]
             if planes[:, height:].any() or planes[:, :, width:].any():
@@ -104,17 +105,18 @@ class DatasetChecker:
         is_object = mask > 0
         if is_object.all() or not (is_object.any() or settings.get("allow_missing_masks")):
             return f"mask is all {'object' if is_object.all() else 'background'}"
+        flows = pictures["flow"][:, :height, :width]
+        if (flows == schema.UNKNOWN_FLOW).all():
+            return "flow is unknown everywhere"
+        if not self.layout.is_simulated:
+            return ""
         steps = pictures["inverse_depth"][:height, :width]
         if steps.max() > schema.INVERSE_DEPTH_STEPS:
             return f"inverse_depth goes up to {steps.max()}; expected at most {schema.INVERSE_DEPTH_STEPS}"
-        flows = pictures["flow"][:, :height, :width]
-        if self._has_motion:
-            depth = schema.decode_inverse_depth(steps)
-            for index, flow in enumerate(flows):
-                if problem := _compare_flow(flow, depth, is_object, motion[index]):
-                    return f"flow {index}: {problem}"
-        elif (flows == schema.UNKNOWN_FLOW).all():
-            return "flow is unknown everywhere"
+        depth = schema.decode_inverse_depth(steps)
+        for index, flow in enumerate(flows if self._has_motion else ()):
+            if problem := _compare_flow(flow, depth, is_object, motion[index]):
+                return f"flow {index}: {problem}"
         return ""
 
 

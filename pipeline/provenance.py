@@ -16,5 +16,6 @@ def origin(attributes: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = [("source", str(attributes["source"]))]
     if attributes["layout"].get("imported_longest_px") is not None:
         return [*found, ("flow", f"{attributes['flow']}; longest vector {settings['longest_px']:g} px")]
-    depth = settings["depth"]["model"]
-    return [*found, ("depth", str(depth)), ("motion", f"{settings['motion']}, seed {settings['seed']}")]
+    model, revision = settings["depth"]["model"], settings["depth"].get("revision")
+    depth = f"{model} at {revision}" if revision else str(model)
+    return [*found, ("depth", depth), ("motion", f"{settings['motion']}, seed {settings['seed']}")]

@@ -108,6 +108,16 @@ def test_other_commands_read_it(imported: DatasetStore, tmp_path: Path) -> None:
     assert "relative length alone" in printed
     CliRunner().invoke(app, ["preview", imported.url, "--output", str(tmp_path / "sheet.png")], catch_exceptions=False)
     assert cv2.imread(str(tmp_path / "sheet.png")).shape[1] == pytest.approx(3 * 226, abs=10)
+    published = str(tmp_path / "published")
+    for command in (["verify", "--all", imported.url], ["publish", imported.url, published], ["verify", published]):
+        done = CliRunner().invoke(app, command, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+    for text in (
+        (tmp_path / "published/README.md").read_text(),
+        CliRunner().invoke(app, ["info", published], catch_exceptions=False).output,
+    ):
+        assert "relative length" in text
+        assert "seed" not in text
 
 
 def test_pictures_of_other_sizes_are_stretched_and_black_is_unknown(tmp_path: Path) -> None:
