@@ -206,20 +206,13 @@ def test_a_run_starts_from_a_network(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
-    train_in(tmp_path, epochs=1)
-    kept = (tmp_path / "run/last/training.pt").read_bytes()
-    broken = load_network(tmp_path / "run/best")
-    with torch.no_grad():
-        broken.decoder.predictor.bias.fill_(torch.nan)
-    state = torch.load(tmp_path / "run/last/training.pt", weights_only=True)
-    assert state["position"]["step"] == 3
     settings = settings_in(tmp_path, output=str(tmp_path / "high"), learning_rate=1e30, preset="paper-stage2")
     with pytest.raises(
-        TrainingError, match=r"the loss is (nan|inf) in epoch 1, step [23] \(samples scene .*Lower --lea"
+        TrainingError,
+        match=r"the loss is (nan|inf) in epoch 1, step [23] \(samples scene .*there is no checkpoint yet. Lower",
     ):
         train(settings, Watcher())
     assert not (tmp_path / "high/last").exists()
-    assert kept == (tmp_path / "run/last/training.pt").read_bytes()
 
 
 @pytest.mark.parametrize(
