@@ -216,9 +216,7 @@ class Trainer:
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss} in epoch {epoch + 1}, step {launched.step + 1} (samples "
-                f"{', '.join(launched.ids[:4])}...); the last good checkpoint is {self.output / LAST}. Lower "
-                "--learning-rate and train again in another --output, from it with --initialization "
-                f"{self.output / LAST}"
+                f"{', '.join(launched.ids[:4])}...); {self._last_good()}"
             )
         sums = self.sums
         sums.loss, sums.steps = sums.loss + loss, sums.steps + 1
@@ -301,12 +299,16 @@ class Trainer:
         if self.place.rank != 0:
             return
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self.network.parameters()):
-            raise TrainingError(
-                f"weights are not finite after step {self.position.step}; the last good checkpoint is "
-                f"{self.output / LAST}. Lower --learning-rate and train again in another --output"
-            )
+            raise TrainingError(f"weights are not finite after step {self.position.step}; {self._last_good()}")
         self._save_network(LAST)
         save_state(self.output, self.position, self.network, self.average, self.optimizer)
+
+    def _last_good(self) -> str:
+        """Say how to go on when training has gone wrong."""
+        advice = "Lower --learning-rate and train again in another --output"
+        if not (self.output / LAST).exists():
+            return f"there is no checkpoint yet. {advice}"
+        return f"the last good checkpoint is kept. {advice}, from it with --initialization {self.output / LAST}"
 
     def _save_network(self, folder: str) -> None:
         network = self.network if self.average is None else self.average.module

@@ -206,20 +206,13 @@ def test_a_run_starts_from_a_network(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
-    train_in(tmp_path, epochs=1)
-    kept = (tmp_path / "run/last/training.pt").read_bytes()
-    broken = load_network(tmp_path / "run/best")
-    with torch.no_grad():
-        broken.decoder.predictor.bias.fill_(torch.nan)
-    state = torch.load(tmp_path / "run/last/training.pt", weights_only=True)
-    assert state["position"]["step"] == 3
     settings = settings_in(tmp_path, output=str(tmp_path / "high"), learning_rate=1e30, preset="paper-stage2")
     with pytest.raises(
-        TrainingError, match=r"the loss is (nan|inf) in epoch 1, step [23] \(samples scene .*Lower --lea"
+        TrainingError,
+        match=r"the loss is (nan|inf) in epoch 1, step [23] \(samples scene .*there is no checkpoint yet. Lower",
     ):
         train(settings, Watcher())
     assert not (tmp_path / "high/last").exists()
-    assert kept == (tmp_path / "run/last/training.pt").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -287,13 +280,13 @@ def test_the_command_trains_with_fresh_motion(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of ray.data
 def test_a_lost_worker_brings_all_back_to_the_last_checkpoint(tmp_path: Path, local_ray: None) -> None:
-    settings = settings_in(tmp_path, epochs=60, workers=2, validate_every=1)
+    settings = settings_in(tmp_path, epochs=8, workers=2, validate_every=1)
     run = tmp_path / "run"
     watcher = KillOnce(run)
     summary = train(settings, watcher)
     assert watcher.killed
     judged = [one["epoch"] for one in records(run) if one["kind"] == "validation"]
-    assert judged == list(range(1, 61))
+    assert judged == list(range(1, 9))
     assert summary.best_score >= 0
     assert not (run / "failure.json").exists()
 
