@@ -35,7 +35,7 @@ def describe(url: str) -> str:
     published = "yes, with a manifest" if MANIFEST in sizes else "no"
     lines["published"] = published
     lines["stored"] = f"{len(sizes):,} files, {size_in_words(sum(sizes.values()))}"
-    return "\n".join([storage.name, *(f"  {name:<11} {redact(text)}" for name, text in lines.items())])
+    return "\n".join([storage.name, *(f"  {name:<15} {redact(text)}" for name, text in lines.items())])
 
 
 def counts(store: DatasetStore) -> dict[str, int]:
@@ -77,7 +77,7 @@ def _photos(store: DatasetStore, sizes: dict[str, int]) -> dict[str, str]:
     for name, spec in store.specs(layout).items():
         size = sum(size for key, size in sizes.items() if key.startswith(f"{name}/c/"))
         shape = " x ".join(str(length) for length in spec.shape)
-        lines[name] = f"{shape:<28} {stored_as(spec):<14} {size_in_words(size)}"
+        lines[f"  {name}"] = f"{shape:<28} {stored_as(spec):<14} {size_in_words(size)}"
     return lines
 
 
