@@ -22,10 +22,11 @@ from benchmarks.record import write
 from pipeline.images import decode_photo
 from segmentation.checkpoint import load_network, save_network
 from segmentation.evaluate import Benchmark, evaluate
-from segmentation.flow_colors import flow_of_clips
-from segmentation.flows import FlowSettings, clips_of
+from segmentation.flows import FlowSettings
+from segmentation.frame_flows import open_flows
 from segmentation.model import TwoStreamNetwork
 from segmentation.video_masks import write_mask
+from segmentation.videos import open_dataset
 
 
 class Silence:
@@ -57,21 +58,22 @@ def part_of_davis(davis: Path, folder: Path, frames: int) -> Path:
 def plain_loop(root: Path, flows: str, checkpoint: Path, masks: Path, device: str) -> tuple[float, float]:
     """Return frames per second, and the share of time in which the network had nothing to do."""
     network = load_network(checkpoint).to(device)
-    clips, _ = clips_of("davis16", root, "val")
-    flow_of = flow_of_clips(flows, clips)
+    dataset = open_dataset("davis16", root, "val")
+    stored = open_flows(flows, dataset)
     masks.mkdir(parents=True, exist_ok=True)
     busy, frames, started = 0.0, 0, time.perf_counter()
-    for clip in clips:
-        read = flow_of[clip.name].open()
-        for path in clip.footage.paths:  # type: ignore[union-attr]
-            pixels = [decode_photo(path.read_bytes()), read(path.stem)]
+    for video in dataset.videos:
+        stored.check(video)
+        for frame in video.annotated:
+            assert frame.image is not None
+            pixels = [decode_photo(frame.image.read_bytes()), stored.read_colors(video.name, frame.name)]
             begun = time.perf_counter()
             image, colors = (
                 torch.from_numpy(np.array(each)).to(device).permute(2, 0, 1)[None].float() / 255 for each in pixels
             )
             mask = network.predict(image, colors)[0].cpu().numpy()
             busy += time.perf_counter() - begun
-            write_mask(masks, path.stem, mask > 0)
+            write_mask(masks, frame.name, mask > 0)
             frames += 1
     seconds = time.perf_counter() - started
     return frames / seconds, 1 - busy / seconds

@@ -190,15 +190,13 @@ def train_command(
 def fit_motion_command(
     photos: Annotated[str, typer.Option(help="Dataset of `pipeline run`: its depths and masks are simulated on.")],
     output: Annotated[Path, typer.Option(help="TOML file to write, for `pipeline run --motion`.")],
-    dataset: Annotated[str | None, typer.Option(help="Real videos: davis16, fbms...; with --root and --flows.")] = None,
-    root: Annotated[Path | None, typer.Option(help="The dataset's folder; for its masks.")] = None,
-    split: Annotated[str | None, typer.Option(help="Of the dataset; default: the one that is scored.")] = None,
-    flows: Annotated[
-        str | None, typer.Option(help="Its flow, as `segmentation flows` wrote it; folder or URL.")
+    videos: Annotated[
+        str | None,
+        typer.Option(help="Real videos with masks and flow, as davis16=DAVIS:davis-flows.zarr; their training split."),
     ] = None,
     fields: Annotated[
         Path | None,
-        typer.Option(help="In place of a dataset: folder of .npz with flow (n,h,w,2) and mask (n,h,w), one per video."),
+        typer.Option(help="In place of videos: folder of .npz with flow (n,h,w,2) and mask (n,h,w), one per video."),
     ] = None,
     side_px: Annotated[
         float | None,
@@ -208,10 +206,11 @@ def fit_motion_command(
 ) -> None:
     """Fit a motion model to real videos with masks: how their camera and objects move."""
     from pipeline.progress import ProgressLine
-    from segmentation.motion_fit import fields_of_dataset, fields_of_folder, fit_motion, statistics_of
+    from segmentation.motion_fit import fields_of_folder, fields_of_videos, fit_motion, statistics_of
+    from segmentation.sources import VideoSource
 
-    if (dataset is None) == (fields is None) or not (dataset is None) == (root is None) == (flows is None):
-        raise SegmentationError("give either --dataset with --root and --flows, or --fields")
+    if (videos is None) == (fields is None):
+        raise SegmentationError("give either --videos NAME=ROOT:FLOWS, or --fields")
     if output.suffix != ".toml":
         raise SegmentationError(f"--output {output}; expected a name that ends in .toml")
     with ProgressLine("simulations") as line:
@@ -219,13 +218,12 @@ def fit_motion_command(
             line.announce(f"reading {fields}")
             measured = statistics_of(fields_of_folder(fields, side_px))
         else:
-            assert dataset is not None
-            assert root is not None
-            assert flows is not None
-            line.announce(f"reading {flows}")
-            measured = statistics_of(fields_of_dataset(dataset, root, split, flows))
-        source = fields.resolve().name if fields is not None else f"{dataset} {split or ''}".strip()
-        typer.echo(fit_motion(measured, photos, output, source, line, seed))
+            assert videos is not None
+            source = VideoSource.parse(videos)
+            line.announce(f"reading {source.flows}")
+            measured = statistics_of(fields_of_videos(source))
+        origin = fields.resolve().name if fields is not None else f"{source.dataset} train"
+        typer.echo(fit_motion(measured, photos, output, origin, line, seed))
 
 
 @app.command("datasets")

@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from pipeline import engine
 from pipeline.config import differences
 from pipeline.progress import Progress
 from segmentation.errors import DatasetError, SegmentationError
-from segmentation.flow_colors import FlowColors, flow_of_clips
 from segmentation.flows import Clip, FlowSettings, clips_of, make_flows
+from segmentation.frame_flows import FrameFlows, open_flows
 from segmentation.protocols import Protocol, protocol_for
 from segmentation.scoring import Report, score_predictions
+from segmentation.sources import split_places
 from segmentation.trees import some
 from segmentation.video_masks import VideoMasksTask, has_masks, start_worker, unfinished_folder
-from segmentation.videos import OpenedDataset, open_dataset
+from segmentation.videos import OpenedDataset, Video, open_dataset
 
 SETTINGS_FILE = "settings.json"
 
@@ -48,13 +49,10 @@ class Benchmark:
         Raises:
             SegmentationError: it is neither.
         """
-        name, _, places = text.partition("=")
-        root, _, flows = places.partition(":")
+        name, root, flows = split_places(text)
         if flows and "://" not in flows:
             flows = str(Path(flows).absolute())  # the same place, however it is written
-        if not name or not root:
-            raise SegmentationError(f"--dataset {text}; expected NAME=ROOT or NAME=ROOT:FLOWS, such as davis16=DAVIS")
-        return cls(name, Path(root), flows or None)
+        return cls(name, root, flows)
 
 
 @dataclass(frozen=True)
@@ -134,6 +132,12 @@ class _Opened:
         names = self.names
         return [clip for clip in self.clips if names.get(clip.name)]
 
+    @property
+    def scored_videos(self) -> list[Video]:
+        """The same, with their masks."""
+        names = self.names
+        return [video for video in self.dataset.videos if names.get(video.name)]
+
 
 def evaluate(
     benchmarks: Sequence[Benchmark],
@@ -183,8 +187,12 @@ def evaluate(
             store = str(output / "flows" / f"{name}.zarr")
             summary = make_flows(each.scored_clips, store, raft, progress, workers, device)
             problems[name] |= summary.problems
-            complete = [clip for clip in each.scored_clips if clip.name in summary.complete]
-            flow_of[name] = flow_of_clips(store, complete) if complete else {}
+            each = replace(each, clips=tuple(clip for clip in each.clips if clip.name in summary.complete))
+            if not each.clips:
+                continue
+            flow_of[name] = open_flows(store, each.dataset)
+            for video in each.scored_videos:
+                flow_of[name].check(video)
         tasks += _tasks(each, flow_of[name], output / name)
     in_all = sum(len(task.images) for task in tasks)
     progress.announce(f"{len(tasks)} videos, {in_all} frames to predict")
@@ -217,31 +225,35 @@ def _open(benchmark: Benchmark) -> _Opened:
     return _Opened(benchmark, dataset, protocol, tuple(clips), problems)
 
 
-def _given_flow(opened: _Opened) -> dict[str, FlowColors]:
-    """Return where the flow of every video is read.
+def _given_flow(opened: _Opened) -> FrameFlows:
+    """Open the flow that a benchmark names.
 
     Raises:
         SegmentationError: it lacks videos or frames.
     """
-    flows, clips = str(opened.benchmark.flows), opened.scored_clips
-    flow_of = flow_of_clips(flows, clips)
-    lacking = [lack for video, flow in flow_of.items() if (lack := flow.missing(opened.names[video]))]
+    flows = open_flows(str(opened.benchmark.flows), opened.dataset)
+    lacking = []
+    for video in opened.scored_videos:
+        try:
+            flows.check(video)
+        except DatasetError as error:
+            lacking.append(str(error))
     if lacking:
         raise DatasetError(
-            f"the flow of {len(lacking)} of {len(clips)} videos is not there: {lacking[0]}; make it by "
-            f"`segmentation flows`, or leave :{flows} out to have it estimated"
+            f"the flow of {len(lacking)} of {len(opened.scored_videos)} videos cannot be used: {lacking[0]}; or leave "
+            f":{opened.benchmark.flows} out to have it estimated"
         )
-    return flow_of
+    return flows
 
 
-def _tasks(opened: _Opened, flow_of: Mapping[str, FlowColors], folder: Path) -> list[VideoMasksTask]:
+def _tasks(opened: _Opened, flows: FrameFlows, folder: Path) -> list[VideoMasksTask]:
     """List the videos that have no masks yet."""
     tasks = []
-    for video in opened.dataset.videos:
+    for video in opened.scored_videos:
         frames = [frame for frame in video.annotated if frame.image is not None]
         images = {frame.name: frame.image for frame in frames if frame.image is not None}
-        if video.name in flow_of and images and not has_masks(folder / video.name, images):
-            tasks.append(VideoMasksTask(opened.benchmark.name, video.name, images, flow_of[video.name], folder))
+        if images and not has_masks(folder / video.name, images):
+            tasks.append(VideoMasksTask(opened.benchmark.name, video.name, images, flows, folder))
     return tasks
 
 

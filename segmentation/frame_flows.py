@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
-from flowsim import rgb_to_flow
+from flowsim import flow_to_rgb, rgb_to_flow
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.images import decode_photo
 from pipeline.sample_reader import SampleReader
@@ -18,10 +18,18 @@ from segmentation.errors import DatasetError, FlowError
 from segmentation.flow_store import FlowDataset
 from segmentation.videos import OpenedDataset, Video
 
+PICTURES = (".jpg", ".jpeg", ".png")
+
 
 @runtime_checkable
 class FrameFlows(Protocol):
-    """Where flow comes from."""
+    """Where flow comes from; any thread may read, and other processes, too.
+
+    Attributes:
+        is_in_px: lengths are pixels; else they are relative to the longest vector of each frame.
+    """
+
+    is_in_px: bool
 
     def check(self, video: Video) -> None:
         """Make sure that the flow of every annotated frame is there.
@@ -30,12 +38,15 @@ class FrameFlows(Protocol):
             DatasetError: it is not, or belongs to another video.
         """
 
-    def read(self, video: Video, frame: str) -> Float32[np.ndarray, "h w 2"]:
-        """Return a frame's flow, (h,w,2) float32, NaN where unknown.
+    def read(self, video: str, frame: str) -> Float32[np.ndarray, "h w 2"]:
+        """Return a frame's flow, (h,w,2) float32, NaN where unknown; its video has been checked.
 
         Raises:
             DatasetError: it cannot be read.
         """
+
+    def read_colors(self, video: str, frame: str) -> UInt8[np.ndarray, "h w 3"]:
+        """Return a frame's flow as colours, as networks see it; arguments and errors as in `read`."""
 
 
 def open_flows(place: str, dataset: OpenedDataset) -> FrameFlows:
@@ -67,6 +78,8 @@ class StoredFlows:
         url: of the store.
         title: of the dataset that the flows must belong to.
     """
+
+    is_in_px = True
 
     def __init__(self, url: str, title: str) -> None:
         self.url, self.title = url, title
@@ -103,19 +116,23 @@ class StoredFlows:
             )
         self._rows[video.name] = rows
 
-    def read(self, video: Video, frame: str) -> Float32[np.ndarray, "h w 2"]:
+    def read(self, video: str, frame: str) -> Float32[np.ndarray, "h w 2"]:
         """Return a frame's flow in px, NaN where unknown; its video has been checked.
 
         Raises:
             DatasetError: the store is damaged.
         """
         try:
-            if video.name not in self._readers:
-                self._readers[video.name] = SampleReader(FlowDataset(self.url).video(video.name))
-            (steps,) = self._readers[video.name].read("flow", [self._rows[video.name][frame]])
+            if video not in self._readers:
+                self._readers[video] = SampleReader(FlowDataset(self.url).video(video))
+            (steps,) = self._readers[video].read("flow", [self._rows[video][frame]])
         except PipelineError as error:
             raise DatasetError(str(error)) from error
         return decode_flow(steps)
+
+    def read_colors(self, video: str, frame: str) -> UInt8[np.ndarray, "h w 3"]:
+        """Return a frame's flow as colours, normalised by its longest vector."""
+        return flow_to_rgb(self.read(video, frame))
 
 
 class PictureFlows:
@@ -126,6 +143,8 @@ class PictureFlows:
         pattern: folder of a video below it.
     """
 
+    is_in_px = False
+
     def __init__(self, root: Path, pattern: str) -> None:
         self.root, self.pattern = root, pattern
 
@@ -135,28 +154,35 @@ class PictureFlows:
         Raises:
             DatasetError: one is not.
         """
-        missing = [frame.name for frame in video.annotated if not self._path(video, frame.name).is_file()]
+        missing = [frame.name for frame in video.annotated if not self._path(video.name, frame.name).is_file()]
         if missing:
             raise DatasetError(
                 f"{len(missing)} annotated frames of {video.name} have no flow picture, the first is "
-                f"{self._path(video, missing[0])}"
+                f"{self._path(video.name, missing[0])}"
             )
 
-    def read(self, video: Video, frame: str) -> Float32[np.ndarray, "h w 2"]:
+    def read(self, video: str, frame: str) -> Float32[np.ndarray, "h w 2"]:
         """Return a frame's flow, its longest vector of length 1, NaN where the picture is black.
 
         Raises:
             DatasetError: the picture is damaged.
         """
-        path = self._path(video, frame)
-        try:
-            field = rgb_to_flow(decode_photo(path.read_bytes()))
-        except (UnusablePhoto, OSError) as error:
-            raise DatasetError(f"the flow picture {path} cannot be read: {error}") from error
+        field = rgb_to_flow(self.read_colors(video, frame))
         return np.where(field.valid[..., None], field.flow, np.float32(np.nan))
 
-    def _path(self, video: Video, frame: str) -> Path:
-        return self.root / self.pattern.replace("{video}", video.name) / f"{frame}.jpg"
+    def read_colors(self, video: str, frame: str) -> UInt8[np.ndarray, "h w 3"]:
+        """Return the picture as it is; errors as in `read`."""
+        path = self._path(video, frame)
+        try:
+            return decode_photo(path.read_bytes())
+        except (UnusablePhoto, OSError) as error:
+            raise DatasetError(f"the flow picture {path} cannot be read: {error}") from error
+
+    def _path(self, video: str, frame: str) -> Path:
+        """Return the picture of a frame that is there, or the one that is expected."""
+        folder = self.root / self.pattern.replace("{video}", video)
+        paths = [folder / f"{frame}{suffix}" for suffix in PICTURES]
+        return next((path for path in paths if path.is_file()), paths[0])
 
 
 def _pictures(dataset: OpenedDataset) -> str:

@@ -16,9 +16,8 @@ from pipeline.errors import PipelineError
 from pipeline.progress import Progress
 from pipeline.schema import FLOW_STEPS_PER_PIXEL, USABLE, decode_inverse_depth
 from pipeline.store import DatasetStore
-from segmentation.errors import DatasetError, FlowError
-from segmentation.flow_store import read_flow
-from segmentation.videos import open_dataset
+from segmentation.errors import FlowError
+from segmentation.sources import VideoSource
 
 if TYPE_CHECKING:
     from flowsim import FlowStatistics
@@ -71,30 +70,21 @@ def _fields_of_file(path: Path, side_px: int | float | None) -> list[Field]:
     return [(field, where, side) for field, where in zip(flow_px, is_object, strict=True)]
 
 
-def fields_of_dataset(name: str, root: Path, split: str | None, flows: str) -> Iterator[tuple[str, Field]]:
-    """Yield video and field of every annotated frame whose flow `segmentation flows` has made.
-
-    Args:
-        name: of the dataset, as `segmentation flows --dataset` takes it.
-        root: its folder, for the masks.
-        split: one of its splits; None = the one that is scored.
-        flows: the Zarr group of flows.
+def fields_of_videos(source: VideoSource) -> Iterator[tuple[str, Field]]:
+    """Yield video and field of every annotated frame of a dataset's training split.
 
     Raises:
-        SegmentationError, PipelineError: the dataset or the flows cannot be read.
+        FlowError: the flow is kept as pictures, which do not tell lengths.
+        SegmentationError, PipelineError: the dataset or the flow cannot be read.
     """
-    dataset = open_dataset(name, root, split)
-    for video in dataset.videos:
-        annotated = {frame.name: frame for frame in video.annotated}
-        for frame, flow_px in read_flow(flows, video.name):
-            if frame in annotated:
-                mask = dataset.read_mask(annotated[frame])
-                if mask.shape != flow_px.shape[:2]:
-                    raise DatasetError(
-                        f"the mask of {video.name}/{frame} is {mask.shape[1]}x{mask.shape[0]}, its flow "
-                        f"{flow_px.shape[1]}x{flow_px.shape[0]}; expected one size"
-                    )
-                yield video.name, (flow_px, mask, float(max(mask.shape)))
+    from segmentation.training_data import open_videos
+
+    frames = open_videos(source)
+    if not frames.is_flow_in_px:
+        raise FlowError(f"{source.flows} holds pictures, which do not tell lengths; make flow by `segmentation flows`")
+    for name in frames.sequences:
+        for sample in frames.sequence(name):
+            yield name, (sample.flow_px.numpy(), sample.mask.numpy() > 0, float(max(sample.mask.shape)))
 
 
 def scenes_of(photos: str, longer_side: int | None, rows: slice = slice(None)) -> list[Scene]:

@@ -45,14 +45,28 @@ class VideoSource:
             SegmentationError: it is something else.
         """
         rest, weight = _split_weight(text)
-        dataset, _, places = rest.partition("=")
-        root, _, flows = places.partition(":")
-        if not (dataset and root and flows):
+        dataset, root, flows = split_places(rest)
+        if flows is None:
             raise SegmentationError(
                 f"{text!r} names no videos with their flows; expected NAME=ROOT:FLOWS or NAME=ROOT:FLOWS:WEIGHT, such "
                 "as davis16=DAVIS:davis-flows.zarr:1"
             )
-        return VideoSource(dataset, Path(root), flows, 1.0 if weight is None else weight)
+        return VideoSource(dataset, root, flows, 1.0 if weight is None else weight)
+
+
+def split_places(text: str) -> tuple[str, Path, str | None]:
+    """Read `NAME=ROOT` or `NAME=ROOT:FLOWS`: a video dataset, its folder, and where its flow lies.
+
+    Raises:
+        SegmentationError: it is neither.
+    """
+    name, _, places = text.partition("=")
+    root, _, flows = places.partition(":")
+    if not name or not root:
+        raise SegmentationError(
+            f"{text!r} names no videos; expected NAME=ROOT or NAME=ROOT:FLOWS, such as davis16=DAVIS"
+        )
+    return name, Path(root), flows or None
 
 
 def _split_weight(text: str) -> tuple[str, float | None]:

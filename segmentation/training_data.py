@@ -105,9 +105,9 @@ def open_data(settings: TrainingSettings, rank: int = 0, ranks: int = 1) -> tupl
             "more videos, photos by --data, or a split such as --select davis16-val"
         )
     for one in videos:
-        every = _open_videos(one)
+        every = open_videos(one)
         learnt = [name for name in every.sequences if name not in held_out[one]]
-        sources.append((_open_videos(one, sequences=learnt, seed=settings.seed), one.weight))
+        sources.append((open_videos(one, sequences=learnt, seed=settings.seed), one.weight))
     samples = settings.steps_per_epoch * settings.recipe.batch_size
     return Mixture(sources, samples, seed=settings.seed, rank=rank, ranks=ranks), validation
 
@@ -118,8 +118,8 @@ def describe_data(settings: TrainingSettings) -> dict[str, Any]:
     return {"fingerprints": {url: DatasetStore.open(url).attributes.get("fingerprint") for url in urls}}
 
 
-def _open_videos(source: VideoSource, **options: Any) -> VideoFrames:
-    """Open the training split; a dataset without one is used whole."""
+def open_videos(source: VideoSource, **options: Any) -> VideoFrames:
+    """Open the training split of some videos; a dataset without one is used whole."""
     row = DATASETS.get(source.dataset)
     split = "train" if row is None or "train" in row.splits else None
     return VideoFrames(source.dataset, source.root, source.flows, **{"split": split, **options})
@@ -127,7 +127,7 @@ def _open_videos(source: VideoSource, **options: Any) -> VideoFrames:
 
 def _held_out_sequences(source: VideoSource) -> tuple[str, ...]:
     """Choose sequences to judge by, the same in every run; none where there is but one."""
-    names = _open_videos(source).sequences
+    names = open_videos(source).sequences
     number = 0 if len(names) < 2 else min(MOST_SEQUENCES, max(1, round(SEQUENCES_SHARE * len(names))))
     return tuple(sorted(sorted(names, key=lambda name: (zlib.crc32(name.encode()), name))[:number]))
 
@@ -136,7 +136,7 @@ def _sequences_validation(held_out: dict[VideoSource, tuple[str, ...]]) -> Valid
     sequences = []
     for source, names in held_out.items():
         for name in names:
-            frames = _open_videos(source, sequences=[name])
+            frames = open_videos(source, sequences=[name])
             numbers = _spread(range(frames.samples), MOST_FRAMES)
             sequences.append((name, frames, numbers))
     return ValidationData(f"{len(sequences)} held-out training sequences", tuple(sequences), with_boundaries=True)
@@ -148,8 +148,8 @@ def _split_validation(select: str, videos: list[VideoSource]) -> ValidationData:
     for source in videos:
         if source.dataset == name:
             protocol = protocol_for(name)
-            every = _open_videos(source, split=split)
-            opened = [(one, _open_videos(source, split=split, sequences=[one])) for one in every.sequences]
+            every = open_videos(source, split=split)
+            opened = [(one, open_videos(source, split=split, sequences=[one])) for one in every.sequences]
             sequences = tuple((one, f, tuple(protocol.counted(range(f.samples)))) for one, f in opened)
             return ValidationData(select, sequences, protocol.with_boundaries, protocol.skips_empty_truth)
     known = " or ".join(sorted({f"{source.dataset}-SPLIT" for source in videos})) or "nothing else without --videos"

@@ -64,6 +64,7 @@ class VideoFrames(TripletSource):
             raise DatasetError(f"{root} has no annotated frame in split {split} of {title}")
         self.samples = len(self._frames)
         self._flows = open_flows(flows, self._dataset)
+        self.is_flow_in_px = self._flows.is_in_px
         for video in self._videos.values():
             self._flows.check(video)
 
@@ -102,7 +103,7 @@ class VideoFrames(TripletSource):
             mask = self._dataset.read_mask(frame, allow_soft=False)
         except (UnusablePhoto, MaskError, OSError) as error:
             raise DatasetError(f"frame {frame.name} of {video.name} cannot be used: {error}") from error
-        flow_px = self._flows.read(video, frame.name)
+        flow_px = self._flows.read(video.name, frame.name)
         for what, array in (("mask", mask), ("flow", flow_px)):
             if array.shape[:2] != image.shape[:2]:
                 raise DatasetError(

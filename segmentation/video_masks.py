@@ -17,8 +17,8 @@ from pipeline.engine import Share
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.images import decode_photo
 from segmentation.checkpoint import load_network
-from segmentation.errors import FlowError, SegmentationError
-from segmentation.flow_colors import FlowColors, ReadColors
+from segmentation.errors import DatasetError, FlowError, SegmentationError
+from segmentation.frame_flows import FrameFlows
 from segmentation.read_ahead import batches, read_ahead
 from segmentation.segmenter import Pair, Segmenter
 
@@ -31,14 +31,14 @@ class VideoMasksTask:
         dataset: its name.
         video: its name.
         images: files by name of the frames to predict.
-        flow: where their flow is read.
+        flows: where their flow is read.
         folder: of all masks of the dataset.
     """
 
     dataset: str
     video: str
     images: Mapping[str, Path]
-    flow: FlowColors
+    flows: FrameFlows
     folder: Path
 
 
@@ -97,7 +97,7 @@ class VideoMasksWorker:
         try:
             self._write(task)
             problem = ""
-        except (FlowError, PipelineError) as error:
+        except (DatasetError, FlowError, PipelineError) as error:
             problem = str(error)
         except OSError as error:
             raise SegmentationError(
@@ -111,9 +111,7 @@ class VideoMasksWorker:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         writing: list[Future[None]] = []
-        frames = read_ahead(
-            _Reader(task.images, task.flow.open()), task.images, self._pool, ahead=2 * self._segmenter.batch
-        )
+        frames = read_ahead(_Reader(task), task.images, self._pool, ahead=2 * self._segmenter.batch)
         for batch in batches(_with_names(task.images, frames), self._segmenter.batch):
             masks = self._segmenter([pair for _, pair in batch])
             writing += [
@@ -132,21 +130,20 @@ class VideoMasksWorker:
 class _Reader:
     """Reads one frame and the colours of its flow."""
 
-    images: Mapping[str, Path]
-    colors: ReadColors
+    task: VideoMasksTask
 
     def __call__(self, name: str) -> Pair:
         """Read them.
 
         Raises:
-            FlowError: one cannot be read, or they differ in size.
+            FlowError, DatasetError: one cannot be read, or they differ in size.
         """
-        path = self.images[name]
+        path = self.task.images[name]
         try:
             image = decode_photo(path.read_bytes())
         except (UnusablePhoto, OSError) as problem:
             raise FlowError(f"frame {path} cannot be read: {problem}") from None
-        colors = self.colors(name)
+        colors = self.task.flows.read_colors(self.task.video, name)
         if image.shape != colors.shape:
             sizes = [f"{pixels.shape[1]}x{pixels.shape[0]}" for pixels in (image, colors)]
             raise FlowError(f"frame {path} is {sizes[0]}, its flow {sizes[1]}; expected flow of the frame's size")

@@ -153,10 +153,11 @@ def test_other_settings_or_files_at_the_output_are_refused(evaluate: Evaluate, t
 def test_flow_that_is_not_there_or_does_not_fit(evaluate: Evaluate, tmp_path: Path) -> None:
     root = tmp_path / "FBMS"
     trees.fbms_preprocessed(root)
-    assert "do not exist; expected a store" in refusal(evaluate(f"fbms={root}:{tmp_path / 'nowhere'}")[0])
+    neither = "holds neither flows of FBMS-59 nor a folder TestSet/JPEGFlows"
+    assert neither in refusal(evaluate(f"fbms={root}:{tmp_path / 'nowhere'}")[0])
     (tmp_path / "empty").mkdir()
     message = refusal(evaluate(f"fbms={root}:{tmp_path / 'empty'}")[0])
-    assert "holds neither a store of `segmentation flows` nor TestSet/JPEGFlows/camel01" in message
+    assert neither in message
     shutil.copytree(root, tmp_path / "flows")
     pictures = tmp_path / "flows/TestSet/JPEGFlows/camel01"
     trees.save(pictures / "00006.jpg", np.zeros((18, 20, 3), np.uint8))
@@ -167,7 +168,8 @@ def test_flow_that_is_not_there_or_does_not_fit(evaluate: Evaluate, tmp_path: Pa
     assert not hashes(tmp_path / "out2/fbms")
     (pictures / "00006.jpg").unlink()
     message = refusal(evaluate(f"fbms={root}:{tmp_path / 'flows'}", output=tmp_path / "out2")[0])
-    assert "has no flow picture of frames 00006; make it by `segmentation flows`" in message
+    assert "1 annotated frames of camel01 have no flow picture, the first is" in message
+    assert "00006.jpg; or leave" in message
 
 
 def test_a_damaged_video_does_not_stop_the_others(evaluate: Evaluate, tmp_path: Path) -> None:
@@ -187,7 +189,7 @@ def test_a_damaged_video_does_not_stop_the_others(evaluate: Evaluate, tmp_path: 
 def test_wrong_choices(evaluate: Evaluate, tmp_path: Path) -> None:
     root = tmp_path / "FBMS"
     trees.fbms_preprocessed(root)
-    assert "--dataset fbms; expected NAME=ROOT or NAME=ROOT:FLOWS" in refusal(evaluate("fbms")[0])
+    assert "'fbms' names no videos; expected NAME=ROOT or NAME=ROOT:FLOWS" in refusal(evaluate("fbms")[0])
     assert "looks like FBMS-59 (--dataset fbms)" in refusal(evaluate(f"davis16={root}")[0])
     assert "named twice" in refusal(evaluate(f"fbms={root}:{root}", f"fbms={root}:{root}")[0])
     assert "--dataset ytvos18 has no protocol" in refusal(evaluate(f"ytvos18={root}")[0])

@@ -14,8 +14,10 @@ import pytest
 from flowsim import MotionPrior
 from pipeline.schema import encode_flow
 from segmentation import cli
+from segmentation.errors import FlowError
 from segmentation.flow_store import FlowDataset, FlowLayout
-from segmentation.motion_fit import fields_of_dataset, fields_of_folder
+from segmentation.motion_fit import fields_of_folder, fields_of_videos
+from segmentation.sources import VideoSource
 from tests.segmentation.zarr_datasets import make_dataset
 
 Fit = Callable[..., tuple[int | str | None, str]]
@@ -84,7 +86,7 @@ def test_fields_of_a_dataset_are_its_flow_with_its_masks(tmp_path: Path) -> None
         (root / f"JPEGImages/480p/libby/{k:05d}.png").write_bytes(picture)
         (root / f"Annotations/480p/libby/{k:05d}.png").write_bytes(picture)
     (root / "ImageSets/480p").mkdir(parents=True)
-    (root / "ImageSets/480p/val.txt").write_text("libby\n")
+    (root / "ImageSets/480p/train.txt").write_text("libby\n")
     flows = FlowDataset(str(tmp_path / "flows.zarr"))
     flows.begin({})
     video = flows.video("libby")
@@ -92,12 +94,18 @@ def test_fields_of_a_dataset_are_its_flow_with_its_masks(tmp_path: Path) -> None
     names = np.array([f"{k:05d}" for k in range(4)], object)
     steps = np.stack([encode_flow(each, np.ones((24, 40), bool)) for each in flow])
     video.write_shard(0, {"flow": steps, "frame": names}, [], "float32")
-    found = list(fields_of_dataset("davis16", root, None, str(tmp_path / "flows.zarr")))
+    found = list(fields_of_videos(VideoSource.parse(f"davis16={root}:{tmp_path / 'flows.zarr'}")))
     assert len(found) == 4
     for k, (name, (flow_px, where, side_px)) in enumerate(found):
         assert (name, side_px) == ("libby", 40)
         np.testing.assert_allclose(flow_px, flow[k], atol=1 / 128)
         assert (where == mask[k]).all()
+    for path in sorted((root / "JPEGImages/480p/libby").iterdir()):
+        picture = root / "JPEGFlows/480p/libby" / f"{path.stem}.jpg"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.write_bytes(path.read_bytes())
+    with pytest.raises(FlowError, match="holds pictures, which do not tell lengths; make flow by"):
+        next(fields_of_videos(VideoSource.parse(f"davis16={root}:{root}")))
 
 
 def test_mistakes_are_one_sentence(fit: Fit, tmp_path: Path) -> None:
@@ -105,8 +113,10 @@ def test_mistakes_are_one_sentence(fit: Fit, tmp_path: Path) -> None:
     given = ("--photos", photos, "--output", tmp_path / "x.toml")
     folder = tmp_path / "fields"
     folder.mkdir()
-    assert "give either --dataset with --root and --flows, or --fields" in str(fit(*given)[0])
-    assert "give either --dataset" in str(fit(*given, "--dataset", "davis16", "--root", tmp_path)[0])
+    assert "give either --videos NAME=ROOT:FLOWS, or --fields" in str(fit(*given)[0])
+    assert "names no videos with their flows; expected NAME=ROOT:FLOWS" in str(
+        fit(*given, "--videos", f"davis16={tmp_path}")[0]
+    )
     assert "expected a name that ends in .toml" in str(
         fit("--photos", photos, "--output", tmp_path / "x", "--fields", folder)[0]
     )
