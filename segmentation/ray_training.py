@@ -116,7 +116,8 @@ def _work(config: dict[str, Any]) -> None:
     from ray.train import get_context
     from ray.train.torch import get_device
 
-    from segmentation.trainer import Place, Stopped, Trainer, make_network
+    from segmentation.first_weights import make_network
+    from segmentation.trainer import Place, Stopped, Trainer
     from segmentation.training_data import open_data
 
     settings, output = config["settings"], Path(config["output"])

@@ -49,7 +49,8 @@ def train(settings: TrainingSettings, progress: Progress) -> TrainingSummary:
         PipelineError: the machine has no such device.
         KeyboardInterrupt: stopped by the user; what was learnt is saved.
     """
-    from segmentation.trainer import Place, Trainer, make_network
+    from segmentation.first_weights import make_network
+    from segmentation.trainer import Place, Trainer
     from segmentation.training_data import describe_data, open_data
     from segmentation.training_state import start_folder
 

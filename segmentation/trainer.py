@@ -21,9 +21,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from pipeline.progress import Progress
-from segmentation.checkpoint import CONFIG_FILE, FORMAT, load_network, save_network
+from segmentation.checkpoint import save_network
 from segmentation.datasets import Triplet
-from segmentation.encoders import TIMM_PREFIX
 from segmentation.errors import TrainingError
 from segmentation.mixture import Mixture
 from segmentation.model import TwoStreamNetwork
@@ -368,31 +367,6 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def make_network(settings: TrainingSettings) -> TwoStreamNetwork:
-    """Return the network with its first weights.
-
-    Raises:
-        SegmentationError: the initialisation does not exist, is damaged, or is of another encoder.
-    """
-    path = Path(settings.initialization)
-    is_encoder = settings.initialization in ("imagenet", "random") or not path.exists()
-    is_encoder |= path.is_file() and settings.encoder.startswith(TIMM_PREFIX)
-    is_encoder |= path.is_dir() and not _is_network(path)
-    if is_encoder:
-        return TwoStreamNetwork(
-            settings.encoder, initialization=settings.initialization, side_px=settings.side_px, seed=settings.seed
-        )
-    network = load_network(path, expected_encoder=settings.encoder)
-    network.side_px = settings.side_px
-    return network
-
-
-def _is_network(folder: Path) -> bool:
-    """Tell a folder of `save_network` from that of an encoder: only the former has its own format named."""
-    config = folder / CONFIG_FILE
-    return config.is_file() and FORMAT in config.read_text(errors="replace")
 
 
 def _make_average(network: nn.Module, decay: float | None) -> ModelEmaV3 | None:
