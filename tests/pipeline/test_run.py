@@ -225,7 +225,7 @@ def test_progress_counts_every_photo_once(make_duts: MakeDuts, tmp_path: Path) -
 
 
 def test_interrupted_run_says_how_to_continue(make_duts: MakeDuts, tmp_path: Path) -> None:
-    root, output = make_duts(40), tmp_path / "stopped.zarr"
+    root, output = make_duts(150), tmp_path / "stopped.zarr"
     command = [sys.executable, "-m", "pipeline.cli", "run", "--input", str(root), "--output", str(output)]
     command += ["--workers", "0", "--depth-model", "tiny-dpt", "--max-side", "96", "--samples-per-shard", "1"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
