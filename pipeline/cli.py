@@ -221,10 +221,13 @@ def preview_command(
     rows: Annotated[int, typer.Option(help="Number of photos, evenly spread over the dataset.", min=1)] = 8,
 ) -> None:
     """Draw a contact sheet: photo, inverse depth, flow in colour, mask."""
+    import numpy as np
+
+    from pipeline.pictures import write_png
     from pipeline.preview import contact_sheet
     from pipeline.store import DatasetStore
 
-    contact_sheet(DatasetStore.open(dataset), rows).save(output)
+    write_png(output, np.asarray(contact_sheet(DatasetStore.open(dataset), rows)))
     typer.echo(str(output.resolve()))
 
 
@@ -291,28 +294,30 @@ def depth_command(
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="As for `pipeline run`.")] = "auto",
 ) -> None:
     """Look at the depth of one photo: 65535 = nearest, 0 = farthest."""
-    import cv2
     import numpy as np
 
     from depth import DepthEstimator
     from pipeline.engine import local_share
     from pipeline.images import decode_photo
+    from pipeline.pictures import write_png
     from pipeline.preview import depth_in_colour
 
     try:
         pixels = decode_photo(photo.read_bytes())
-    except (OSError, UnusablePhoto) as error:
+    except OSError as error:
+        raise PipelineError(f"{photo}: cannot be read ({error.strerror}); expected one photo.") from None
+    except UnusablePhoto as error:
         raise PipelineError(f"{photo}: {error}") from None
     (inverse_depth,) = DepthEstimator.load(depth_model, device=local_share(device).device)([pixels])
     if not np.isfinite(inverse_depth).all():
         raise PipelineError(f"{photo}: {depth_model} gave values that are not finite.")
     preview = output.with_name(f"{output.stem}-preview.png")
-    side_by_side = np.hstack([pixels, depth_in_colour(inverse_depth)])
-    for path, picture in (
+    pictures = (
         (output, np.rint(inverse_depth * 65535).astype(np.uint16)),
-        (preview, cv2.cvtColor(side_by_side, cv2.COLOR_RGB2BGR)),
-    ):
-        path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        (preview, np.hstack([pixels, depth_in_colour(inverse_depth)])),
+    )
+    for path, picture in pictures:
+        write_png(path, picture)
         typer.echo(str(path.resolve()))
 
 

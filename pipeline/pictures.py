@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from flowsim import flow_to_rgb
+from pipeline.errors import PipelineError
 
 JPEG_QUALITY = 95
 
@@ -33,6 +35,25 @@ def mask_png(mask: NDArray[np.uint8]) -> bytes:
     """Encode a mask, (h, w) uint8 of 0 and 255, as a grey PNG."""
     content: bytes = cv2.imencode(".png", mask)[1].tobytes()
     return content
+
+
+def write_png(path: Path, picture: NDArray[Any]) -> None:
+    """Write a picture that a user asked for.
+
+    Args:
+        path: of a folder that exists; ends in `.png`.
+        picture: (h, w, 3) uint8 RGB, or (h, w) uint8 or uint16.
+
+    Raises:
+        PipelineError: another ending, no such folder, or it cannot be written.
+    """
+    if path.suffix.lower() != ".png":
+        raise PipelineError(f"{path}: pictures are written as PNG. Choose an --output that ends in .png.")
+    content = cv2.imencode(".png", picture[..., ::-1] if picture.ndim == 3 else picture)[1].tobytes()
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        raise PipelineError(f"{path}: cannot be written ({error.strerror}). Choose another --output.") from error
 
 
 def write_whole(path: Path, content: bytes) -> None:

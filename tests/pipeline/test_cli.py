@@ -90,3 +90,12 @@ def test_help_names_every_setting_with_its_default() -> None:
     for name in ("--input", "--depth-model", "--motions", "--retry-failed", "--max-failures", "--config"):
         assert name in printed
     assert "[default: Intel/dpt-hybrid-midas]" in printed
+
+
+def test_a_picture_that_cannot_be_written_is_said_in_a_sentence(tmp_path: Path) -> None:
+    write_png(tmp_path / "photo.png", draw_scene(1)[0])
+    for output, message in (("nowhere/depth.png", "No such file or directory"), ("depth.tiff", "ends in .png")):
+        with pytest.raises(PipelineError, match=message):
+            invoke("depth", "--input", str(tmp_path / "photo.png"), "--output", str(tmp_path / output), *SMALL[2:4])
+    with pytest.raises(PipelineError, match=r"gone.png: cannot be read \(No such file"):
+        invoke("depth", "--input", str(tmp_path / "gone.png"), "--output", str(tmp_path / "depth.png"))
