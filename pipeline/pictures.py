@@ -49,7 +49,8 @@ def write_png(path: Path, picture: NDArray[Any]) -> None:
     """
     if path.suffix.lower() != ".png":
         raise PipelineError(f"{path}: pictures are written as PNG. Choose an --output that ends in .png.")
-    content = cv2.imencode(".png", picture[..., ::-1] if picture.ndim == 3 else picture)[1].tobytes()
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 9]
+    content = cv2.imencode(".png", picture[..., ::-1] if picture.ndim == 3 else picture, options)[1].tobytes()
     try:
         write_whole(path, content)
     except OSError as error:
