@@ -1,8 +1,8 @@
 """The whole path against the network alone: `python -m benchmarks.pipeline --input ../shared/data/DUTS`.
 
-Rival and limit: the depth network's forward pass on the same photos, already decoded and prepared in memory. Measured
-before and after the runs, because a shared machine drifts. Also: memory of a short and of a long run, bytes per sample,
-time to read one random sample.
+Rival and limit: the depth network's forward pass on the same photos, already decoded and prepared in memory, on the
+same device. Measured before and after the runs, because a shared machine drifts. Also: memory of a short and of a long
+run, bytes per sample, time to read one random sample.
 """
 
 from __future__ import annotations
@@ -21,19 +21,36 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.depth import NETWORKS, save_random_network
 from benchmarks.record import ROOT, write
 from depth import DepthEstimator
+from depth.estimator import GPU_BATCH
 from depth.preprocess import network_shape, prepare_on_host
 from depth.streams import map_on_cores
 from pipeline.images import decode_pair
 from pipeline.manifest import build_manifest
 from pipeline.store import DatasetStore
 
+DUTS_PHOTOS = 15_572
+"""DUTS-TR and DUTS-TE."""
+
 
 def network_alone(estimator: DepthEstimator, photos: list[np.ndarray], repeats: int) -> list[float]:
-    """Return photos per second of the forward pass on all cores, once per repeat; the first pass does not count."""
+    """Return photos per second of the forward pass, once per repeat; the first pass does not count.
+
+    On the CPU on all cores, each photo on one; on a GPU in dense batches that lie in its memory already.
+    """
     rule = estimator._loaded.input
-    prepared = [prepare_on_host(photo, network_shape(photo, rule), rule) for photo in photos]
+    is_cpu = estimator.device.type == "cpu"
+    by_shape: dict[tuple[int, int], list[np.ndarray]] = {}
+    for photo in photos:
+        by_shape.setdefault(network_shape(photo, rule), []).append(photo)
+    size = 1 if is_cpu else GPU_BATCH
+    prepared = [
+        torch.cat([prepare_on_host(photo, shape, rule) for photo in some[first : first + size]]).to(estimator.device)
+        for shape, some in by_shape.items()
+        for first in range(0, len(some), size)
+    ]
 
     def forward(pixels: torch.Tensor) -> None:
         with torch.inference_mode():
@@ -42,7 +59,12 @@ def network_alone(estimator: DepthEstimator, photos: list[np.ndarray], repeats: 
     rates = []
     for repeat in range(repeats + 1):
         started = time.perf_counter()
-        map_on_cores(forward, prepared)
+        if is_cpu:
+            map_on_cores(forward, prepared)
+        else:
+            for pixels in prepared:
+                forward(pixels)
+            torch.cuda.synchronize()
         if repeat:
             rates.append(len(photos) / (time.perf_counter() - started))
     return rates
@@ -93,7 +115,8 @@ def main() -> None:
     """Measure and write benchmarks/results/pipeline.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", required=True)
-    parser.add_argument("--depth-model", default="tiny-dpt", help="on the CPU")
+    parser.add_argument("--depth-model", default="tiny-dpt")
+    parser.add_argument("--random", choices=NETWORKS, help="in its place: a network of true size with random weights")
     parser.add_argument("--motion", default="camera+object")
     parser.add_argument("--short", type=int, default=500)
     parser.add_argument("--long", type=int, default=3500)
@@ -103,25 +126,30 @@ def main() -> None:
     manifest = build_manifest(arguments.input)
     rows = manifest.rows[:: max(1, len(manifest) // arguments.sample)][: arguments.sample]
     photos = [decode_pair(Path(row.image).read_bytes(), None, 400)[0] for row in rows]
-    estimator = DepthEstimator.load(arguments.depth_model)
-    alone = network_alone(estimator, photos, 2)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     with tempfile.TemporaryDirectory() as folder:
+        if arguments.random:
+            arguments.depth_model = str(save_random_network(arguments.random, Path(folder) / arguments.random))
+        estimator = DepthEstimator.load(arguments.depth_model, device=device)
+        alone = network_alone(estimator, photos, 2)
         output = Path(folder) / "dutsv2.zarr"
         short = whole_path(arguments, output, arguments.short)
         alone += network_alone(estimator, photos, 1)
         long = whole_path(arguments, output, min(arguments.long, len(manifest)))
         alone += network_alone(estimator, photos, 2)
         figures: dict[str, Any] = {
-            "depth_model": arguments.depth_model,
+            "depth_model": arguments.random or arguments.depth_model,
+            "device": device,
             "network_alone_photos_per_second": {"median": round(median(alone), 2), "all": [round(r, 2) for r in alone]},
             "whole_path": {"short": short, "long": long},
             "ratio_to_network_alone": round(long["photos_per_second"] / median(alone), 3),
+            "seconds_for_all_of_duts": round(DUTS_PHOTOS / long["photos_per_second"], 1),
             "peak_memory_long_over_short": round(long["peak_memory_mb"] / short["peak_memory_mb"], 3),
             "bytes_per_sample": bytes_per_sample(output, int(long["photos"])),
             "random_read_ms": round(random_read_ms(output, int(long["photos"])), 2),
         }
     print(figures)
-    print(write("pipeline", figures))
+    print(write("pipeline" if device == "cpu" else "pipeline_gpu", figures))
 
 
 if __name__ == "__main__":
