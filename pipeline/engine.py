@@ -1,12 +1,14 @@
 """Runs workers: in the calling process, or on Ray. The only module that imports ray.
 
-A worker is any object with `make(task) -> report`. Tasks and reports are small; pixels never travel. Ray restarts a
-worker that dies and gives its tasks out again, which is safe because a task writes its shard whole or not at all.
+A worker is any object with `make(task) -> report`. Tasks and reports are small; pixels never travel. Tasks of a worker
+that dies are given to others, which is safe because a task writes its shard whole or not at all.
 """
 
 from __future__ import annotations
 
 import os
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -14,6 +16,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline.errors import PipelineError
+
+SECONDS_BETWEEN_LOOKS = 5.0
+"""So often the cluster is looked at while nothing happens: nodes may have joined it."""
+SECONDS_OF_PATIENCE = 60.0
+"""Nothing has run for so long: the user is told what is waited for."""
+LOSSES_IN_A_ROW = 5
+"""So many workers lost without one task done: it is the tasks, not the cluster."""
 
 
 class Worker(Protocol):
@@ -130,64 +139,186 @@ def ray_session() -> Iterator[None]:
         ray.shutdown()
 
 
-def _run_on_ray(
-    factory: WorkerFactory, tasks: Sequence[Any], workers: int | None, device: str, announce: Announce
-) -> Iterator[Any]:
-    import ray
-    from ray.exceptions import RayActorError, RayTaskError
+@dataclass(frozen=True)
+class Node:
+    """What a machine of the cluster has."""
 
-    share, workers = _shares(ray.cluster_resources(), len(ray.nodes()), workers, device)
-    workers = min(workers, len(tasks))
-    announce(
-        f"running on Ray: {len(ray.nodes())} node(s), {workers} worker(s), each {share.device}, {share.cpus} cores"
-    )
-    actor_class = ray.remote(
-        num_cpus=share.cpus,
-        num_gpus=1 if share.device == "cuda" else 0,
-        max_restarts=-1,
-        max_task_retries=-1,
-        max_concurrency=share.tasks_in_flight,
-    )(_RayWorker)
-    actors = [actor_class.remote(factory, share) for _ in range(workers)]
-    todo = iter(tasks)
-    running: dict[Any, Any] = {}
-
-    def give(actor: Any) -> None:
-        for task in todo:
-            running[actor.make.remote(task)] = actor
-            return
-
-    for _ in range(share.tasks_in_flight):
-        for actor in actors:
-            give(actor)
-    try:
-        while running:
-            ready, _ = ray.wait(list(running), num_returns=1)
-            for reference in ready:
-                give(running.pop(reference))
-                yield ray.get(reference)
-    except RayTaskError as error:
-        raise error.cause or error from None
-    except RayActorError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise PipelineError(f"A worker could not be started ({reason}). Try --workers 0 to see why.") from None
-    finally:
-        for actor in actors:
-            ray.kill(actor)
+    cpus: int
+    gpus: int
 
 
-def _shares(resources: dict[str, float], nodes: int, workers: int | None, device: str) -> tuple[Share, int]:
-    """Divide a cluster: one GPU each, or all cores in equal parts."""
-    cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
+def plan_workers(nodes: Sequence[Node], workers: int | None, device: str) -> tuple[Share, int]:
+    """Divide a cluster into equal workers with as many cores as fit.
+
+    Args:
+        nodes: the machines that are alive; those without a core do not count.
+        workers: how many; None = one per GPU, without a GPU one per machine.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        PipelineError: there are not so many GPUs or cores.
+    """
+    gpus = sum(node.gpus for node in nodes)
     use_gpu = device == "cuda" or (device == "auto" and gpus > 0)
     if use_gpu and gpus < (workers or 1):
         raise PipelineError(
             f"--workers {workers or 1} on GPUs, but Ray sees {gpus}. Use fewer workers or --device cpu."
         )
-    count = workers or (gpus if use_gpu else nodes)
-    if cpus < count:
-        raise PipelineError(f"--workers {count}, but Ray sees {cpus} processor cores. Use at most {cpus} workers.")
-    return Share("cuda" if use_gpu else "cpu", cpus // count), count
+    count = workers or (gpus if use_gpu else sum(node.cpus > 0 for node in nodes))
+    for cpus in range(max((node.cpus for node in nodes), default=0), 0, -1):
+        share = Share("cuda" if use_gpu else "cpu", cpus)
+        if 0 < count <= _places(nodes, share):
+            return share, count
+    cores = sum(node.cpus for node in nodes)
+    beside = " beside its GPUs" if use_gpu else ""
+    raise PipelineError(
+        f"--workers {max(count, 1)}, but Ray sees {cores} processor cores{beside}. Use fewer workers or more machines."
+    )
+
+
+def _places(nodes: Sequence[Node], share: Share) -> int:
+    """Count the workers that fit on the machines."""
+    return sum(min(node.cpus // share.cpus, node.gpus if share.device == "cuda" else node.cpus) for node in nodes)
+
+
+def _live_nodes() -> list[Node]:
+    import ray
+
+    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Node(int(each.get("CPU", 0)), int(each.get("GPU", 0))) for each in resources]
+
+
+def _run_on_ray(
+    factory: WorkerFactory, tasks: Sequence[Any], workers: int | None, device: str, announce: Announce
+) -> Iterator[Any]:
+    from ray.exceptions import RayTaskError
+
+    nodes = _live_nodes()
+    share, count = plan_workers(nodes, workers, device)
+    machines = sum(node.cpus > 0 for node in nodes)
+    announce(
+        f"running on Ray: {machines} node(s), {min(count, len(tasks))} worker(s), each {share.device}, "
+        f"{share.cpus} cores"
+    )
+    crew, waiting = _Crew(factory, share, workers, announce), deque(tasks)
+    try:
+        while waiting or crew.running:
+            crew.recruit(len(waiting))
+            crew.hand_out(waiting)
+            yield from crew.collect(waiting)
+    except RayTaskError as error:
+        raise error.cause or error from None
+    finally:
+        crew.dismiss()
+
+
+class _Crew:
+    """Workers on Ray: as many as fit, replaced when they are lost, more when machines join.
+
+    Args:
+        factory, share: of each worker.
+        most: workers that the user asked for; None = all that fit.
+        announce: told of losses, of new workers, and of waiting.
+
+    Attributes:
+        running: by the reference of its report, a worker and its task.
+    """
+
+    def __init__(self, factory: WorkerFactory, share: Share, most: int | None, announce: Announce) -> None:
+        self.factory, self.share, self.most, self.announce = factory, share, most, announce
+        self.running: dict[Any, tuple[Any, Any]] = {}
+        self._starting: dict[Any, Any] = {}  # by the reference of their first sign of life
+        self._loads: dict[Any, int] = {}
+        self._looked = -float("inf")
+        self._heard = time.monotonic()
+        self._losses = 0
+        self._has_begun = False
+
+    def recruit(self, waiting: int) -> None:
+        """Start the workers that fit and are of use, if it is time to look at the cluster again."""
+        import ray
+
+        now = time.monotonic()
+        if not waiting or now - self._looked < SECONDS_BETWEEN_LOOKS:
+            return
+        self._looked = now
+        there = len(self._loads) + len(self._starting)
+        fitting = _places(_live_nodes(), self.share)
+        wanted = min(fitting if self.most is None else min(self.most, fitting), waiting + len(self.running))
+        if self._has_begun and wanted > there:
+            self.announce(f"{wanted - there} more worker(s) for machines that joined or came back")
+        self._has_begun = True
+        actor_class = ray.remote(
+            num_cpus=self.share.cpus,
+            num_gpus=1 if self.share.device == "cuda" else 0,
+            max_concurrency=self.share.tasks_in_flight + 1,
+        )(_RayWorker)
+        for _ in range(wanted - there):
+            worker = actor_class.remote(self.factory, self.share)
+            self._starting[worker.is_ready.remote()] = worker
+
+    def hand_out(self, waiting: deque[Any]) -> None:
+        """Give tasks to the workers that run and have room, the least busy first."""
+        while waiting and self._loads:
+            worker = min(self._loads, key=self._loads.__getitem__)
+            if self._loads[worker] >= self.share.tasks_in_flight:
+                return
+            task = waiting.popleft()
+            self.running[worker.make.remote(task)] = worker, task
+            self._loads[worker] += 1
+
+    def collect(self, waiting: deque[Any]) -> Iterator[Any]:
+        """Wait for something to happen, for some seconds at most; yield reports, put lost tasks back.
+
+        Raises:
+            PipelineError: workers cannot be started, or are lost one after the other.
+        """
+        import ray
+        from ray.exceptions import RayActorError
+
+        references = [*self._starting, *self.running]
+        ready = ray.wait(references, num_returns=1, timeout=SECONDS_BETWEEN_LOOKS)[0] if references else []
+        if not references:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        for reference in ready:
+            worker, task = self.running.pop(reference, None) or (self._starting.pop(reference), None)
+            try:
+                report = ray.get(reference)
+            except RayActorError as error:
+                if task is not None:
+                    waiting.appendleft(task)
+                self._lose(worker, error)
+                continue
+            self._heard = time.monotonic()
+            if task is None:
+                self._loads[worker] = 0
+                continue
+            self._losses = 0
+            if worker in self._loads:
+                self._loads[worker] -= 1
+            yield report
+        if not self._loads and time.monotonic() - self._heard > SECONDS_OF_PATIENCE:
+            self._heard = time.monotonic()
+            self.announce(f"waiting for a machine with {self.share.cpus} free cores ({self.share.device})")
+
+    def dismiss(self) -> None:
+        """Stop all workers."""
+        import ray
+
+        for worker in {*self._loads, *self._starting.values()}:
+            ray.kill(worker)
+
+    def _lose(self, worker: Any, error: Any) -> None:
+        """Do without a worker; of those that had several tasks, the first to be found lost counts."""
+        import ray
+
+        reason = str(error).strip().splitlines()[-1]
+        self._losses += self._loads.pop(worker, None) is not None
+        if error.actor_init_failed or self._losses >= LOSSES_IN_A_ROW:
+            raise PipelineError(f"A worker could not be kept running ({reason}). Try --workers 0 to see why.")
+        ray.kill(worker)  # should it only be out of reach
+        self._looked = -float("inf")
+        self.announce("a worker was lost; its tasks go to others")
 
 
 class _RayWorker:
@@ -195,6 +326,9 @@ class _RayWorker:
 
     def __init__(self, factory: WorkerFactory, share: Share) -> None:
         self.worker = factory(share)
+
+    def is_ready(self) -> bool:
+        return True
 
     def make(self, task: Any) -> Any:
         return self.worker.make(task)
