@@ -79,7 +79,7 @@ def measure_inference(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _our_step(network: TwoStreamNetwork, device: str) -> Callable[[Tensor, Tensor, Tensor], None]:
-    network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.contiguous_format if device == "cpu" else torch.channels_last)
     optimizer = make_optimizer(network, RECIPE)
     average = ModelEmaV3(network, decay=RECIPE.ema_decay, use_warmup=True)
     steps = itertools.count(1)

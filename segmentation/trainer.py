@@ -110,7 +110,9 @@ class Trainer:
         self.output = Path(settings.output)
         self.batch_size = self.recipe.batch_size // place.ranks
         self.augmentation = Augmentation(self.recipe.flips, self.recipe.smallest_crop, self.recipe.jitter)
-        self.network = network.to(place.device).to(memory_format=torch.channels_last).train()
+        # Channels last is for GPUs: on CPUs the gradients of convolutions take a third longer.
+        layout = torch.contiguous_format if place.device == "cpu" else torch.channels_last
+        self.network = network.to(place.device).to(memory_format=layout).train()
         self.average = _make_average(network, self.recipe.ema_decay)
         self.optimizer = make_optimizer(network, self.recipe)
         self.position = load_state(self.output, network, self.average, self.optimizer, place.device)
