@@ -228,7 +228,12 @@ def test_interrupted_run_says_how_to_continue(make_duts: MakeDuts, tmp_path: Pat
     root, output = make_duts(150), tmp_path / "stopped.zarr"
     command = [sys.executable, "-m", "pipeline.cli", "run", "--input", str(root), "--output", str(output)]
     command += ["--workers", "0", "--depth-model", "tiny-dpt", "--max-side", "96", "--samples-per-shard", "1"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+
+    def listen() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # who starts the tests in the background has it ignored
+
+    with subprocess.Popen(command, cwd=ROOT, preexec_fn=listen, **pipes) as process:
         while process.poll() is None and not list(output.glob(".fakeflow/commits/*.json")):
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
