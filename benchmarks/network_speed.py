@@ -1,9 +1,9 @@
 """Training step and inference against the published way: sections `step` and `inference` of `benchmarks.training`.
 
 Rival, in the same run on the same device: the same modules in float32, one frame after the other as the published
-forward does, each resized to 512 and back by bicubic interpolation; for the step with gradients summed over the batch
-and plain Adam. Rounds of both alternate. Ours is what `segmentation train` with the modern preset does in one step
-(clipping and moving average included), and what its validation does.
+forward does, each resized to 512 and back, and features resized between the scales, by torch's bicubic interpolation;
+for the step with gradients summed over the batch and plain Adam. Rounds of both alternate. Ours is what `segmentation
+train` with the modern preset does in one step (clipping and moving average included), and what its validation does.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ import time
 from collections.abc import Callable
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from flowsim import flow_to_rgb
 from segmentation.datasets import Triplet
 from segmentation.model import TwoStreamNetwork
-from segmentation.optimization import autocast, make_optimizer
+from segmentation.optimization import autocast, make_optimizer, same_bits
 from segmentation.recipes import RECIPES
-from segmentation.transforms import flow_to_network_rgb
+from segmentation.resize import resize_bicubic
 from segmentation.validation import score_samples
 
 FRAME = (480, 854)
@@ -44,7 +46,10 @@ def measure_step(arguments: argparse.Namespace) -> dict[str, Any]:
     mask = (torch.rand(arguments.batch, 512, 512, generator=generator) < 0.3).to(torch.uint8).to(device)
     ours, published = _our_step(network, device), _published_step(plain)
     return _alternate(
-        lambda: ours(image, flow_rgb, mask), lambda: published(image, flow_rgb, mask), arguments, arguments.batch
+        with_same_bits(lambda: ours(image, flow_rgb, mask)),
+        with_torch_interpolation(lambda: published(image, flow_rgb, mask)),
+        arguments,
+        arguments.batch,
     ) | {"precision": _precision(device)}
 
 
@@ -72,10 +77,33 @@ def measure_inference(arguments: argparse.Namespace) -> dict[str, Any]:
     def published_masks() -> None:
         for frame in frames:
             image = frame.image.to(device).permute(2, 0, 1)[None].float() / 255
-            logits = network(image, flow_to_network_rgb(frame.flow_px.to(device))[None])
+            flow_rgb = flow_to_rgb(frame.flow_px.to(device)).permute(2, 0, 1)[None].float() / 255
+            logits = network(image, flow_rgb)
             logits.argmax(1).to(torch.uint8).cpu()
 
-    return _alternate(our_masks, published_masks, arguments, len(frames)) | {"precision": _precision(device)}
+    return _alternate(our_masks, with_torch_interpolation(published_masks), arguments, len(frames)) | {
+        "precision": _precision(device)
+    }
+
+
+def with_same_bits(work: Callable[[], None]) -> Callable[[], None]:
+    """Compute as a training run does, which can be continued bit for bit."""
+
+    def run() -> None:
+        with same_bits():
+            work()
+
+    return run
+
+
+def with_torch_interpolation(work: Callable[[], None]) -> Callable[[], None]:
+    """Let the network resize its features as the published code does."""
+
+    def run() -> None:
+        with patch("segmentation.model.resize_features", resize_bicubic):
+            work()
+
+    return run
 
 
 def _our_step(network: TwoStreamNetwork, device: str) -> Callable[[Tensor, Tensor, Tensor], None]:
@@ -87,7 +115,8 @@ def _our_step(network: TwoStreamNetwork, device: str) -> Callable[[Tensor, Tenso
     def step(image: Tensor, flow_rgb: Tensor, mask: Tensor) -> None:
         with autocast(RECIPE.precision, device):
             logits = network(image, flow_rgb)
-        loss = F.cross_entropy(logits.float(), mask.long())
+        background, is_object = logits.float().unbind(1)
+        loss = F.binary_cross_entropy_with_logits(is_object - background, mask.float())
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), RECIPE.clip_norm)

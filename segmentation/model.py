@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Num, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segmentation.encoders import make_encoder
 from segmentation.errors import SegmentationError
+from segmentation.resize import resize_bicubic, resize_features
 
 NETWORK_SIDE_PX = 512
 DECODER_CHANNELS = 256
@@ -72,7 +73,7 @@ class TwoStreamNetwork(nn.Module):
         flow_levels = self.flow_encoder(resize_bicubic(flow_rgb, square))
         logits = self.decoder([a + m for a, m in zip(image_levels, flow_levels, strict=True)])
         # Twice, as published: to the network's square, and from there to the input's size.
-        return resize_bicubic(resize_bicubic(logits.float(), square), tuple(image.shape[-2:]))
+        return resize_bicubic(resize_features(logits.float(), square), tuple(image.shape[-2:]))
 
     @torch.no_grad()
     def predict(self, image: Tensor, flow_rgb: Tensor) -> UInt8[Tensor, "b h w"]:
@@ -127,7 +128,7 @@ class DecoderStage(nn.Module):
         """Return the merged features at the size of `level`; `coarser` is None at the coarsest."""
         x = F.relu(self.project(level))
         if coarser is not None:
-            x = torch.cat([x, resize_bicubic(coarser, tuple(level.shape[-2:]))], 1)
+            x = torch.cat([x, resize_features(coarser, tuple(level.shape[-2:]))], 1)
         attended: Tensor = self.attention(F.relu(self.blend(x)))
         return attended
 
@@ -152,10 +153,3 @@ class ConvolutionalAttention(nn.Module):
         # F'' = sigmoid(conv([mean over channels; maximum over channels])) F'
         pooled = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
         return x * torch.sigmoid(self.spatial(pooled))
-
-
-def resize_bicubic(x: Num[Tensor, "b c _ _"], size: tuple[int, ...]) -> Num[Tensor, "b c rows columns"]:
-    """Resize to (rows, columns) by bicubic interpolation without anti-aliasing, as published; floats may overshoot."""
-    if x.shape[-2:] == size:
-        return x
-    return F.interpolate(x, size, mode="bicubic", align_corners=False)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager, nullcontext
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import nn
@@ -43,3 +46,21 @@ def autocast(precision: str, device: str) -> AbstractContextManager[object]:
     if device == "cpu" or precision == "float32":
         return nullcontext()
     return torch.autocast(device, dtype=getattr(torch, precision))
+
+
+@contextmanager
+def same_bits() -> Iterator[None]:
+    """Let a GPU compute the same numbers from the same numbers: only sums of a fixed order.
+
+    To be entered before anything is computed on the GPU.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch asks for it
+    memory: Any = torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), memory.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    memory.fill_uninitialized_memory = False  # costs time, and only shows bugs
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        memory.fill_uninitialized_memory = before[1]

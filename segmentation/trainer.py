@@ -26,7 +26,7 @@ from segmentation.datasets import Triplet
 from segmentation.errors import TrainingError
 from segmentation.mixture import Mixture
 from segmentation.model import TwoStreamNetwork
-from segmentation.optimization import autocast, learning_rate_at, make_optimizer
+from segmentation.optimization import autocast, learning_rate_at, make_optimizer, same_bits
 from segmentation.training_data import ValidationData
 from segmentation.training_log import TrainingLog, describe_step, describe_validation
 from segmentation.training_settings import TrainingSettings
@@ -133,6 +133,7 @@ class Trainer:
         """
         with (
             self._stoppable(),
+            same_bits(),
             torch.random.fork_rng(self._devices()),
             self._open_log() as log,
         ):
@@ -176,7 +177,9 @@ class Trainer:
             group["lr"] = learning_rate_at(self.recipe, step, self.settings.steps)
         with autocast(self.recipe.precision, device):
             logits = self.runner(batch.image, batch.flow_rgb)
-        loss = F.cross_entropy(logits.float(), batch.mask.long())
+        # The cross-entropy of two classes, in a form whose sum has a fixed order on GPUs, too.
+        background, is_object = logits.float().unbind(1)
+        loss = F.binary_cross_entropy_with_logits(is_object - background, batch.mask.float())
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip_norm is not None:

@@ -16,9 +16,10 @@ from flowsim import flow_to_rgb
 from segmentation.datasets import Triplet
 from segmentation.metrics import region_similarity
 from segmentation.model import TwoStreamNetwork
+from segmentation.segmenter import Mask, Segmenter
 from segmentation.training_data import ValidationData
 from segmentation.training_log import read_metrics
-from segmentation.validation import predict_sample
+from segmentation.validation import as_pixels
 
 PREDICTIONS_FILE, CURVES_FILE = "predictions.png", "curves.png"
 ROWS, PANEL_PX, GAP_PX = 6, 240, 6
@@ -40,7 +41,8 @@ def draw_predictions(
     """
     step = max(1, validation.samples // ROWS)
     samples = [sample for _, sample in validation.read(step // 2, step)][:ROWS]
-    rows = [_row(sample, predict_sample(network, sample, device, precision)) for sample in samples]
+    masks = Segmenter(network, device, precision)([as_pixels(sample) for sample in samples])
+    rows = [_row(sample, found) for sample, found in zip(samples, masks, strict=True)]
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, GAP_PX), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
     sheet = np.concatenate([_heading(width), *padded])
@@ -77,10 +79,10 @@ def draw_curves(output: Path, path: Path) -> None:
     _write_whole(path, content.getvalue())
 
 
-def _row(sample: Triplet, found: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h2 w2 3"]:
+def _row(sample: Triplet, found: Mask) -> UInt8[np.ndarray, "h2 w2 3"]:
     image, mask = sample.image.numpy(), sample.mask.numpy()
     flow = np.asarray(flow_to_rgb(sample.flow_px.numpy()))
-    iou = float(region_similarity(found[None] > 0, mask[None] > 0)[0])
+    iou = float(region_similarity(found[None], mask[None] > 0)[0])
     panels = [_panel(picture) for picture in (image, flow, _overlay(image, mask), _overlay(image, found))]
     _label(panels[0], sample.id)
     _label(panels[-1], f"IoU {iou:.2f}")
@@ -97,7 +99,7 @@ def _panel(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "rows colum
     return np.pad(small, ((0, 0), (left, PANEL_PX - size[0] - left), (0, 0)), constant_values=255)
 
 
-def _overlay(image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+def _overlay(image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"] | Mask) -> UInt8[np.ndarray, "h w 3"]:
     """Show the photo in grey with the object in colour."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, 2).astype(np.float32) * 0.6 + 60
     shown = np.where(mask[..., None] > 0, 0.45 * grey + 0.55 * _OBJECT_COLOR, grey)

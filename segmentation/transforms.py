@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from flowsim import flow_to_rgb
 from segmentation.datasets import Triplet
 from segmentation.errors import SegmentationError
-from segmentation.model import NETWORK_SIDE_PX, resize_bicubic
+from segmentation.model import NETWORK_SIDE_PX
+from segmentation.resize import resize_bicubic
 
 FLIPS = ("reference", "physical", "none")
 LUMA = (0.299, 0.587, 0.114)
@@ -114,11 +115,6 @@ def make_batch(
     if augmentation.jitter:
         image = _jitter(image, (1 + augmentation.jitter * (2 * drawn[:, 5:] - 1)).to(device))
     return Batch(image, flow_rgb, mask)
-
-
-def flow_to_network_rgb(flow_px: Float32[Tensor, "*b h w 2"]) -> Float32[Tensor, "*b 3 h w"]:
-    """Colour flow as the network sees it: each field by its own longest vector, RGB in [0, 1], channels first."""
-    return flow_to_rgb(flow_px).movedim(-1, -3).float() / 255
 
 
 class Flip(NamedTuple):

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from jaxtyping import UInt8
 
 from depth.streams import map_on_cores
+from flowsim import flow_to_rgb
 from segmentation.datasets import Triplet
 from segmentation.metrics import score_frames
 from segmentation.model import TwoStreamNetwork
-from segmentation.optimization import autocast
-from segmentation.transforms import flow_to_network_rgb
+from segmentation.read_ahead import batches
+from segmentation.segmenter import Mask, Pair, Segmenter
 
-SAMPLES_AT_ONCE = 16
 Labelled = tuple[str, Triplet]
 """A sample and the sequence that it belongs to."""
 
@@ -68,37 +65,29 @@ def score_samples(
         with_boundaries: measure F as well.
         device: `cpu` or `cuda`.
         precision: on a GPU.
-        check: called between samples; may raise to stop.
+        check: called between a few samples; may raise to stop.
     """
 
-    def score(labelled: Labelled) -> SampleScore:
-        check()
-        sequence, sample = labelled
-        found = predict_sample(network, sample, device, precision)
+    def score(item: tuple[Labelled, Mask]) -> SampleScore:
+        (sequence, sample), found = item
         truth = sample.mask.numpy() > 0
-        region, contour = score_frames(found[None] > 0, truth[None], with_boundaries=with_boundaries)
+        region, contour = score_frames(found[None], truth[None], with_boundaries=with_boundaries)
         return SampleScore(sequence, float(region[0]), float(contour[0]))
 
     was_training = network.training
-    network.eval()
+    segmenter = Segmenter(network, device, precision)
     try:
-        left = iter(samples)
-        while some := list(itertools.islice(left, SAMPLES_AT_ONCE)):
-            yield from map_on_cores(score, some) if device == "cpu" else map(score, some)
+        for some in batches(samples, segmenter.batch):
+            check()
+            masks = segmenter([as_pixels(sample) for _, sample in some])
+            yield from map_on_cores(score, zip(some, masks, strict=True))
     finally:
         network.train(was_training)
 
 
-def predict_sample(
-    network: TwoStreamNetwork, sample: Triplet, device: str, precision: str = "float32"
-) -> UInt8[np.ndarray, "h w"]:
-    """Return the mask, 1 = object, of a network in evaluation mode."""
-    image = sample.image.to(device).permute(2, 0, 1)[None].float() / 255
-    flow_rgb = flow_to_network_rgb(sample.flow_px.to(device))[None]
-    with torch.inference_mode(), autocast(precision, device):
-        logits = network(image, flow_rgb)
-    mask: UInt8[np.ndarray, "h w"] = (logits[0, 1] > logits[0, 0]).to(torch.uint8).cpu().numpy()
-    return mask
+def as_pixels(sample: Triplet) -> Pair:
+    """Return the image and the colours of the flow, as a `Segmenter` takes them."""
+    return sample.image.numpy(), flow_to_rgb(sample.flow_px.numpy())
 
 
 def summarize(scores: Iterable[SampleScore], *, with_boundaries: bool) -> ValidationScore:

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import torch
 
+from flowsim import flow_to_rgb
 from segmentation.checkpoint import load_network, save_network
 from segmentation.model import TwoStreamNetwork
-from segmentation.transforms import flow_to_network_rgb
 from tests.conftest import write_png
 from tests.segmentation.stand_in_raft import moving_texture
 
@@ -49,7 +49,7 @@ _network = cache(load_network)
 def plain_mask(checkpoint: Path, image: np.ndarray, flow_px: np.ndarray) -> np.ndarray:
     """Predict one frame by `TwoStreamNetwork.predict` alone; 0 and 255."""
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
-    colors = flow_to_network_rgb(torch.from_numpy(flow_px)[None])
+    colors = flow_to_rgb(torch.from_numpy(flow_px)[None]).movedim(-1, 1) / 255
     return _network(checkpoint).predict(pixels, colors)[0].numpy() * np.uint8(255)
 
 

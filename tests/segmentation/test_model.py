@@ -35,7 +35,7 @@ def test_the_network_reproduces_the_original(tmp_path: Path) -> None:
         scores, mask = reference["scores"], reference["mask"]
     with torch.inference_mode():
         logits = network(image, flow_rgb)
-    assert np.abs(logits.numpy() - scores).max() < 1e-5  # the issue asks for 1e-3
+    assert np.abs(logits.numpy() - scores).max() < 1e-5
     is_clear = np.abs(scores[0, 1] - scores[0, 0]) > 1e-5
     predicted = network.predict(image[:1], flow_rgb[:1])
     assert predicted.dtype == torch.uint8

@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -101,8 +101,9 @@ def test_a_network_learns_what_it_sees(tmp_path: Path) -> None:
     assert losses[-1] < losses[0] / 2
 
 
-def test_a_stopped_run_continues_bit_for_bit(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path, output=str(tmp_path / "whole"))
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_stopped_run_continues_bit_for_bit(tmp_path: Path, device: Literal["cpu", "cuda"]) -> None:
+    settings = settings_in(tmp_path, output=str(tmp_path / "whole"), device=device)
     train(settings, Watcher())
     stopped = replace(settings, output=str(tmp_path / "stopped"))
     for step, position in ((1, 2), (5, 5)):  # within an epoch; within the validation after the last step

@@ -11,7 +11,7 @@ from torch import Tensor
 from flowsim import flow_to_rgb
 from segmentation.datasets import Triplet
 from segmentation.errors import SegmentationError
-from segmentation.transforms import Augmentation, flow_to_network_rgb, make_batch
+from segmentation.transforms import Augmentation, make_batch
 
 
 def make_sample(height: int, width: int, seed: int = 0) -> Triplet:
@@ -84,7 +84,7 @@ def test_flips(flips: str, seed: int) -> None:
     batch = make_batch([sample], augmentation=options, generator=make_generator(seed), side_px=16)
     scene = mirror(sample, rows=rows, columns=columns, physical=flips == "physical")
     # The published way mirrors the picture of the flow: colours, which mean directions, stay.
-    colors = flow_to_network_rgb(sample.flow_px if flips == "reference" else scene.flow_px)
+    colors = flow_to_rgb(sample.flow_px if flips == "reference" else scene.flow_px).movedim(-1, 0) / 255
     if flips == "reference":
         colors = colors.flip([axis for axis, chosen in ((-2, rows), (-1, columns)) if chosen])
     assert torch.equal(batch.mask[0], scene.mask)
@@ -101,10 +101,9 @@ def test_all_four_flips_happen_and_none_when_told() -> None:
 
 
 def test_unknown_flow_is_black() -> None:
-    flow_px = torch.ones(4, 5, 2)
-    flow_px[1, 2] = torch.nan
-    rgb = flow_to_network_rgb(flow_px)
-    assert rgb.shape == (3, 4, 5)
+    sample = make_sample(16, 16)
+    sample.flow_px[1, 2] = torch.nan
+    rgb = make_batch([sample], side_px=16).flow_rgb[0]
     assert not rgb[:, 1, 2].any()
     assert rgb[:, 0, 0].any()
 
