@@ -3,14 +3,18 @@
     python -m benchmarks.ablation --duts DUTS --davis DAVIS --flows davis-flows.zarr --work FOLDER
 
 Every arm sees as many samples; where photos take part, they are three of four, as published. The score is that of the
-last weights: nothing is chosen on the sequences that are scored. What is in FOLDER already is not made again.
+last weights: nothing is chosen on the sequences that are scored. What is in FOLDER already is not made again. With
+`--jobs` networks are trained side by side, each on its own cores; small ones leave most of a GPU idle.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -24,6 +28,7 @@ from benchmarks.record import RESULTS, write
 from pipeline.config import RunConfig
 from pipeline.progress import ProgressLine
 from pipeline.run import run
+from segmentation.datasets import ShardDataset
 from segmentation.train import train
 from segmentation.training_data import open_data
 from segmentation.training_log import read_metrics
@@ -62,6 +67,7 @@ def make_photos(arguments: argparse.Namespace, motion: str) -> Path:
         depth_model=arguments.depth_model,
         motion=motion,
         limit=arguments.photos,
+        max_side=arguments.max_side,
         workers=0,
         device=arguments.device,
     )
@@ -86,16 +92,33 @@ def settings_of(arguments: argparse.Namespace, arm: Arm, seed: int) -> TrainingS
         learning_rate=arguments.learning_rate,
         side_px=arguments.side_px,
         select=JUDGED_BY,
-        validate_every=max(1, arguments.epochs // 5),
+        validate_every=max(1, arguments.epochs // arguments.validations),
         seed=seed,
         device=arguments.device,
         resume=output.exists(),
     )
 
 
+def train_all(settings: Sequence[TrainingSettings], jobs: int) -> list[dict[str, Any]]:
+    """Train networks, `jobs` at a time; return the scores of each."""
+    if jobs == 1:
+        return [train_once(one) for one in settings]
+    context = multiprocessing.get_context("spawn")
+    cores = sorted(os.sched_getaffinity(0))
+    shares = context.Queue()
+    for job in range(jobs):
+        shares.put(cores[job::jobs] or cores)
+    with ProcessPoolExecutor(jobs, context, initializer=_take_share, initargs=(shares,)) as pool:
+        return list(pool.map(train_once, settings))
+
+
+def _take_share(shares: Any) -> None:
+    os.sched_setaffinity(0, shares.get())
+
+
 def train_once(settings: TrainingSettings) -> dict[str, Any]:
     """Train one network; return the scores of its last weights."""
-    with ProgressLine("samples") as line:
+    with ProgressLine(f"samples of {Path(settings.output).name}") as line:
         train(settings, line)
     records = [one for one in read_metrics(Path(settings.output)) if one["kind"] == "validation"]
     last = records[-1]
@@ -129,14 +152,14 @@ def draw(rows: list[dict[str, Any]], baselines: dict[str, dict[str, Any]], path:
     pyplot.close(figure)
 
 
-def parse() -> argparse.Namespace:
-    """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description="What does simulated flow add to training?")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what data is learnt from, and how."""
     parser.add_argument("--duts", type=Path, required=True, help="DUTS, photos and masks")
     parser.add_argument("--davis", type=Path, required=True, help="DAVIS-2016")
     parser.add_argument("--flows", required=True, help="flow of DAVIS-2016 by `segmentation flows`")
     parser.add_argument("--work", type=Path, required=True, help="folder for datasets and runs; continued if there")
-    parser.add_argument("--photos", type=int, default=1000, help="photos of DUTS (default %(default)s)")
+    parser.add_argument("--photos", type=int, help="so many of DUTS's photos (default: all)")
+    parser.add_argument("--max-side", type=int, default=400, help="photos are reduced to it (default %(default)s)")
     parser.add_argument("--depth-model", default="tiny-dpt")
     parser.add_argument("--encoder", default="mit-b0")
     parser.add_argument("--initialization", default="random")
@@ -145,23 +168,24 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--side-px", type=int, default=128)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--arms", nargs="+", choices=[arm.name for arm in ARMS], default=[arm.name for arm in ARMS])
+    parser.add_argument("--validations", type=int, default=5, help="points of each curve (default %(default)s)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    return parser.parse_args()
 
 
 def main() -> None:
     """Make the datasets, train the networks seed by seed, write JSON and figure."""
-    arguments = parse()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
+    parser.add_argument("--jobs", type=int, default=1, help="networks trained at the same time (default %(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--arms", nargs="+", choices=[arm.name for arm in ARMS], default=[arm.name for arm in ARMS])
+    arguments = parser.parse_args()
     arms = [arm for arm in ARMS if arm.name in arguments.arms]
-    for motion in dict.fromkeys(arm.motion for arm in arms if arm.motion):
-        make_photos(arguments, motion)
+    made = [make_photos(arguments, motion) for motion in dict.fromkeys(arm.motion for arm in arms if arm.motion)]
     runs: dict[str, list[dict[str, Any]]] = {arm.name: [] for arm in arms}
     settings = [(arm, settings_of(arguments, arm, seed)) for seed in arguments.seeds for arm in arms]
-    for arm, one in settings:
-        runs[arm.name].append({"seed": one.seed, **train_once(one)})
-        print(f"{arm.label}, seed {one.seed}: J&F {runs[arm.name][-1]['J&F']:.3f}", file=sys.stderr)
+    for (arm, one), scores in zip(settings, train_all([one for _, one in settings], arguments.jobs), strict=True):
+        runs[arm.name].append({"seed": one.seed, **scores})
     _, validation = open_data(settings[0][1])
     rows = [
         {
@@ -175,7 +199,8 @@ def main() -> None:
     ]
     baselines = score_baselines(validation)
     recipe = dataclasses.asdict(settings[0][1].recipe)
-    size = {"photos": arguments.photos, "side_px": arguments.side_px, "steps": settings[0][1].steps}
+    photos = ShardDataset(str(made[0])).samples if made else 0
+    size = {"photos": photos, "side_px": arguments.side_px, "steps": settings[0][1].steps}
     judged = {"name": validation.name, "frames": validation.samples, "sequences": len(validation.sequences)}
     written = write(
         "ablation",

@@ -198,7 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, default=Path("examples/DUTS/DUTS-TR/DUTS-TR-Image"))
     parser.add_argument("--networks", nargs="*", choices=NETWORKS, default=["dpt-hybrid", "depth-anything-v2-small"])
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--count", type=int, help="photos a round (default 4 on the CPU, 256 on a GPU)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compile", action="store_true")
@@ -210,7 +210,7 @@ def main() -> None:
         rows.append(measure_tiny(read_photos(arguments.photos, 64), arguments.rounds))
     for row in rows:
         print(json.dumps(row, indent=2))
-    written = write("depth" if on_cpu else "depth_gpu", {"threads": torch.get_num_threads(), "results": rows})
+    written = write("depth", {"threads": torch.get_num_threads(), "results": rows})
     print(f"Written to {written}")
 
 

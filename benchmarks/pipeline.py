@@ -149,7 +149,7 @@ def main() -> None:
             "random_read_ms": round(random_read_ms(output, int(long["photos"])), 2),
         }
     print(figures)
-    print(write("pipeline" if device == "cpu" else "pipeline_gpu", figures))
+    print(write("pipeline", figures))
 
 
 if __name__ == "__main__":

@@ -45,8 +45,9 @@ def environment() -> dict[str, Any]:
 
 
 def write(name: str, figures: dict[str, Any]) -> Path:
-    """Write `figures` and the environment to benchmarks/results/<name>.json."""
+    """Write `figures` and the environment to benchmarks/results/<name>.json, <name>_gpu.json where a GPU is at hand."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"environment": environment(), **figures}, indent=2) + "\n")
+    measured_on = environment()
+    path = RESULTS / f"{name}{'' if measured_on['gpu'] is None else '_gpu'}.json"
+    path.write_text(json.dumps({"environment": measured_on, **figures}, indent=2) + "\n")
     return path
