@@ -242,3 +242,15 @@ def test_interrupted_run_says_how_to_continue(make_duts: MakeDuts, tmp_path: Pat
     assert "Traceback" not in errors
     assert "the same command continues" in errors
     assert DatasetStore.open(str(output)).committed()
+
+
+@pytest.mark.gpu
+def test_a_gpu_makes_the_same_dataset_but_for_rounding(made_once: Path, tmp_path: Path) -> None:
+    run(config(made_once / "DUTS", tmp_path / "gpu.zarr", motions=2, device="cuda"), Watcher())
+    on_cpu, on_gpu = (DatasetStore.open(str(path)) for path in (made_once / "undisturbed.zarr", tmp_path / "gpu.zarr"))
+    for name in ("image", "mask", "size", "id", "status"):
+        np.testing.assert_array_equal(on_cpu.read(name, slice(None)), on_gpu.read(name, slice(None)))
+    depths = [store.read("inverse_depth", slice(None)).astype(float) / 4095 for store in (on_cpu, on_gpu)]
+    assert np.abs(depths[0] - depths[1]).mean() < 0.01
+    flows = [schema.decode_flow(store.read("flow", slice(None))) for store in (on_cpu, on_gpu)]
+    assert np.nanmean(np.abs(flows[0] - flows[1])) < 0.05 * np.nanmean(np.abs(flows[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from segmentation.checkpoint import load_network
 from segmentation.errors import SegmentationError
 from segmentation.model import ConvolutionalAttention, TwoStreamNetwork
+from segmentation.segmenter import Segmenter
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +190,28 @@ def test_inputs_that_do_not_fit(small_network: TwoStreamNetwork) -> None:
         small_network(image, flow_rgb[:1])
     with pytest.raises(SegmentationError, match=r"image is torch.uint8.*divide uint8 by 255"):
         small_network((image * 255).to(torch.uint8), flow_rgb)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_gpu_agrees_with_the_cpu(tmp_path: Path, precision: str) -> None:
+    network = load_network(save_stand_in(tmp_path / "FakeFlow_mitb0.pth", "fakeflow_mitb0"))
+    rng = np.random.default_rng(0)
+    pairs = [(rng.integers(0, 256, (2, 96, 128, 3), np.uint8)) for _ in range(3)]
+    expected = Segmenter(network, "cpu")([(image, colors) for image, colors in pairs])
+    found = Segmenter(network, "cuda", precision)([(image, colors) for image, colors in pairs])
+    agreeing = [float((one == other).mean()) for one, other in zip(found, expected, strict=True)]
+    assert min(agreeing) > (0.99 if precision == "float32" else 0.9)
+    assert 0 < float(np.mean(expected)) < 1
+
+
+@pytest.mark.gpu
+def test_gpu_computes_the_gradients_of_the_cpu(small_network: TwoStreamNetwork) -> None:
+    inputs = make_inputs(2, 64, 64)
+    gradients = []
+    for device in ("cpu", "cuda"):
+        network = copy.deepcopy(small_network).to(device)
+        network(*(one.to(device) for one in inputs)).square().mean().backward()
+        gradients.append([parameter.grad.cpu() for parameter in network.parameters() if parameter.grad is not None])
+    for on_cpu, on_gpu in zip(*gradients, strict=True):
+        assert (on_cpu - on_gpu).norm() <= 0.01 * on_cpu.norm() + 1e-6

@@ -263,3 +263,11 @@ def _bilinear(maps: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Ten
 def test_the_reference_lists_what_the_released_checkpoints_hold() -> None:
     shapes = json.loads((REFERENCE / "raft_state_dicts.json").read_text())
     assert {name: len(values) for name, values in shapes.items()} == {"raft": 179, "raft_small": 106}
+
+
+@pytest.mark.gpu
+@pytest.mark.shared
+def test_gpu_agrees_with_the_cpu() -> None:
+    frames = moving_texture(4, 128, 160)
+    expected, found = (load_raft(str(REAL_SMALL), device)(frames) for device in ("cpu", "cuda"))
+    assert end_point_error(found, expected) < 0.1
