@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import matplotlib
 import numpy as np
+import torch
 
 from benchmarks.baselines import score_baselines
 from benchmarks.record import RESULTS, write
@@ -113,7 +114,9 @@ def train_all(settings: Sequence[TrainingSettings], jobs: int) -> list[dict[str,
 
 
 def _take_share(shares: Any) -> None:
-    os.sched_setaffinity(0, shares.get())
+    cores = shares.get()
+    os.sched_setaffinity(0, cores)
+    torch.set_num_threads(len(cores))
 
 
 def train_once(settings: TrainingSettings) -> dict[str, Any]:
