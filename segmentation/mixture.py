@@ -56,9 +56,15 @@ class Mixture(Dataset[Triplet]):
         """Say which epoch comes next, and how many samples of this rank have been seen of it already."""
         self._start.copy_(torch.tensor([epoch, skip]))
 
+    @property
+    def start(self) -> tuple[int, int]:
+        """The epoch, and how many samples of this rank have been seen of it already."""
+        epoch, skip = self._start.tolist()
+        return epoch, skip
+
     def __len__(self) -> int:
         """Return how many samples of this rank are left of the epoch."""
-        return max(0, len(range(self.rank, self.samples, self.ranks)) - int(self._start[1]))
+        return max(0, len(range(self.rank, self.samples, self.ranks)) - self.start[1])
 
     def __getitem__(self, position: int) -> Triplet:
         """Read the sample at a position of the rest of this rank's epoch."""
@@ -72,7 +78,7 @@ class Mixture(Dataset[Triplet]):
         Raises:
             DatasetError: a sample cannot be used.
         """
-        epoch, skip = self._start.tolist()
+        epoch, skip = self.start
         drawn = self._draw(epoch)[[self.rank + self.ranks * (skip + position) for position in positions]]
         samples: dict[int, Triplet] = {}
         for source, its_epoch in np.unique(drawn[:, :2], axis=0).tolist():

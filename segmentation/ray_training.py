@@ -117,7 +117,7 @@ def _work(config: dict[str, Any]) -> None:
     from ray.train.torch import get_device
 
     from segmentation.first_weights import make_network
-    from segmentation.trainer import Place, Stopped, Trainer
+    from segmentation.trainer import Place, Stopped, Trainer, count_readers
     from segmentation.training_data import open_data
 
     settings, output = config["settings"], Path(config["output"])
@@ -128,7 +128,7 @@ def _work(config: dict[str, Any]) -> None:
         torch.cuda.set_device(device)
     try:
         mixture, validation = open_data(settings, rank, ranks)
-        place = Place(device.type, config["cpus"], rank, ranks)
+        place = Place(device.type, count_readers(device.type, config["cpus"]), rank, ranks)
         Trainer(settings, place, mixture, validation, make_network(settings), Silence()).run()
     except Stopped:
         return

@@ -50,7 +50,7 @@ def train(settings: TrainingSettings, progress: Progress) -> TrainingSummary:
         KeyboardInterrupt: stopped by the user; what was learnt is saved.
     """
     from segmentation.first_weights import make_network
-    from segmentation.trainer import Place, Trainer
+    from segmentation.trainer import Place, Trainer, count_readers
     from segmentation.training_data import describe_data, open_data
     from segmentation.training_state import start_folder
 
@@ -68,7 +68,8 @@ def train(settings: TrainingSettings, progress: Progress) -> TrainingSummary:
     else:
         share = local_share(settings.device)
         start_folder(output, content, resume=settings.resume)
-        trainer = Trainer(settings, Place(share.device, share.cpus), mixture, validation, network, progress)
+        place = Place(share.device, count_readers(share.device, share.cpus))
+        trainer = Trainer(settings, place, mixture, validation, network, progress)
         if trainer.position.step:
             progress.announce(f"continuing {output} after step {trainer.position.step} of {settings.steps}")
         size = settings.recipe.batch_size

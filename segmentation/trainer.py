@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
 from pipeline.progress import Progress
 from segmentation.checkpoint import save_network
-from segmentation.datasets import Triplet
 from segmentation.errors import TrainingError
 from segmentation.mixture import Mixture
 from segmentation.model import TwoStreamNetwork
 from segmentation.optimization import autocast, learning_rate_at, make_optimizer, same_bits
+from segmentation.step_batches import StepBatches, read_steps, seed_of
 from segmentation.training_data import ValidationData
 from segmentation.training_log import TrainingLog, describe_step, describe_validation
 from segmentation.training_settings import TrainingSettings
 from segmentation.training_state import BEST, LAST, STOP_FILE, Position, load_state, save_state
-from segmentation.transforms import Augmentation, Batch, make_batch
+from segmentation.transforms import Augmentation, PreparedBatch, finish_batch
 from segmentation.validation import SampleScore, ValidationScore, score_samples, summarize
 
 STEPS_PER_RECORD = 10
 SECONDS_BETWEEN_CHECKPOINTS = 60
-_MOST_READERS = 8
+MOST_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -45,15 +42,20 @@ class Place:
 
     Attributes:
         device: `cpu` or `cuda`.
-        cpus: processor cores that it may use.
+        readers: processes that read and prepare batches for it; 0 = it does so itself.
         rank: of this process among `ranks` that share every step.
         ranks: 1 = it is alone.
     """
 
     device: str
-    cpus: int
+    readers: int = 0
     rank: int = 0
     ranks: int = 1
+
+
+def count_readers(device: str, cpus: int) -> int:
+    """Return how many processes read beside one that trains: none on the CPU, where they would only share its cores."""
+    return 0 if device == "cpu" else min(MOST_READERS, max(1, cpus - 1))
 
 
 class Stopped(KeyboardInterrupt):
@@ -106,10 +108,16 @@ class Trainer:
         progress: Progress,
     ) -> None:
         self.settings, self.recipe, self.place = settings, settings.recipe, place
-        self.mixture, self.validation, self.progress = mixture, validation, progress
+        self.validation, self.progress = validation, progress
         self.output = Path(settings.output)
-        self.batch_size = self.recipe.batch_size // place.ranks
-        self.augmentation = Augmentation(self.recipe.flips, self.recipe.smallest_crop, self.recipe.jitter)
+        self.batches = StepBatches(
+            mixture,
+            self.recipe.batch_size // place.ranks,
+            settings.steps_per_epoch,
+            Augmentation(self.recipe.flips, self.recipe.smallest_crop, self.recipe.jitter),
+            settings.side_px,
+            settings.seed,
+        )
         # Channels last is for GPUs: on CPUs the gradients of convolutions take a third longer.
         layout = torch.contiguous_format if place.device == "cpu" else torch.channels_last
         self.network = network.to(place.device).to(memory_format=layout).train()
@@ -136,8 +144,8 @@ class Trainer:
             same_bits(),
             torch.random.fork_rng(self._devices()),
             self._open_log() as log,
+            closing(self._read()) as batches,
         ):
-            batches = self._batches()
             self.sums = _Sums(time.monotonic())
             self.saved = time.monotonic()
             launched: _Launched | None = None
@@ -166,13 +174,16 @@ class Trainer:
     def _open_log(self) -> TrainingLog:
         return TrainingLog(self.output if self.place.rank == 0 else None, self.position.step)
 
+    def _read(self) -> Generator[PreparedBatch, None, None]:
+        return read_steps(self.batches, self.position.step, self.place.readers, pin=self.place.device == "cuda")
+
     def _devices(self) -> list[int]:
         return [torch.cuda.current_device()] if self.place.device == "cuda" else []
 
-    def _step(self, samples: list[Triplet]) -> _Launched:
+    def _step(self, prepared: PreparedBatch) -> _Launched:
         step, device = self.position.step, self.place.device
-        batch = self._make_batch(samples, step)
-        torch.manual_seed(_key(self.settings.seed, step, self.place.rank, 1))  # of stochastic depth
+        batch = finish_batch(prepared, device)
+        torch.manual_seed(seed_of(self.settings.seed, step, self.place.rank, 1))  # of stochastic depth
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(self.recipe, step, self.settings.steps)
         with autocast(self.recipe.precision, device):
@@ -195,17 +206,7 @@ class Trainer:
                 numbers[0] /= self.place.ranks
                 numbers[3] = float(self.place.rank == 0 and (self.output / STOP_FILE).exists())
                 torch.distributed.all_reduce(numbers)
-        return _Launched(step, numbers, tuple(sample.id for sample in samples))
-
-    def _make_batch(self, samples: list[Triplet], step: int) -> Batch:
-        generator = torch.Generator().manual_seed(_key(self.settings.seed, step, self.place.rank, 0))
-        return make_batch(
-            samples,
-            augmentation=self.augmentation,
-            generator=generator,
-            side_px=self.settings.side_px,
-            device=self.place.device,
-        )
+        return _Launched(step, numbers, prepared.ids)
 
     def _read_numbers(self, launched: _Launched | None, log: TrainingLog) -> None:
         """Look at what a step gave, and tell of it.
@@ -323,30 +324,6 @@ class Trainer:
         }
         save_network(network, self.output / folder, about)
 
-    # ---- reading
-
-    def _batches(self) -> Iterator[list[Triplet]]:
-        """Yield this rank's samples of each step, from the present position on."""
-        epoch, skipped = divmod(self.position.step, self.settings.steps_per_epoch)
-        reader = self._make_reader()
-        while True:
-            self.mixture.set_epoch(epoch, skip=skipped * self.batch_size)
-            yield from itertools.islice(reader, self.settings.steps_per_epoch - skipped)
-            epoch, skipped = epoch + 1, 0
-
-    def _make_reader(self) -> DataLoader[Triplet]:
-        """Return what reads batches: this process where it also computes, processes of their own beside a GPU."""
-        readers = 0 if self.place.device == "cpu" else min(_MOST_READERS, max(1, self.place.cpus - 1))
-        return DataLoader(
-            self.mixture,
-            self.batch_size,
-            collate_fn=list,
-            drop_last=True,
-            num_workers=readers,
-            persistent_workers=readers > 0,
-            multiprocessing_context="spawn" if readers else None,
-        )
-
     # ---- stopping
 
     def _check_stop(self) -> None:
@@ -376,8 +353,3 @@ class Trainer:
 
 def _make_average(network: nn.Module, decay: float | None) -> ModelEmaV3 | None:
     return None if decay is None else ModelEmaV3(network, decay=decay, use_warmup=True, warmup_power=0.75)
-
-
-def _key(seed: int, step: int, rank: int, use: int) -> int:
-    """Return the seed of one draw."""
-    return int(np.random.SeedSequence([seed, step, rank, use]).generate_state(1, np.uint64)[0] >> 1)

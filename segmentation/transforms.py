@@ -1,4 +1,4 @@
-"""From samples of any size to a batch for the network: resize, flip, crop, colour jitter; on the device."""
+"""From samples of any size to a batch for the network: crop, flip and resize as bytes, then floats on the device."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ import torch
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from flowsim import flow_to_rgb
 from segmentation.datasets import Triplet
 from segmentation.errors import SegmentationError
 from segmentation.model import NETWORK_SIDE_PX
-from segmentation.resize import resize_bicubic
 
 FLIPS = ("reference", "physical", "none")
 LUMA = (0.299, 0.587, 0.114)
@@ -67,6 +65,24 @@ class Batch(NamedTuple):
     mask: UInt8[Tensor, "b s s"]
 
 
+class PreparedBatch(NamedTuple):
+    """A batch as it travels to the device: bytes, a quarter of the floats.
+
+    Attributes:
+        image: RGB.
+        colors: of the flow.
+        mask: 1 = object.
+        factors: by which brightness, contrast and saturation of each image are still to be multiplied.
+        ids: of the samples.
+    """
+
+    image: UInt8[Tensor, "b s s 3"]
+    colors: UInt8[Tensor, "b s s 3"]
+    mask: UInt8[Tensor, "b s s"]
+    factors: Float32[Tensor, "b 3"]
+    ids: tuple[str, ...]
+
+
 def make_batch(
     samples: Sequence[Triplet],
     *,
@@ -75,18 +91,31 @@ def make_batch(
     side_px: int = NETWORK_SIDE_PX,
     device: torch.device | str = "cpu",
 ) -> Batch:
-    """Bring samples to one square size, and vary them if `augmentation` is given.
+    """Bring samples to one square size, and vary them: `prepare_batch`, then `finish_batch`."""
+    prepared = prepare_batch(samples, augmentation=augmentation, generator=generator, side_px=side_px)
+    return finish_batch(prepared, device)
+
+
+def prepare_batch(
+    samples: Sequence[Triplet],
+    *,
+    augmentation: Augmentation | None = None,
+    generator: torch.Generator | None = None,
+    side_px: int = NETWORK_SIDE_PX,
+) -> PreparedBatch:
+    """Crop, mirror and resize samples, where they were read.
+
+    OpenCV's bicubic interpolation in whole numbers is that of torch in floats to one level of 255.
 
     Args:
         samples: of any sizes.
         augmentation: None: as they are, for validation.
-        generator: on the CPU; what it draws does not depend on the device. Needed with an augmentation.
+        generator: needed with an augmentation.
         side_px: of the square.
-        device: where the work is done and the batch lies.
 
     Returns:
-        The batch, in the order of memory that torch calls channels_last; image and flow resized by bicubic
-        interpolation as published, masks by the nearest pixel.
+        The batch, in the order of the samples; image and flow resized by bicubic interpolation as published, masks by
+        the nearest pixel.
 
     Raises:
         SegmentationError: no samples, or an augmentation without a generator.
@@ -94,27 +123,46 @@ def make_batch(
     if not samples:
         raise SegmentationError("a batch needs at least one sample")
     if augmentation is None:
-        augmentation, drawn = Augmentation(flips="none"), torch.zeros(len(samples), 8)
+        augmentation, drawn = Augmentation(flips="none"), torch.full((len(samples), 8), 0.5)
     elif generator is None:
         raise SegmentationError("augmentation needs an explicit torch.Generator")
     else:
         drawn = torch.rand(len(samples), 8, generator=generator)
     flips = (drawn[:, :2] < 0.5) & (augmentation.flips != "none")
-    is_physical = augmentation.flips == "physical"
-    image, flow_rgb = (_new_batch((len(samples), side_px, side_px, 3), torch.float32, device) for _ in range(2))
-    mask = _new_batch((len(samples), side_px, side_px), torch.uint8, device)
     crops = _crops(samples, drawn[:, 2:5], augmentation)
-    prepare = _prepare_on_host if mask.device.type == "cpu" else _prepare_on_device
+    square = (side_px, side_px)
+    image, colors = (np.empty((len(samples), *square, 3), np.uint8) for _ in range(2))
+    mask = np.empty((len(samples), *square), np.uint8)
     for place, (sample, crop, (rows, columns)) in enumerate(zip(samples, crops, flips.tolist(), strict=True)):
-        pixels, colors, labels = prepare(sample, crop, Flip(rows, columns, is_physical), side_px, mask.device)
-        # One picture at a time: it stays in the processor's cache.
-        image[place].copy_(pixels).div_(255)
-        flow_rgb[place].copy_(colors).div_(255)
-        mask[place].copy_(labels)
-    image, flow_rgb = image.movedim(-1, 1), flow_rgb.movedim(-1, 1)
-    if augmentation.jitter:
-        image = _jitter(image, (1 + augmentation.jitter * (2 * drawn[:, 5:] - 1)).to(device))
-    return Batch(image, flow_rgb, mask)
+        flip = Flip(rows, columns, augmentation.flips == "physical")
+        pixels, flow_px, is_object = (tensor[crop] for tensor in sample[1:])
+        for source, out, way in (
+            (pixels, image, cv2.INTER_CUBIC),
+            (flow_to_rgb(flip.mirror_motion(flow_px)), colors, cv2.INTER_CUBIC),
+            (is_object, mask, cv2.INTER_NEAREST_EXACT),
+        ):
+            cv2.resize(flip.mirror_pixels(source.numpy()), square, dst=out[place], interpolation=way)
+    factors = 1 + augmentation.jitter * (2 * drawn[:, 5:] - 1)
+    ids = tuple(sample.id for sample in samples)
+    return PreparedBatch(torch.from_numpy(image), torch.from_numpy(colors), torch.from_numpy(mask), factors, ids)
+
+
+def finish_batch(prepared: PreparedBatch, device: torch.device | str) -> Batch:
+    """Bring a batch to the device, as floats, in the order of memory that torch calls channels_last; vary colours."""
+    image, flow_rgb = (_as_floats(pixels, torch.device(device)) for pixels in (prepared.image, prepared.colors))
+    if not bool((prepared.factors == 1).all()):
+        image = _jitter(image, prepared.factors.to(device, non_blocking=True))
+    return Batch(image, flow_rgb, prepared.mask.to(device, non_blocking=True))
+
+
+def _as_floats(pixels: UInt8[Tensor, "b s s 3"], device: torch.device) -> Float32[Tensor, "b 3 s s"]:
+    if device.type != "cpu":
+        return pixels.to(device, non_blocking=True).movedim(-1, 1).float().div_(255)
+    # numpy asks for huge pages: the first touch of fresh memory in small ones takes longer than all the work on it.
+    floats = torch.from_numpy(np.empty(pixels.shape, np.float32))
+    for place in range(len(pixels)):  # one picture at a time: it stays in the processor's cache
+        floats[place].copy_(pixels[place]).div_(255)
+    return floats.movedim(-1, 1)
 
 
 class Flip(NamedTuple):
@@ -145,47 +193,6 @@ class Flip(NamedTuple):
             return pixels
         mirrored: NDArray[np.uint8] = cv2.flip(pixels, -1 if len(self.axes) == 2 else self.axes[0])
         return mirrored
-
-
-def _new_batch(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device | str) -> Tensor:
-    """Return an uninitialised tensor."""
-    if torch.device(device).type != "cpu":
-        return torch.empty(shape, dtype=dtype, device=device)
-    # numpy asks for huge pages: the first touch of fresh memory in small ones takes longer than all the work on it.
-    return torch.from_numpy(np.empty(shape, str(dtype).removeprefix("torch.")))
-
-
-def _prepare_on_host(
-    sample: Triplet, crop: tuple[slice, slice], flip: Flip, side_px: int, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Crop, mirror and resize one sample by OpenCV: image and flow colours (s,s,3), mask (s,s), all uint8.
-
-    Its bicubic interpolation in whole numbers is that of torch in floats to one level of 255.
-    """
-    image, flow_px, mask = (tensor[crop] for tensor in sample[1:])
-    colors = flow_to_rgb(flip.mirror_motion(flow_px))
-    square = (side_px, side_px)
-    ways = ((image, cv2.INTER_CUBIC), (colors, cv2.INTER_CUBIC), (mask, cv2.INTER_NEAREST_EXACT))
-    resized = [cv2.resize(flip.mirror_pixels(pixels.numpy()), square, interpolation=way) for pixels, way in ways]
-    image, colors, mask = map(torch.from_numpy, resized)
-    return image, colors, mask
-
-
-def _prepare_on_device(
-    sample: Triplet, crop: tuple[slice, slice], flip: Flip, side_px: int, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Do the same by torch on another device than the CPU."""
-    image, flow_px, mask = (tensor[crop].to(device, non_blocking=True) for tensor in sample[1:])
-    colors = flow_to_rgb(flip.mirror_motion(flow_px))
-    image, colors, mask = (pixels.flip(flip.axes) if flip.axes else pixels for pixels in (image, colors, mask))
-    labels = F.interpolate(mask[None, None], (side_px, side_px), mode="nearest-exact")[0, 0]
-    return _resize_on_device(image, side_px), _resize_on_device(colors, side_px), labels
-
-
-def _resize_on_device(pixels: UInt8[Tensor, "h w 3"], side_px: int) -> UInt8[Tensor, "s s 3"]:
-    """Resize to a square by bicubic interpolation, rounded to bytes as files have them."""
-    batch = pixels.movedim(-1, 0)[None].float()
-    return resize_bicubic(batch, (side_px, side_px))[0].round().clamp(0, 255).to(torch.uint8).movedim(0, -1)
 
 
 def _crops(
