@@ -120,10 +120,12 @@ def _take_share(shares: Any) -> None:
 
 
 def train_once(settings: TrainingSettings) -> dict[str, Any]:
-    """Train one network; return the scores of its last weights."""
-    with ProgressLine(f"samples of {Path(settings.output).name}") as line:
-        train(settings, line)
-    records = [one for one in read_metrics(Path(settings.output)) if one["kind"] == "validation"]
+    """Train one network unless it is trained already; return the scores of its last weights."""
+    output = Path(settings.output)
+    if not validations_of(output) or validations_of(output)[-1]["step"] < settings.steps:
+        with ProgressLine(f"samples of {output.name}") as line:
+            train(settings, line)
+    records = validations_of(output)
     last = records[-1]
     return {
         "J&F": last["J&F"],
@@ -132,6 +134,11 @@ def train_once(settings: TrainingSettings) -> dict[str, Any]:
         "sequences": last["sequences"],
         "curve": [(one["step"], one["J&F"]) for one in records],
     }
+
+
+def validations_of(output: Path) -> list[dict[str, Any]]:
+    """Return the records of a run's validations so far."""
+    return [one for one in read_metrics(output) if one["kind"] == "validation"]
 
 
 def draw(rows: list[dict[str, Any]], baselines: dict[str, dict[str, Any]], path: Path) -> None:
