@@ -208,7 +208,10 @@ class DepthEstimator:
 
     def _infer(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b rows columns"]:
         is_reduced = self._precision != torch.float32
-        with torch.autocast(self.device.type, self._precision, enabled=is_reduced):
+        with (
+            torch.autocast(self.device.type, self._precision, enabled=is_reduced),
+            torch.backends.cudnn.flags(enabled=True, allow_tf32=is_reduced),  # float32 means 24 bits
+        ):
             output = self._network(pixels)
         return to_inverse_depth(output, self._loaded.meaning)
 

@@ -211,7 +211,8 @@ def test_gpu_computes_the_gradients_of_the_cpu(small_network: TwoStreamNetwork) 
     gradients = []
     for device in ("cpu", "cuda"):
         network = copy.deepcopy(small_network).to(device)
-        network(*(one.to(device) for one in inputs)).square().mean().backward()
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            network(*(one.to(device) for one in inputs)).square().mean().backward()
         gradients.append([parameter.grad.cpu() for parameter in network.parameters() if parameter.grad is not None])
     for on_cpu, on_gpu in zip(*gradients, strict=True):
         assert (on_cpu - on_gpu).norm() <= 0.01 * on_cpu.norm() + 1e-6
