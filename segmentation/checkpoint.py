@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import pickle
 import re
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from torch import Tensor
 from segmentation.encoders import MIT_VARIANTS, MitVariant
 from segmentation.errors import SegmentationError
 from segmentation.model import TwoStreamNetwork
+from segmentation.whole_files import save_whole, write_whole
 
 FORMAT = "fakeflow two-stream network"
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
@@ -106,16 +106,8 @@ def save_network(network: TwoStreamNetwork, folder: str | Path, about: Mapping[s
         "about": dict(about or {}),
     }
     weights = {file_name(n): v.detach().cpu().contiguous() for n, v in network.state_dict().items()}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f"{WEIGHTS_FILE}.{uuid.uuid4().hex}.partial"
-        save_file(weights, partial)
-        partial.replace(folder / WEIGHTS_FILE)
-        partial = folder / f"{CONFIG_FILE}.{uuid.uuid4().hex}.partial"
-        partial.write_text(json.dumps(config, indent=2) + "\n")
-        partial.replace(folder / CONFIG_FILE)
-    except OSError as error:
-        raise SegmentationError(f"{folder}: the network cannot be saved there ({error}).") from error
+    save_whole(folder / WEIGHTS_FILE, lambda partial: save_file(weights, partial))
+    write_whole(folder / CONFIG_FILE, (json.dumps(config, indent=2) + "\n").encode())
 
 
 def file_name(name: str) -> str:

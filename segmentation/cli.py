@@ -11,7 +11,7 @@ import typer
 from pipeline.cli import INTERRUPTED, options_of
 from pipeline.errors import PipelineError
 from segmentation import prediction_cli
-from segmentation.errors import SegmentationError
+from segmentation.errors import SegmentationError, Stopped
 from segmentation.training_settings import TrainingSettings
 
 app = typer.Typer(
@@ -176,8 +176,9 @@ def train_command(
     try:
         with ProgressLine("samples") as line:
             summary = train(settings, line)
-    except KeyboardInterrupt:
-        typer.echo("Stopped. What was learnt is saved; the same command with --resume continues.", err=True)
+    except KeyboardInterrupt as stop:
+        saved = "What was learnt is saved" if isinstance(stop, Stopped) else "The last checkpoint, if any, is kept"
+        typer.echo(f"Stopped. {saved}; the same command with --resume continues.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     typer.echo(
         f"{summary.best_network}: {summary.measure} {summary.best_score:.4f} after epoch {summary.best_epoch}, the best"

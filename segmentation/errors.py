@@ -23,3 +23,7 @@ class FlowError(SegmentationError):
 
 class TrainingError(SegmentationError):
     """Training cannot start, continue or go on as it was asked for."""
+
+
+class Stopped(KeyboardInterrupt):
+    """The user stopped a training; what was learnt is saved."""

@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.engine import ray_session
 from pipeline.errors import PipelineError
 from pipeline.progress import Progress
-from segmentation.errors import SegmentationError, TrainingError
+from segmentation.errors import SegmentationError, Stopped, TrainingError
 from segmentation.training_log import follow_metrics
 from segmentation.training_settings import TrainingSettings
 from segmentation.training_state import STOP_FILE
@@ -27,48 +27,49 @@ _POLL_S = 0.5
 
 
 def train_on_ray(settings: TrainingSettings, progress: Progress) -> None:
-    """Train in the folder that `start_folder` made, until the end or until the user stops.
+    """Train in the folder that `held_folder` made, until the end or until the user stops.
 
     Raises:
         SegmentationError: what a worker raised of that kind.
         PipelineError: the cluster has too few processor cores or GPUs, or workers die again and again.
-        KeyboardInterrupt: stopped by the user; what was learnt is saved.
+        Stopped: by Ctrl-C; what was learnt is saved.
+        KeyboardInterrupt: by a second one, at once.
     """
     output = Path(settings.output).resolve()
     _clear(output)
     progress.announce("starting Ray")
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # relative paths stay those of the command
-    with ray_session():
-        trainer = _make_trainer(settings, output)
-        errors: list[BaseException] = []
-        # In a thread of its own, where Ray leaves Ctrl-C to us.
-        fit = threading.Thread(target=_fit, args=(trainer, errors), daemon=True)
-        fit.start()
-        was_stopped = False
-        follower = follow_metrics(output, settings, progress)
-        while True:
-            try:
-                fit.join(_POLL_S)
-                next(follower)
-                if (output / FAILURE_FILE).exists():
-                    raise TrainingError(json.loads((output / FAILURE_FILE).read_text()))
-                if not fit.is_alive():
-                    break
-            except KeyboardInterrupt:
-                if was_stopped:
-                    raise
-                was_stopped = True
-                progress.announce("stopping after this step")
-                (output / STOP_FILE).touch()
-    _clear(output)
-    if was_stopped:
-        raise KeyboardInterrupt
+    errors: list[BaseException] = []
+    was_stopped = False
+    try:
+        with ray_session():
+            # In a thread of its own, where Ray leaves Ctrl-C to us.
+            fit = threading.Thread(target=_fit, args=(_make_trainer(settings, output), errors), daemon=True)
+            fit.start()
+            follower = follow_metrics(output, settings, progress)
+            while fit.is_alive():
+                try:
+                    fit.join(_POLL_S)
+                    next(follower)
+                    if (output / FAILURE_FILE).exists():
+                        raise TrainingError(json.loads((output / FAILURE_FILE).read_text()))
+                except KeyboardInterrupt:
+                    if was_stopped:
+                        raise
+                    was_stopped = True
+                    progress.announce("stopping after this step")
+                    (output / STOP_FILE).touch()
+                    follower = follow_metrics(output, settings, progress)  # the stop may have ended the other
+    finally:
+        _clear(output)
     if errors:
         raise PipelineError(
             f"training on Ray failed: {_reason(errors[0])}. What was learnt up to the last checkpoint is in {output}; "
             "--resume continues, --workers 0 shows more."
         )
+    if was_stopped:
+        raise Stopped
 
 
 def _make_trainer(settings: TrainingSettings, output: Path) -> Any:
@@ -116,8 +117,10 @@ def _work(config: dict[str, Any]) -> None:
     from ray.train import get_context
     from ray.train.torch import get_device
 
+    from segmentation.batch_reader import readers_for
     from segmentation.first_weights import make_network
-    from segmentation.trainer import Place, Stopped, Trainer, count_readers
+    from segmentation.learner import Place
+    from segmentation.trainer import Trainer
     from segmentation.training_data import open_data
 
     settings, output = config["settings"], Path(config["output"])
@@ -128,7 +131,7 @@ def _work(config: dict[str, Any]) -> None:
         torch.cuda.set_device(device)
     try:
         mixture, validation = open_data(settings, rank, ranks)
-        place = Place(device.type, count_readers(device.type, config["cpus"]), rank, ranks)
+        place = Place(device.type, readers_for(device.type, config["cpus"]), rank, ranks)
         Trainer(settings, place, mixture, validation, make_network(settings), Silence()).run()
     except Stopped:
         return

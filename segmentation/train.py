@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.engine import local_share
+from pipeline.engine import Share, local_share
 from pipeline.progress import Progress
 from segmentation.training_settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from segmentation.mixture import Mixture
+    from segmentation.model import TwoStreamNetwork
     from segmentation.training_data import ValidationData
 
 
@@ -47,12 +50,12 @@ def train(settings: TrainingSettings, progress: Progress) -> TrainingSummary:
         SegmentationError: the data or the first weights cannot be used, the folder holds something else, the loss is
             not finite...
         PipelineError: the machine has no such device.
-        KeyboardInterrupt: stopped by the user; what was learnt is saved.
+        Stopped: by Ctrl-C; what was learnt is saved.
+        KeyboardInterrupt: by a second one, or by one before the first step; the last checkpoint is kept.
     """
     from segmentation.first_weights import make_network
-    from segmentation.trainer import Place, Trainer, count_readers
     from segmentation.training_data import describe_data, open_data
-    from segmentation.training_state import start_folder
+    from segmentation.training_state import held_folder
 
     started = time.monotonic()
     output = Path(settings.output)
@@ -60,47 +63,62 @@ def train(settings: TrainingSettings, progress: Progress) -> TrainingSummary:
     mixture, validation = open_data(settings)
     network = make_network(settings)
     content = settings.content() | describe_data(settings)
-    if settings.workers:
-        from segmentation.ray_training import train_on_ray
+    share = None if settings.workers else local_share(settings.device)
+    with held_folder(output, content, resume=settings.resume):
+        if share is None:
+            from segmentation.ray_training import train_on_ray
 
-        start_folder(output, content, resume=settings.resume)
-        train_on_ray(settings, progress)
-    else:
-        share = local_share(settings.device)
-        start_folder(output, content, resume=settings.resume)
-        place = Place(share.device, count_readers(share.device, share.cpus))
-        trainer = Trainer(settings, place, mixture, validation, network, progress)
-        if trainer.position.step:
-            progress.announce(f"continuing {output} after step {trainer.position.step} of {settings.steps}")
-        size = settings.recipe.batch_size
-        progress.update(settings.steps * size, trainer.position.step * size, 0)
-        progress.announce(
-            f"{settings.encoder} on {share.device}: {settings.recipe.epochs} epochs of {settings.steps_per_epoch} "
-            f"steps, judged by {validation.name}"
-        )
-        trainer.run()
-    return _summarize(settings, validation, started)
+            train_on_ray(settings, progress)
+        else:
+            _train_here(settings, share, mixture, validation, network, progress)
+        return _summarize(settings, validation, started)
+
+
+def _train_here(
+    settings: TrainingSettings,
+    share: Share,
+    mixture: Mixture,
+    validation: ValidationData,
+    network: TwoStreamNetwork,
+    progress: Progress,
+) -> None:
+    from segmentation.batch_reader import readers_for
+    from segmentation.learner import Place
+    from segmentation.trainer import Trainer
+
+    place = Place(share.device, readers_for(share.device, share.cpus))
+    trainer = Trainer(settings, place, mixture, validation, network, progress)
+    if trainer.position.step:
+        progress.announce(f"continuing {settings.output} after step {trainer.position.step} of {settings.steps}")
+    size = settings.recipe.batch_size
+    progress.update(settings.steps * size, trainer.position.step * size, 0)
+    progress.announce(
+        f"{settings.encoder} on {share.device}: {settings.recipe.epochs} epochs of {settings.steps_per_epoch} "
+        f"steps, judged by {validation.name}"
+    )
+    trainer.run()
 
 
 def _summarize(settings: TrainingSettings, validation: ValidationData, started: float) -> TrainingSummary:
     """Draw the pictures, and say what the best network is."""
-    from segmentation.checkpoint import load_network
-    from segmentation.training_log import read_metrics
+    from segmentation.checkpoint import CONFIG_FILE, load_network
     from segmentation.training_report import CURVES_FILE, PREDICTIONS_FILE, draw_curves, draw_predictions
     from segmentation.training_state import BEST, LAST
 
-    output, device = Path(settings.output), local_share(settings.device).device
+    output = Path(settings.output)
+    # Workers may have had devices that this machine lacks.
+    device = local_share("auto" if settings.workers else settings.device).device
     network = load_network(output / BEST).to(device)
     pictures = output / PREDICTIONS_FILE, output / CURVES_FILE
     draw_predictions(network, validation, pictures[0], device=device, precision=settings.recipe.precision)
     draw_curves(output, pictures[1])
     measure = "J&F" if validation.with_boundaries else "IoU"
-    best = [record for record in read_metrics(output) if record["kind"] == "validation" and record["is_best"]][-1]
+    about = json.loads((output / BEST / CONFIG_FILE).read_text())["about"]
     return TrainingSummary(
         output,
         measure,
-        best[measure],
-        best["epoch"],
+        about["best_score"],
+        about["step"] // settings.steps_per_epoch,
         output / BEST,
         output / LAST,
         pictures,

@@ -1,4 +1,4 @@
-"""The training loop of one process: alone, or as one of the ranks that share every step."""
+"""The course of a training run in one process, alone or as one of its ranks: steps, validations, checkpoints."""
 
 from __future__ import annotations
 
@@ -13,53 +13,25 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from timm.utils import ModelEmaV3
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from pipeline.progress import Progress
+from segmentation.batch_reader import StepBatches, read_steps
 from segmentation.checkpoint import save_network
-from segmentation.errors import TrainingError
+from segmentation.errors import Stopped, TrainingError
+from segmentation.learner import Learner, Place
 from segmentation.mixture import Mixture
 from segmentation.model import TwoStreamNetwork
-from segmentation.optimization import autocast, learning_rate_at, make_optimizer, same_bits
-from segmentation.step_batches import StepBatches, read_steps, seed_of
+from segmentation.optimization import learning_rate_at, same_bits
 from segmentation.training_data import ValidationData
 from segmentation.training_log import TrainingLog, describe_step, describe_validation
 from segmentation.training_settings import TrainingSettings
 from segmentation.training_state import BEST, LAST, STOP_FILE, Position, load_state, save_state
-from segmentation.transforms import Augmentation, PreparedBatch, finish_batch
+from segmentation.transforms import PreparedBatch
 from segmentation.validation import SampleScore, ValidationScore, score_samples, summarize
 
 STEPS_PER_RECORD = 10
 SECONDS_BETWEEN_CHECKPOINTS = 60
-MOST_READERS = 8
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a process trains.
-
-    Attributes:
-        device: `cpu` or `cuda`.
-        readers: processes that read and prepare batches for it; 0 = it does so itself.
-        rank: of this process among `ranks` that share every step.
-        ranks: 1 = it is alone.
-    """
-
-    device: str
-    readers: int = 0
-    rank: int = 0
-    ranks: int = 1
-
-
-def count_readers(device: str, cpus: int) -> int:
-    """Return how many processes read beside one that trains: none on the CPU, where they would only share its cores."""
-    return 0 if device == "cpu" else min(MOST_READERS, max(1, cpus - 1))
-
-
-class Stopped(KeyboardInterrupt):
-    """The user stopped the run; what was learnt is saved."""
 
 
 @dataclass
@@ -87,7 +59,7 @@ class Trainer:
     """Train until the end of the run, from wherever its folder is.
 
     Args:
-        settings: of the run; its folder was made by `start_folder`.
+        settings: of the run; its folder was made by `held_folder`.
         place: where this process is.
         mixture: opened for this rank.
         validation: what the network is judged by.
@@ -110,26 +82,10 @@ class Trainer:
         self.settings, self.recipe, self.place = settings, settings.recipe, place
         self.validation, self.progress = validation, progress
         self.output = Path(settings.output)
-        self.batches = StepBatches(
-            mixture,
-            self.recipe.batch_size // place.ranks,
-            settings.steps_per_epoch,
-            Augmentation(self.recipe.flips, self.recipe.smallest_crop, self.recipe.jitter),
-            settings.side_px,
-            settings.seed,
-        )
-        # Channels last is for GPUs: on CPUs the gradients of convolutions take a third longer.
-        layout = torch.contiguous_format if place.device == "cpu" else torch.channels_last
-        self.network = network.to(place.device).to(memory_format=layout).train()
-        self.average = _make_average(network, self.recipe.ema_decay)
-        self.optimizer = make_optimizer(network, self.recipe)
-        self.position = load_state(self.output, network, self.average, self.optimizer, place.device)
+        self.batches = StepBatches(settings, mixture)
+        self.learner = Learner(settings, place, network)
+        self.position = load_state(self.output, network, self.learner.average, self.learner.optimizer, place.device)
         self.shown = ""
-        self.runner: nn.Module = network
-        if place.ranks > 1:
-            self.runner = nn.parallel.DistributedDataParallel(network, device_ids=self._devices() or None)
-        if settings.compile:
-            self.runner = torch.compile(self.runner)  # type: ignore[assignment]
         self.stop_asked = threading.Event()
 
     def run(self) -> Position:
@@ -142,7 +98,7 @@ class Trainer:
         with (
             self._stoppable(),
             same_bits(),
-            torch.random.fork_rng(self._devices()),
+            torch.random.fork_rng(self.place.gpus),
             self._open_log() as log,
             closing(self._read()) as batches,
         ):
@@ -177,35 +133,15 @@ class Trainer:
     def _read(self) -> Generator[PreparedBatch, None, None]:
         return read_steps(self.batches, self.position.step, self.place.readers, pin=self.place.device == "cuda")
 
-    def _devices(self) -> list[int]:
-        return [torch.cuda.current_device()] if self.place.device == "cuda" else []
-
     def _step(self, prepared: PreparedBatch) -> _Launched:
-        step, device = self.position.step, self.place.device
-        batch = finish_batch(prepared, device)
-        torch.manual_seed(seed_of(self.settings.seed, step, self.place.rank, 1))  # of stochastic depth
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(self.recipe, step, self.settings.steps)
-        with autocast(self.recipe.precision, device):
-            logits = self.runner(batch.image, batch.flow_rgb)
-        # The cross-entropy of two classes, in a form whose sum has a fixed order on GPUs, too.
-        background, is_object = logits.float().unbind(1)
-        loss = F.binary_cross_entropy_with_logits(is_object - background, batch.mask.float())
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        if self.recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
-        self.optimizer.step()
-        if self.average is not None:
-            self.average.update(self.network, step=step + 1)
+        step = self.position.step
+        loss, intersection, union = self.learner.learn(prepared, step)
         self.position.step += 1
-        with torch.no_grad():
-            found, truth = logits[:, 1] > logits[:, 0], batch.mask > 0
-            numbers = torch.stack([loss.detach(), (found & truth).sum(), (found | truth).sum(), torch.zeros_like(loss)])
-            if self.place.ranks > 1:
-                numbers[0] /= self.place.ranks
-                numbers[3] = float(self.place.rank == 0 and (self.output / STOP_FILE).exists())
-                torch.distributed.all_reduce(numbers)
+        numbers = torch.stack([loss, intersection, union, torch.zeros_like(loss)])
+        if self.place.ranks > 1:
+            numbers[0] /= self.place.ranks
+            numbers[3] = float(self.place.rank == 0 and (self.output / STOP_FILE).exists())
+            torch.distributed.all_reduce(numbers)
         return _Launched(step, numbers, prepared.ids)
 
     def _read_numbers(self, launched: _Launched | None, log: TrainingLog) -> None:
@@ -251,6 +187,7 @@ class Trainer:
         return step == self.settings.steps or (step // per_epoch) % self.settings.epochs_between_validations == 0
 
     def _validate(self, log: TrainingLog) -> None:
+        self._check_weights()
         started = time.monotonic()
         score = self._score()
         self.position.validated_step = step = self.position.step
@@ -275,10 +212,9 @@ class Trainer:
 
     def _score(self) -> ValidationScore:
         """Score the averaged weights; ranks share the samples."""
-        network = self.network if self.average is None else self.average.module
         scores = list(
             score_samples(
-                network,
+                self.learner.best_guess,
                 self.validation.read(self.place.rank, self.place.ranks),
                 with_boundaries=self.validation.with_boundaries,
                 device=self.place.device,
@@ -295,18 +231,21 @@ class Trainer:
     # ---- checkpoints
 
     def _save(self) -> None:
-        """Keep everything, if it is worth keeping.
+        self.saved = time.monotonic()
+        self._check_weights()
+        if self.place.rank == 0:
+            self._save_network(LAST)
+            learner = self.learner
+            save_state(self.output, self.position, learner.network, learner.average, learner.optimizer)
+
+    def _check_weights(self) -> None:
+        """Make sure that they are worth keeping.
 
         Raises:
             TrainingError: a weight is not a finite number, though the losses were.
         """
-        self.saved = time.monotonic()
-        if self.place.rank != 0:
-            return
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.network.parameters()):
+        if not self.learner.has_finite_weights():
             raise TrainingError(f"weights are not finite after step {self.position.step}; {self._last_good()}")
-        self._save_network(LAST)
-        save_state(self.output, self.position, self.network, self.average, self.optimizer)
 
     def _last_good(self) -> str:
         """Say how to go on when training has gone wrong."""
@@ -316,13 +255,12 @@ class Trainer:
         return f"the last good checkpoint is kept. {advice}, from it with --initialization {self.output / LAST}"
 
     def _save_network(self, folder: str) -> None:
-        network = self.network if self.average is None else self.average.module
         about = {
             "step": self.position.step,
             "best_score": self.position.best_score,
             "settings": self.settings.content(),
         }
-        save_network(network, self.output / folder, about)
+        save_network(self.learner.best_guess, self.output / folder, about)
 
     # ---- stopping
 
@@ -349,7 +287,3 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _make_average(network: nn.Module, decay: float | None) -> ModelEmaV3 | None:
-    return None if decay is None else ModelEmaV3(network, decay=decay, use_warmup=True, warmup_power=0.75)

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from pipeline.progress import Progress
 from segmentation.training_settings import TrainingSettings
+from segmentation.whole_files import write_whole, writing
 
 METRICS_FILE, TENSORBOARD_FOLDER = "metrics.jsonl", "tensorboard"
 
@@ -30,9 +31,7 @@ class TrainingLog:
             return
         kept = [record for record in read_metrics(output) if record["step"] <= step]
         path = output / METRICS_FILE
-        partial = path.with_name(f".{METRICS_FILE}.partial")
-        partial.write_text("".join(json.dumps(record) + "\n" for record in kept))
-        partial.replace(path)
+        write_whole(path, "".join(json.dumps(record) + "\n" for record in kept).encode())
         self.file = path.open("a")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of tensorboard's own imports
@@ -54,26 +53,30 @@ class TrainingLog:
         record = {"kind": kind, "step": step, "epoch": epoch, **values}
         if self.file is None:
             return record
-        self.file.write(json.dumps(record) + "\n")
-        self.file.flush()
-        for name, value in values.items():
-            if isinstance(value, float | int):
-                self.writer.add_scalar(f"{kind}/{name}", value, step)
-        self.writer.flush()
+        with writing(Path(self.file.name)):
+            self.file.write(json.dumps(record) + "\n")
+            self.file.flush()
+            for name, value in values.items():
+                if isinstance(value, float | int):
+                    self.writer.add_scalar(f"{kind}/{name}", value, step)
+            self.writer.flush()
         return record
 
 
 def read_metrics(output: Path) -> list[dict[str, Any]]:
-    """Return the records of a run so far; a last line that was cut off is left out."""
+    """Return the records of a run so far, up to the first line that is none: one that was cut off."""
     path = output / METRICS_FILE
     if not path.exists():
         return []
     records = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(errors="replace").splitlines():
         try:
-            records.append(json.loads(line))
+            record = json.loads(line)
         except ValueError:
             break
+        if not isinstance(record, dict) or not {"kind", "step", "epoch"} <= record.keys():
+            break
+        records.append(record)
     return records
 
 

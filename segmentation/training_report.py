@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from segmentation.segmenter import Mask, Segmenter
 from segmentation.training_data import ValidationData
 from segmentation.training_log import read_metrics
 from segmentation.validation import as_pixels
+from segmentation.whole_files import write_whole
 
 PREDICTIONS_FILE, CURVES_FILE = "predictions.png", "curves.png"
 ROWS, PANEL_PX, GAP_PX = 6, 240, 6
@@ -46,7 +46,7 @@ def draw_predictions(
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, GAP_PX), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
     sheet = np.concatenate([_heading(width), *padded])
-    _write_whole(path, cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
+    write_whole(path, cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
 
 
 def draw_curves(output: Path, path: Path) -> None:
@@ -76,7 +76,7 @@ def draw_curves(output: Path, path: Path) -> None:
         panel.grid(alpha=0.25)
     content = io.BytesIO()
     figure.savefig(content, dpi=110, format="png")
-    _write_whole(path, content.getvalue())
+    write_whole(path, content.getvalue())
 
 
 def _row(sample: Triplet, found: Mask) -> UInt8[np.ndarray, "h2 w2 3"]:
@@ -126,9 +126,3 @@ def _beside(panels: Sequence[UInt8[np.ndarray, "rows columns 3"]]) -> UInt8[np.n
     gap = np.full((len(panels[0]), GAP_PX, 3), 255, np.uint8)
     joined = [piece for panel in panels for piece in (panel, gap)][:-1]
     return np.concatenate(joined, axis=1)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)

@@ -118,7 +118,7 @@ class TrainingSettings:
         return values | {"recipe": dataclasses.asdict(self.recipe)}
 
 
-_NOT_CONTENT = {"output", "workers", "gpus_per_worker", "device", "resume", "preset", "epochs"} | {
+_NOT_CONTENT = {"output", "workers", "gpus_per_worker", "device", "compile", "resume", "preset", "epochs"} | {
     "samples_per_epoch",
     "batch_size",
     "learning_rate",

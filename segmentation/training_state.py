@@ -2,6 +2,7 @@
 
     settings.json     what the run is made with
     last/, best/      networks, as `load_network` reads them
+    lock              held by the process that writes the folder
     last/training.pt  weights, moving average, optimiser and position: all that a continued run needs, in one file
 
 No random state is kept: every draw is keyed by the seed and the number of the step.
@@ -10,10 +11,9 @@ No random state is kept: every draw is keyed by the seed and the number of the s
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,12 @@ from torch import nn
 from torch.optim import Optimizer
 
 from pipeline.config import differences
+from pipeline.locks import lock_file
+from pipeline.storage import Storage
 from segmentation.errors import TrainingError
+from segmentation.whole_files import save_whole, write_whole
 
-SETTINGS_FILE, LAST, BEST, STATE_FILE = "settings.json", "last", "best", "training.pt"
+SETTINGS_FILE, LAST, BEST, STATE_FILE, LOCK_FILE = "settings.json", "last", "best", "training.pt", "lock"
 STOP_FILE = "stop"
 """While it exists, workers on Ray stop."""
 
@@ -48,16 +51,21 @@ class Position:
     best_step: int = 0
 
 
-def start_folder(output: Path, content: Mapping[str, Any], *, resume: bool) -> None:
-    """Make the folder of a new run, or see whether it holds the run that is to be continued.
+@contextmanager
+def held_folder(output: Path, content: Mapping[str, Any], *, resume: bool) -> Iterator[None]:
+    """Make the folder of a new run, or see whether it holds the run that is to be continued; no other may write it.
+
+    What a killed run left half-written is swept.
 
     Raises:
         TrainingError: a new run, but the folder is not empty; or the run in it was made with other settings.
+        PipelineError: another run is writing the folder, or it cannot be written.
     """
     settings_file = output / SETTINGS_FILE
     if output.exists() and not output.is_dir():
         raise TrainingError(f"{output} is a file; expected a folder for the run as --output")
-    if settings_file.exists():
+    is_begun = settings_file.exists()
+    if is_begun:
         stored = _read_settings(settings_file)
         if not resume:
             raise TrainingError(f"{output} holds a run already; continue it with --resume, or choose another --output")
@@ -67,14 +75,12 @@ def start_folder(output: Path, content: Mapping[str, Any], *, resume: bool) -> N
                 f"{output} was trained with other settings ({'; '.join(different)}); "
                 "resume with the same, or choose another --output"
             )
-        return
-    if output.exists() and (entries := sorted(entry.name for entry in output.iterdir())):
+    elif output.exists() and (entries := sorted({entry.name for entry in output.iterdir()} - {LOCK_FILE})):
         raise TrainingError(f"{output} is not empty and holds no run (found {entries[0]}); choose another --output")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        _write_whole(settings_file, (json.dumps(content, indent=2) + "\n").encode())
-    except OSError as error:
-        raise TrainingError(f"{output} cannot be written: {error.strerror or error}") from error
+    with lock_file(Storage(str(output)), LOCK_FILE):
+        if not is_begun:
+            write_whole(settings_file, (json.dumps(content, indent=2) + "\n").encode())
+        yield
 
 
 def save_state(
@@ -83,7 +89,7 @@ def save_state(
     """Write the checkpoint in one piece.
 
     Raises:
-        TrainingError: the folder cannot be written.
+        SegmentationError: the folder cannot be written.
     """
     state = {
         "position": asdict(position),
@@ -91,20 +97,7 @@ def save_state(
         "average": None if average is None else average.module.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
-    path = output / LAST / STATE_FILE
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for stray in path.parent.glob("*.partial"):  # of a run that was killed
-            stray.unlink()
-        with partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
-        raise TrainingError(f"the checkpoint {path} cannot be written ({error}); the one before it is kept") from error
+    save_whole(output / LAST / STATE_FILE, lambda partial: torch.save(state, partial))
 
 
 def load_state(
@@ -129,10 +122,9 @@ def load_state(
         optimizer.load_state_dict(state["optimizer"])
         return Position(**state["position"])
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise TrainingError(
-            f"the checkpoint {path} is truncated, damaged or another network's ({reason}); start again in another "
-            f"--output, from its best network with --initialization {output / BEST}"
+            f"the checkpoint {path} is truncated, damaged or another network's; start again in another --output, from "
+            f"its best network with --initialization {output / BEST}"
         ) from error
 
 
@@ -144,9 +136,3 @@ def _read_settings(path: Path) -> dict[str, Any]:
     if not isinstance(stored, dict):
         raise TrainingError(f"{path} does not hold the settings of a run; choose another --output")
     return stored
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)

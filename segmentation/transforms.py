@@ -161,7 +161,7 @@ def _as_floats(pixels: UInt8[Tensor, "b s s 3"], device: torch.device) -> Float3
     # numpy asks for huge pages: the first touch of fresh memory in small ones takes longer than all the work on it.
     floats = torch.from_numpy(np.empty(pixels.shape, np.float32))
     for place in range(len(pixels)):  # one picture at a time: it stays in the processor's cache
-        floats[place].copy_(pixels[place]).div_(255)
+        torch.div(pixels[place], 255, out=floats[place])
     return floats.movedim(-1, 1)
 
 

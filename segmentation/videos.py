@@ -298,6 +298,8 @@ def _select(
             problems[name] = problem
         videos.append(Video(name, found[name].group, frames))
     if not videos:
+        if not problems:
+            raise DatasetError(f"the list of split {split} of {row.title} in {root} is empty; expected names of videos")
         raise DatasetError(f"none of the videos that {row.title} lists for {split} is in {root}: {some(problems)}")
     return OpenedDataset(row, root, split, tuple(videos), problems)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -21,12 +22,13 @@ from training_runs import Watcher, make_videos, settings_in, train_in
 from typer.testing import CliRunner
 from zarr_datasets import make_dataset
 
+from pipeline.errors import PipelineError
 from segmentation.checkpoint import load_network
 from segmentation.cli import app
-from segmentation.errors import DatasetError, SegmentationError, TrainingError
+from segmentation.errors import DatasetError, SegmentationError, Stopped, TrainingError
 from segmentation.train import train
-from segmentation.trainer import Stopped
 from segmentation.training_settings import TrainingSettings
+from segmentation.training_state import held_folder
 from tests.conftest import ROOT
 
 
@@ -217,6 +219,80 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     assert not (tmp_path / "high/last").exists()
 
 
+def test_weights_that_are_no_numbers_are_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"weights are not finite after step 1; there is no checkpoint yet"):
+        train_in(tmp_path, learning_rate=1e39, preset="paper-stage2", samples_per_epoch=2)
+    assert not (tmp_path / "run/best").exists()
+
+
+def test_too_little_memory_is_said(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"too little memory for 2 samples of 10000000 px.*lower --batch-size"):
+        train_in(tmp_path, side_px=10_000_000)
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, epochs=1)
+    train(settings, Watcher())
+    content = json.loads((tmp_path / "run/settings.json").read_text())
+    with (
+        held_folder(tmp_path / "run", content, resume=True),
+        pytest.raises(PipelineError, match=r"Another run is writing .*run. Wait for it, or choose another --output"),
+    ):
+        train(replace(settings, resume=True), Watcher())
+
+
+@pytest.mark.parametrize("damage", [None, b"\xff\xfe\x00", b'5\n{"kind": "train"}\n'])
+def test_a_lost_or_foreign_log_does_not_stop_a_run(tmp_path: Path, damage: bytes | None) -> None:
+    before = train_in(tmp_path, epochs=1)
+    log = tmp_path / "run/metrics.jsonl"
+    log.unlink()
+    if damage is not None:
+        log.write_bytes(damage)
+    after = train_in(tmp_path, epochs=1, resume=True)
+    assert (after.best_score, after.best_epoch) == (before.best_score, 1)
+
+
+@pytest.mark.parametrize(("room", "file"), [(20 << 20, "best/model.safetensors"), (80 << 20, "last/training.pt")])
+def test_a_disk_without_room_is_said_and_the_run_continues_later(tmp_path: Path, room: int, file: str) -> None:
+    """A limit on the size of files stands for the disk: it stops the same calls."""
+    settings = settings_in(tmp_path, epochs=1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(SegmentationError, match=rf"{file} cannot be written \(.*\).*Make room"):
+            train(settings, Watcher())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list((tmp_path / "run").rglob("*.partial"))
+    assert train(replace(settings, resume=True), Watcher()).best_epoch == 1
+
+
+def test_a_missing_compiler_is_said(tmp_path: Path) -> None:
+    from torch._inductor import config
+
+    with (
+        config.patch({"cpp.cxx": (None, "/no/compiler"), "force_disable_caches": True}),
+        pytest.raises(
+            TrainingError, match=r"--compile does not work here \(.*compiler.*\); train without it, or install"
+        ),
+    ):
+        train_in(tmp_path, compile=True, epochs=1)
+
+
+@pytest.mark.slow
+def test_a_plain_run_continues_compiled(tmp_path: Path) -> None:
+    """In a process of its own: the checks of types that tests put around functions cannot be compiled."""
+    settings = settings_in(tmp_path, output=str(tmp_path / "plain"))
+    train(settings, Watcher())
+    with pytest.raises(Stopped):
+        train(replace(settings, output=str(tmp_path / "compiled")), StopAfter(6))
+    subprocess.run([*command(settings, tmp_path / "compiled"), "--resume", "--compile"], cwd=ROOT, check=True)
+    plain, compiled = (load_network(tmp_path / name / "last").state_dict() for name in ("plain", "compiled"))
+    assert all(torch.allclose(plain[name], compiled[name], atol=1e-3) for name in plain)
+    states = [torch.load(tmp_path / name / "last/training.pt", weights_only=True) for name in ("plain", "compiled")]
+    assert states[0]["network"].keys() == states[1]["network"].keys()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -258,7 +334,7 @@ def test_data_that_cannot_be_learnt_from_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SegmentationError, match=r"frame 00002 of bear cannot be used.*100"):
         train_in(tmp_path, videos=(videos,), samples_per_epoch=24)
     (tmp_path / "DAVIS/ImageSets/480p/train.txt").write_text("")
-    with pytest.raises(SegmentationError, match=r"DAVIS"):
+    with pytest.raises(SegmentationError, match=r"list of split train of DAVIS-2016 in .*DAVIS is empty"):
         train_in(tmp_path, videos=(videos,), output=str(tmp_path / "empty"))
     assert not (tmp_path / "empty").exists()
 
@@ -291,6 +367,44 @@ def test_a_lost_worker_brings_all_back_to_the_last_checkpoint(tmp_path: Path, lo
     assert judged == list(range(1, 9))
     assert summary.best_score >= 0
     assert not (run / "failure.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of ray.data
+def test_errors_of_workers_reach_the_user_in_a_sentence(tmp_path: Path, local_ray: None) -> None:
+    changes = {"workers": 2, "preset": "paper-stage2", "output": str(tmp_path / "high")}
+    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) in epoch 1, step 2.*there is no checkpoint yet"):
+        train_in(tmp_path, learning_rate=1e30, **changes)
+    assert sorted(path.name for path in (tmp_path / "high").iterdir()) == [
+        "lock",
+        "metrics.jsonl",
+        "settings.json",
+        "tensorboard",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of ray.data
+def test_ctrl_c_stops_workers_after_their_step(tmp_path: Path, local_ray: None) -> None:
+    settings = settings_in(tmp_path, epochs=10_000, workers=2, validate_every=10_000)
+    with pytest.raises(Stopped):
+        train(settings, StopAtFirst())
+    step = torch.load(tmp_path / "run/last/training.pt", weights_only=True)["position"]["step"]
+    assert step >= 3
+    watcher = StopAtFirst()
+    with pytest.raises(Stopped):
+        train(replace(settings, resume=True), watcher)
+    assert watcher.counted[0][1] > 2 * step
+    assert not (tmp_path / "run/stop").exists()
+
+
+class StopAtFirst(Watcher):
+    """Presses Ctrl-C at the first sign that workers train."""
+
+    def update(self, to_do: int, done: int, failed: int, note: str = "") -> None:
+        super().update(to_do, done, failed, note)
+        if len(self.counted) == 1:
+            signal.raise_signal(signal.SIGINT)
 
 
 class KillOnce(Watcher):
