@@ -13,8 +13,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from pipeline.engine import ray_session
+from pipeline.cluster import go_to, live_nodes, ray_session
 from pipeline.errors import PipelineError
+from pipeline.placement import Share, describe_crew, plan_workers
 from pipeline.progress import Progress
 from segmentation.errors import SegmentationError, TrainingError
 from segmentation.training_log import follow_metrics
@@ -40,7 +41,10 @@ def train_on_ray(settings: TrainingSettings, progress: Progress) -> None:
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # relative paths stay those of the command
     with ray_session():
-        trainer = _make_trainer(settings, output)
+        nodes = live_nodes()
+        share, count = plan_workers(nodes, settings.placement)
+        progress.announce(f"training on Ray: {describe_crew(nodes, share, count)}")
+        trainer = _make_trainer(settings, output, share)
         errors: list[BaseException] = []
         # In a thread of its own, where Ray leaves Ctrl-C to us.
         fit = threading.Thread(target=_fit, args=(trainer, errors), daemon=True)
@@ -71,31 +75,22 @@ def train_on_ray(settings: TrainingSettings, progress: Progress) -> None:
         )
 
 
-def _make_trainer(settings: TrainingSettings, output: Path) -> Any:
+def _make_trainer(settings: TrainingSettings, output: Path, share: Share) -> Any:
     import logging
 
-    import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
     logging.getLogger("ray.train").setLevel(logging.ERROR)
-    resources = ray.cluster_resources()
-    cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
-    of_each = settings.gpus_per_worker
-    if of_each is None:
-        of_each = 0 if settings.device == "cpu" or not gpus else 1
-    if settings.device == "cuda" and not of_each:
-        raise PipelineError("--device cuda, but Ray sees no GPU. Use --device cpu.")
-    if of_each * settings.workers > gpus:
-        raise PipelineError(f"--workers {settings.workers} with {of_each} GPU(s) each, but Ray sees {gpus}. Use fewer.")
-    if settings.workers > cpus:
-        raise PipelineError(f"--workers {settings.workers}, but Ray sees {cpus} processor cores. Use at most {cpus}.")
-    share = {"CPU": cpus // settings.workers, **({"GPU": of_each} if of_each else {})}
+    resources: dict[str, float] = {"CPU": share.cpus, **({"GPU": share.gpus} if share.gpus else {})}
     return TorchTrainer(
         _work,
-        train_loop_config={"settings": settings, "output": str(output), "cpus": share["CPU"]},
+        train_loop_config={"settings": settings, "output": str(output), "cpus": share.cpus, "folder": Path.cwd()},
         scaling_config=ScalingConfig(
-            num_workers=settings.workers, use_gpu=of_each > 0, resources_per_worker=share, placement_strategy="PACK"
+            num_workers=settings.workers,
+            use_gpu=share.device == "cuda",
+            resources_per_worker=resources,
+            placement_strategy="PACK",
         ),
         run_config=RunConfig(
             name=RAY_FOLDER, storage_path=str(output), failure_config=FailureConfig(max_failures=MOST_RESTARTS)
@@ -120,6 +115,7 @@ def _work(config: dict[str, Any]) -> None:
     from segmentation.trainer import Place, Stopped, Trainer
     from segmentation.training_data import open_data
 
+    go_to(config["folder"])
     settings, output = config["settings"], Path(config["output"])
     context = get_context()
     rank, ranks = context.get_world_rank(), context.get_world_size()

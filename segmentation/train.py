@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.engine import local_share
+from pipeline.placement import local_share
 from pipeline.progress import Progress
 from segmentation.training_settings import TrainingSettings
 
@@ -88,7 +88,9 @@ def _summarize(settings: TrainingSettings, validation: ValidationData, started: 
     from segmentation.training_report import CURVES_FILE, PREDICTIONS_FILE, draw_curves, draw_predictions
     from segmentation.training_state import BEST, LAST
 
-    output, device = Path(settings.output), local_share(settings.device).device
+    output = Path(settings.output)
+    # The machine that sent the work to others needs no GPU itself.
+    device = local_share("auto" if settings.workers and settings.device == "cuda" else settings.device).device
     network = load_network(output / BEST).to(device)
     pictures = output / PREDICTIONS_FILE, output / CURVES_FILE
     draw_predictions(network, validation, pictures[0], device=device, precision=settings.recipe.precision)

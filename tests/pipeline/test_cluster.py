@@ -16,21 +16,17 @@ from pipeline.run import run
 from pipeline.store import DatasetStore
 from tests.conftest import ROOT, draw_duts
 from tests.pipeline.test_run import Watcher, config, contents
+from tests.ray_cluster import started_cluster
 
 pytestmark = pytest.mark.slow
 PHOTOS = 240
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def cluster() -> Iterator[Any]:
     """Start a head that takes no work."""
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    from ray.cluster_utils import Cluster
-
-    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    yield started
-    started.shutdown()
+    with started_cluster() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +48,7 @@ def start_driver(cluster: Any, folder: Path, output: Path) -> subprocess.Popen[s
         "--motion",
         "camera+object",
     ]
-    environment = {**os.environ, "RAY_ADDRESS": cluster.address, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "RAY_ADDRESS": cluster.address}
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
 
@@ -80,9 +76,9 @@ def test_a_node_that_dies_and_one_that_joins(cluster: Any, undisturbed: Path, tm
     wait_for_shards(output, 30, driver)
     cluster.add_node(num_cpus=1)
     errors = finish(driver, undisturbed, output)
-    assert "2 node(s), 2 worker(s), each cpu, 1 cores" in errors
+    assert "running on Ray: 2 nodes, 2 workers, each cpu, 1 core\n" in errors
     assert "a worker was lost; its tasks go to others" in errors
-    assert "1 more worker(s) for machines that joined or came back" in errors
+    assert "1 more worker for machines that joined or came back" in errors
 
 
 def test_a_driver_that_is_killed_and_submitted_again(cluster: Any, undisturbed: Path, tmp_path: Path) -> None:
