@@ -63,9 +63,10 @@ class Jobs:
         self.address = f"http://{cluster.head_node.webui_url}"
         self._client = JobSubmissionClient(self.address)
 
-    def submit(self, *command: object) -> str:
+    def submit(self, *command: object, environment: dict[str, str] | None = None) -> str:
         """Submit a job; return its id."""
-        return str(self._client.submit_job(entrypoint=" ".join(map(str, command))))
+        entrypoint = " ".join(map(str, command))
+        return str(self._client.submit_job(entrypoint=entrypoint, runtime_env={"env_vars": environment or {}}))
 
     def run(self, *command: object, timeout_s: float = 300) -> Ended:
         """Submit a job and wait for its end."""
