@@ -8,7 +8,8 @@ from typing import Any
 
 from pipeline.config import RunConfig, content_settings, differences, fingerprint
 from pipeline.errors import PipelineError
-from pipeline.manifest import Manifest, Row
+from pipeline.manifest import Manifest
+from pipeline.rows import Row
 from pipeline.schema import Layout
 from pipeline.store import AnyLayout, DatasetStore, ShardedStore
 
@@ -55,7 +56,7 @@ class ShardTasks:
     def __iter__(self) -> Iterator[ShardTask]:
         for shard in self.shards:
             rows = self.layout.rows(shard)
-            yield ShardTask(shard, self.manifest.rows[rows.start : rows.stop], self.failed.get(shard))
+            yield ShardTask(shard, tuple(self.manifest.rows[rows.start : rows.stop]), self.failed.get(shard))
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from pipeline import schema
 from pipeline.config import RunConfig
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.images import decode_pair
-from pipeline.manifest import Row
 from pipeline.placement import Share
 from pipeline.plan import ShardTask
 from pipeline.redaction import redact
+from pipeline.rows import Row
 from pipeline.storage import is_of_store, is_transient, open_filesystem
 from pipeline.store import DatasetStore, Failure
 

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OURS = {"segmentation": 3, "pipeline": 2, "depth": 1, "flowsim": 1}
-LIGHT = ("schema", "manifest", "plan", "config", "errors", "store", "cli", "run", "placement", "stopping")
+LIGHT = ("schema", "manifest", "plan", "config", "errors", "store", "cli", "run", "placement", "rows", "stopping")
 
 
 def imports(path: Path, *, at_load: bool = False) -> set[str]:
