@@ -20,6 +20,7 @@ import torch
 
 from benchmarks.record import write
 from pipeline.images import decode_photo
+from pipeline.placement import Placement
 from segmentation.checkpoint import load_network, save_network
 from segmentation.evaluate import Benchmark, evaluate
 from segmentation.flows import FlowSettings
@@ -96,13 +97,13 @@ def main() -> None:
         if given.checkpoint is None:
             save_network(TwoStreamNetwork(given.encoder, initialization="random"), checkpoint)
         root = part_of_davis(given.davis, work / "DAVIS", given.frames)
-        raft = FlowSettings(given.raft, iterations=1)
-        evaluate([Benchmark("davis16", root)], checkpoint, work / "out", raft, Silence(), 0)  # flow, and warm-up
+        raft, here = FlowSettings(given.raft, iterations=1), Placement(workers=0)
+        evaluate([Benchmark("davis16", root)], checkpoint, work / "out", raft, Silence(), here)  # flow, and warm-up
         flows = str(work / "out/flows/davis16.zarr")
         ours, plain = [], []
         for _ in range(given.rounds):
             shutil.rmtree(work / "out/davis16")
-            done = evaluate([Benchmark("davis16", root, flows)], checkpoint, work / "out", raft, Silence(), 0)
+            done = evaluate([Benchmark("davis16", root, flows)], checkpoint, work / "out", raft, Silence(), here)
             ours.append((done.frames / done.seconds, done.waiting_share or 0.0))
             plain.append(plain_loop(root, flows, checkpoint, work / "plain", device))
     figures: dict[str, Any] = {

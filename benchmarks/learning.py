@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.ablation import ARMS, JUDGED_BY, add_options, make_photos, settings_of
 from benchmarks.baselines import score_baselines
 from benchmarks.record import RESULTS, write
-from pipeline.engine import local_share
+from pipeline.placement import local_share
 from pipeline.progress import ProgressLine
 from segmentation.checkpoint import load_network
 from segmentation.datasets import ShardDataset

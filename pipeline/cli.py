@@ -17,6 +17,7 @@ from pipeline.config import DEFAULT_DEPTH_MODEL, RunConfig, load_config
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.progress import ProgressLine
 from pipeline.redaction import redact
+from pipeline.stopping import heed_sigterm
 
 if TYPE_CHECKING:
     from pipeline.store import Failure
@@ -36,7 +37,7 @@ LISTED_FINDINGS = 50
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let Ctrl-C end a command with a sentence and its own exit code."""
+    """Let Ctrl-C and SIGTERM end a command with a sentence and its own exit code."""
     try:
         yield
     except KeyboardInterrupt:
@@ -297,9 +298,9 @@ def depth_command(
     import numpy as np
 
     from depth import DepthEstimator
-    from pipeline.engine import local_share
     from pipeline.images import decode_photo
     from pipeline.pictures import write_png
+    from pipeline.placement import local_share
     from pipeline.preview import depth_in_colour
 
     try:
@@ -323,6 +324,7 @@ def depth_command(
 
 def main() -> None:
     """Run the command line; a user's error is one sentence and exit code 1."""
+    heed_sigterm()
     try:
         app(standalone_mode=True)
     except Exception as error:

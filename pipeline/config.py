@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pipeline.errors import PipelineError
+from pipeline.placement import Placement
 
 DEFAULT_DEPTH_MODEL = "Intel/dpt-hybrid-midas"
 
@@ -47,6 +48,9 @@ class RunConfig:
     workers: int | None = _setting(
         "Ray workers; 0 = no Ray, in this process. Default: one per GPU, without a GPU one per machine.", default=None
     )
+    gpus_per_worker: float | None = _setting(
+        "Part of a GPU that each Ray worker gets: 0.5 = two workers share one. Default: 1.", default=None
+    )
     device: Literal["auto", "cpu", "cuda"] = _setting(
         "Where the depth model runs; auto = GPU if there is one.", default="auto"
     )
@@ -59,9 +63,19 @@ class RunConfig:
                 raise PipelineError(f"--{name.replace('_', '-')} is {getattr(self, name)}; expected at least {low}.")
         if self.workers is not None and self.workers < 0:
             raise PipelineError(f"--workers is {self.workers}; expected 0 (in this process) or more.")
+        Placement(self.workers, self.device, self.gpus_per_worker)  # refuses contradictions
+
+    @property
+    def placement(self) -> Placement:
+        """Where the work is done."""
+        return Placement(self.workers, self.device, self.gpus_per_worker)
 
 
-NOT_CONTENT = {"input", "output", "images", "masks", "workers", "device", "max_failures", "retry_failed"}
+NOT_CONTENT = {"input", "output", "images", "masks", "max_failures", "retry_failed"} | {
+    "workers",
+    "gpus_per_worker",
+    "device",
+}
 """Settings that do not change the dataset; the input counts through the manifest's listing hash."""
 
 
@@ -130,7 +144,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if get_origin(hint) is Literal:
         return value in get_args(hint)
     allowed = get_args(hint) or (hint,)
-    return any(type(value) is kind for kind in allowed)
+    return any(type(value) is kind or (kind is float and type(value) is int) for kind in allowed)
 
 
 def _words(hint: Any) -> str:

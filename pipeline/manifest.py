@@ -16,21 +16,13 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import InputError
+from pipeline.rows import Row, Rows
 
 Split = Literal["all", "train", "test"]
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
 _IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini"})
 _LISTED = 3  # names shown in a message before "and n more"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One photo: its id, where it lies, and where its mask lies (None: it has none)."""
-
-    id: str
-    image: str
-    mask: str | None
 
 
 @dataclass(frozen=True)
@@ -47,7 +39,7 @@ class Manifest:
         unsupported: names that are no image's: another extension, or not Unicode; left out.
     """
 
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     source: str
     listing_hash: str
     photos_without_mask: tuple[str, ...] = ()
@@ -112,7 +104,7 @@ def build_manifest(
             f"{_some(listing.photos_without_mask)}; expected a mask of the same name (any image extension) in "
             f"{' or '.join(str(mask_folder) for _, mask_folder in pairs)}; add them, or pass --allow-missing-masks"
         )
-    rows = tuple(sorted(listing.rows.values(), key=lambda row: row.id)[:limit])
+    rows = Rows(sorted(listing.rows.values(), key=lambda row: row.id)[:limit])
     return Manifest(
         rows,
         source,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import RunConfig, content_settings, differences, fingerprint
 from pipeline.errors import PipelineError
-from pipeline.manifest import Manifest, Row
+from pipeline.manifest import Manifest
+from pipeline.rows import Row
 from pipeline.schema import Layout
 from pipeline.store import AnyLayout, DatasetStore, ShardedStore
 
@@ -34,16 +35,37 @@ class ShardTask:
 
 
 @dataclass(frozen=True)
+class ShardTasks:
+    """The tasks of a plan, made one by one when they are read.
+
+    Attributes:
+        layout: of the dataset.
+        manifest: its photos.
+        shards: numbers of those to do.
+        failed: by shard, the positions of the rows to make anew while the others are kept.
+    """
+
+    layout: Layout
+    manifest: Manifest
+    shards: tuple[int, ...]
+    failed: Mapping[int, tuple[int, ...]]
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+    def __iter__(self) -> Iterator[ShardTask]:
+        for shard in self.shards:
+            rows = self.layout.rows(shard)
+            yield ShardTask(shard, tuple(self.manifest.rows[rows.start : rows.stop]), self.failed.get(shard))
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a run has to do."""
 
-    tasks: tuple[ShardTask, ...]
+    tasks: ShardTasks
     photos_done: int
-
-    @property
-    def photos_to_do(self) -> int:
-        """Number of photos in all tasks."""
-        return sum(task.photos for task in self.tasks)
+    photos_to_do: int
 
 
 def prepare(
@@ -98,16 +120,9 @@ def make_plan(store: DatasetStore, manifest: Manifest, retry_failed: bool) -> Pl
     failed: dict[int, list[int]] = {}
     if retry_failed:
         for failure in store.failures():
-            failed.setdefault(failure.row // layout.samples_per_shard, []).append(failure.row)
-    tasks, done = [], 0
-    for shard in range(layout.shards):
-        rows = layout.rows(shard)
-        manifest_rows = manifest.rows[rows.start : rows.stop]
-        if shard not in committed:
-            tasks.append(ShardTask(shard, manifest_rows))
-        elif shard in failed:
-            tasks.append(ShardTask(shard, manifest_rows, tuple(row - rows.start for row in failed[shard])))
-            done += len(rows) - len(failed[shard])
-        else:
-            done += len(rows)
-    return Plan(tuple(tasks), done)
+            shard, position = divmod(failure.row, layout.samples_per_shard)
+            failed.setdefault(shard, []).append(position)
+    shards = tuple(shard for shard in range(layout.shards) if shard not in committed or shard in failed)
+    to_do = sum(len(failed.get(shard, layout.rows(shard))) for shard in shards)
+    again = {shard: tuple(positions) for shard, positions in failed.items()}
+    return Plan(ShardTasks(layout, manifest, shards, again), len(manifest) - to_do, to_do)

@@ -20,7 +20,7 @@ class Progress(Protocol):
 
 
 class ProgressLine:
-    """A progress bar with rate and time left; on a plain log a line every ten seconds."""
+    """A progress bar with rate and time left; on a plain log a line every ten seconds, of long runs fewer."""
 
     def __init__(self, unit: str) -> None:
         from rich.console import Console
@@ -39,7 +39,7 @@ class ProgressLine:
             disable=not self.console.is_terminal,
         )
         self.task = self.bar.add_task(unit, total=None, rate="", failed="")
-        self.started = self.printed = time.monotonic()
+        self.began = self.started = self.printed = time.monotonic()
         self.done = self.done_at_start = 0
 
     def __enter__(self) -> ProgressLine:
@@ -54,7 +54,7 @@ class ProgressLine:
 
     def announce(self, sentence: str) -> None:
         """Print a line above the bar; the clock starts with what is announced last."""
-        self.console.print(sentence, highlight=False)
+        self.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
         self.started, self.done_at_start = time.monotonic(), self.done
 
     def update(self, to_do: int, done: int, failed: int, note: str = "") -> None:
@@ -64,7 +64,8 @@ class ProgressLine:
         rate = f"{made / (now - self.started):.1f}/s" if made and now > self.started else ""
         shown = f"{failed} failed {note}".rstrip() if failed else note
         self.bar.update(self.task, total=to_do, completed=done, rate=rate, failed=shown)
-        if not self.console.is_terminal and done and (now - self.printed > 10 or done == to_do):
+        patience = max(10.0, (now - self.began) / 100)  # a day leaves hundreds of lines, not thousands
+        if not self.console.is_terminal and done and (now - self.printed > patience or done == to_do):
             self.printed = now
             print(f"{done}/{to_do} {self.unit} {rate} {shown}".rstrip(), file=sys.stderr, flush=True)
 
@@ -77,4 +78,4 @@ class _AnnouncedWarnings(logging.Handler):
         self.line = line
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.line.console.print(record.getMessage(), highlight=False, markup=False)
+        self.line.console.print(record.getMessage(), highlight=False, markup=False, soft_wrap=True)

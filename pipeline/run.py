@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from pipeline import engine
 from pipeline.config import RunConfig
 from pipeline.errors import PipelineError
 from pipeline.manifest import Manifest, build_manifest
+from pipeline.placement import Share
 from pipeline.plan import make_plan, prepare
 from pipeline.progress import Progress
 from pipeline.run_log import RunLog
@@ -57,12 +58,13 @@ def run(config: RunConfig, progress: Progress) -> RunSummary:
         start_worker = partial(_start_worker, config)
         log = RunLog(progress)
         try:
-            for report in engine.run_tasks(start_worker, plan.tasks, config.workers, config.device, log.announce):
-                lock.check()
-                done += report.photos
-                failed += len(report.failures)
-                log.add(report.photos, len(report.failures), report.seconds)
-                progress.update(plan.photos_to_do, done, failed)
+            with closing(engine.run_tasks(start_worker, plan.tasks, config.placement, log.announce)) as reports:
+                for report in reports:
+                    lock.check()
+                    done += report.photos
+                    failed += len(report.failures)
+                    log.add(report.photos, len(report.failures), report.seconds)
+                    progress.update(plan.photos_to_do, done, failed)
         finally:
             with suppress(PipelineError):  # a full disk has been said by then, and a note is not worth a failed run
                 log.save(store)
@@ -97,10 +99,10 @@ def _resolve(config: RunConfig) -> dict[str, Any]:
     return {"depth": depth, "motion_prior": prior.to_dict()}
 
 
-def _start_worker(config: RunConfig, share: engine.Share) -> engine.Worker:
+def _start_worker(config: RunConfig, share: Share) -> engine.Worker:
     from pipeline.worker import ShardWorker
 
-    return ShardWorker(config, share.device, share.cpus)
+    return ShardWorker(config, share)
 
 
 def reasons(failures: tuple[Failure, ...]) -> list[tuple[str, int]]:

@@ -23,9 +23,10 @@ class RunLog:
         self._seconds: Counter[str] = Counter()
 
     def announce(self, sentence: str) -> None:
-        """Pass a sentence on; the last one says what the run runs on. The clock starts with it."""
-        self.ran_on = sentence
-        self._started = time.monotonic()
+        """Pass a sentence on; the last one before work is done says what the run runs on, and starts the clock."""
+        if not self._photos:
+            self.ran_on = sentence
+            self._started = time.monotonic()
         self._watcher.announce(sentence)
 
     def add(self, photos: int, failed: int, seconds: Mapping[str, float]) -> None:

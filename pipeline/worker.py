@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,10 @@ from pipeline import schema
 from pipeline.config import RunConfig
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.images import decode_pair
-from pipeline.manifest import Row
+from pipeline.placement import Share
 from pipeline.plan import ShardTask
 from pipeline.redaction import redact
+from pipeline.rows import Row
 from pipeline.storage import is_of_store, is_transient, open_filesystem
 from pipeline.store import DatasetStore, Failure
 
@@ -45,13 +48,15 @@ class ShardWorker:
     decode, simulate and write. Calling it twice with one task writes the same bytes twice.
     """
 
-    def __init__(self, config: RunConfig, device: str, cpus: int) -> None:
+    def __init__(self, config: RunConfig, share: Share) -> None:
+        _check_folders(config)
         self.config = config
         self.store = DatasetStore.open(config.output)
         self.prior = MotionPrior.from_dict(self.store.attributes["settings"]["motion_prior"])
-        self.estimator = load_estimator(config, device, cpus)
+        share.set_up_torch()
+        self.estimator = load_estimator(config, share.device)
         self._network = threading.Lock()
-        self._pool = ThreadPoolExecutor(cpus, thread_name_prefix="sample")
+        self._pool = ThreadPoolExecutor(share.cpus, thread_name_prefix="sample")
 
     def make(self, task: ShardTask) -> ShardReport:
         """Make, write and commit one shard.
@@ -152,19 +157,29 @@ class ShardWorker:
         return {f.row - rows.start: f for f in recorded if f.row - rows.start not in made_anew}
 
 
-def load_estimator(config: RunConfig, device: str, cpus: int) -> DepthEstimator:
+def load_estimator(config: RunConfig, device: str) -> DepthEstimator:
     """Load the depth model that a run asks for.
 
     Raises:
         DepthError: it cannot be loaded; the message says how to repair that.
     """
-    import torch
-
-    if device == "cpu":
-        torch.set_num_threads(cpus)
     return DepthEstimator.load(
         config.depth_model, device=device, resize=config.resize, normalization=config.normalization
     )
+
+
+def _check_folders(config: RunConfig) -> None:
+    """Make sure that this machine sees the photos, lest each of them counts as one that cannot be read.
+
+    Raises:
+        PipelineError: it does not.
+    """
+    for url in (config.input, config.images, config.masks):
+        if url is not None and "://" not in url and not Path(url).exists():
+            raise PipelineError(
+                f"{url} is not there on {socket.gethostname()}, where a worker runs. Give a folder that all machines "
+                "see, or a URL such as s3://bucket/DUTS."
+            )
 
 
 def _read_pair(row: Row, max_side: int) -> Pair:

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli import INTERRUPTED, options_of
+from pipeline.cli import INTERRUPTED, options_of, stoppable
 from pipeline.errors import PipelineError
+from pipeline.placement import Placement
+from pipeline.stopping import heed_sigterm
 from segmentation import prediction_cli
 from segmentation.errors import SegmentationError, Stopped
 from segmentation.training_settings import TrainingSettings
@@ -114,6 +116,9 @@ def flows_command(
     workers: Annotated[
         int | None, typer.Option(help="0 = in this process, else on Ray; default: one per GPU or machine.", min=0)
     ] = None,
+    gpus_per_worker: Annotated[
+        float | None, typer.Option(help="Part of a GPU that each Ray worker gets: 0.5 = two share one; default: 1.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     jpeg: Annotated[
         Path | None, typer.Option(help="Folder for a JPEGFlows tree as the published code reads it.")
@@ -139,8 +144,9 @@ def flows_command(
         assert root is not None
         clips, problems = clips_of(dataset, root, split)
     settings = FlowSettings(weights, size, iterations, stride, upscale)
-    with ProgressLine("frames") as line:
-        summary = make_flows(clips, output, settings, line, workers, device)
+    placement = Placement(workers, device, gpus_per_worker)
+    with stoppable(), ProgressLine("frames") as line:
+        summary = make_flows(clips, output, settings, line, placement)
     problems |= summary.problems
     if jpeg is not None:
         from segmentation.flow_pictures import write_jpeg_tree
@@ -246,6 +252,7 @@ def datasets_command() -> None:
 
 def main() -> None:
     """Run the command line; a user's error is one sentence and exit code 1, Ctrl-C exit code 130."""
+    heed_sigterm()
     try:
         app(standalone_mode=True)
     except KeyboardInterrupt:

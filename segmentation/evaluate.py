@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline import engine
 from pipeline.config import differences
+from pipeline.placement import Placement
 from pipeline.progress import Progress
 from segmentation.errors import DatasetError, SegmentationError
 from segmentation.flows import Clip, FlowSettings, clips_of, make_flows
@@ -145,8 +146,7 @@ def evaluate(
     output: Path,
     raft: FlowSettings,
     progress: Progress,
-    workers: int | None = None,
-    device: str = "auto",
+    placement: Placement,
 ) -> Evaluation:
     """Predict and score; the same call again predicts only the videos that are missing.
 
@@ -157,8 +157,7 @@ def evaluate(
             `<output>/flows/<dataset>.zarr`.
         raft: how flow is estimated where a benchmark has none.
         progress: who watches.
-        workers: as `pipeline.engine.run_tasks` takes them; on other machines they must see the same paths.
-        device: `auto`, `cpu` or `cuda`.
+        placement: where it is done; other machines must see the same paths.
 
     Raises:
         SegmentationError: a dataset, the checkpoint, flow or the output is not as it has to be.
@@ -185,7 +184,7 @@ def evaluate(
         name = each.benchmark.name
         if name not in flow_of:
             store = str(output / "flows" / f"{name}.zarr")
-            summary = make_flows(each.scored_clips, store, raft, progress, workers, device)
+            summary = make_flows(each.scored_clips, store, raft, progress, placement)
             problems[name] |= summary.problems
             each = replace(each, clips=tuple(clip for clip in each.clips if clip.name in summary.complete))
             if not each.clips:
@@ -198,7 +197,7 @@ def evaluate(
     progress.announce(f"{len(tasks)} videos, {in_all} frames to predict")
     done = failed = 0
     started = time.perf_counter()
-    for report in engine.run_tasks(partial(start_worker, checkpoint), tasks, workers, device, progress.announce):
+    for report in engine.run_tasks(partial(start_worker, checkpoint), tasks, placement, progress.announce):
         done += report.frames
         if report.problem:
             problems[report.dataset][report.video] = report.problem

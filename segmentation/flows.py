@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline import engine
+from pipeline.placement import Placement, Share
 from pipeline.plan import create_or_continue
 from pipeline.progress import Progress
 from pipeline.schema import encode_flow
@@ -161,8 +163,7 @@ def make_flows(
     output: str,
     settings: FlowSettings,
     progress: Progress,
-    workers: int | None = None,
-    device: str = "auto",
+    placement: Placement,
 ) -> FlowSummary:
     """Make the flow of all videos, or what is missing of it; a video that cannot be used does not stop the others.
 
@@ -171,8 +172,7 @@ def make_flows(
         output: Zarr group to make or to continue; folder or URL.
         settings: what flow is made with.
         progress: who watches.
-        workers: as `pipeline.engine.run_tasks` takes them.
-        device: `auto`, `cpu` or `cuda`.
+        placement: where it is made.
 
     Raises:
         FlowError: no such weights, or the settings make no sense.
@@ -198,14 +198,15 @@ def make_flows(
         progress.announce(f"{len(clips)} videos, {to_do} frames to do; {loaded.name} ({loaded.size})")
         failed = 0
         factory = partial(start_worker, output, settings)
-        for report in engine.run_tasks(factory, tasks, workers, device, progress.announce):
-            lock.check()
-            if report.problem:
-                summary.problems.setdefault(report.video, report.problem)
-                failed += report.frames
-            else:
-                summary.frames_made_now += report.frames
-            progress.update(to_do, summary.frames_made_now + failed, failed)
+        with closing(engine.run_tasks(factory, tasks, placement, progress.announce)) as reports:
+            for report in reports:
+                lock.check()
+                if report.problem:
+                    summary.problems.setdefault(report.video, report.problem)
+                    failed += report.frames
+                else:
+                    summary.frames_made_now += report.frames
+                progress.update(to_do, summary.frames_made_now + failed, failed)
     summary.complete = [clip.name for clip in clips if clip.name not in summary.problems]
     return summary
 
@@ -251,12 +252,9 @@ def _task(clip: Clip, shard: int, layout: FlowLayout, stride: int) -> FlowTask:
     return FlowTask(clip.name, shard, clip.footage, start, end + 1, relative)
 
 
-def start_worker(output: str, settings: FlowSettings, share: engine.Share) -> FlowWorker:
+def start_worker(output: str, settings: FlowSettings, share: Share) -> FlowWorker:
     """Start a worker on its share of the machine."""
-    import torch
-
-    if share.device == "cpu":
-        torch.set_num_threads(share.cpus)
+    share.set_up_torch()
     return FlowWorker(output, settings, share.device)
 
 

@@ -16,8 +16,8 @@ from jaxtyping import Float32, UInt8
 from depth import DepthError, DepthEstimator
 from flowsim import MotionPrior, flow_to_rgb, sample_motion, simulate_flow
 from flowsim.prior import Shot
-from pipeline.engine import local_share
 from pipeline.errors import PipelineError
+from pipeline.placement import local_share
 from pipeline.progress import Progress
 from segmentation.checkpoint import load_network
 from segmentation.errors import SegmentationError
@@ -79,11 +79,8 @@ class Predictor:
     """Predicts with one network; RAFT and the depth model are loaded when the first input needs them."""
 
     def __init__(self, settings: PredictionSettings) -> None:
-        import torch
-
         share = local_share(settings.device)
-        if share.device == "cpu":
-            torch.set_num_threads(share.cpus)
+        share.set_up_torch()
         self._settings, self._device = settings, share.device
         self._segmenter = Segmenter(load_network(settings.checkpoint), share.device)
         self._raft: Raft | None = None

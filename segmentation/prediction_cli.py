@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pipeline.cli import stoppable
+
 if TYPE_CHECKING:
     from segmentation.evaluate import Evaluation
 
@@ -34,17 +36,22 @@ def evaluate_command(
     workers: Annotated[
         int | None, typer.Option(help="0 = in this process, else on Ray; default: one per GPU or machine.", min=0)
     ] = None,
+    gpus_per_worker: Annotated[
+        float | None, typer.Option(help="Part of a GPU that each Ray worker gets: 0.5 = two share one; default: 1.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Predict the masks of whole benchmarks and score them by their protocols."""
+    from pipeline.placement import Placement
     from pipeline.progress import ProgressLine
     from segmentation.evaluate import Benchmark, evaluate
     from segmentation.flows import FlowSettings
 
     benchmarks = [Benchmark.parse(text) for text in dataset]
     settings = FlowSettings(raft, iterations=raft_iterations, upscale=True)
-    with ProgressLine("frames") as line:
-        evaluation = evaluate(benchmarks, checkpoint, output, settings, line, workers, device)
+    placement = Placement(workers, device, gpus_per_worker)
+    with stoppable(), ProgressLine("frames") as line:
+        evaluation = evaluate(benchmarks, checkpoint, output, settings, line, placement)
     _show(evaluation, checkpoint, output)
     problems = [(name, *item) for name, result in evaluation.results.items() for item in result.problems.items()]
     for name, video, problem in problems:
@@ -69,7 +76,7 @@ def predict_command(
     from segmentation.predict import PredictionSettings, predict
 
     settings = PredictionSettings(checkpoint, raft, raft_iterations, depth_model, device)
-    with ProgressLine("frames") as line:
+    with stoppable(), ProgressLine("frames") as line:
         made, problems = predict(inputs, output, settings, line)
     for prediction in made:
         typer.echo(f"{prediction.folder}: {prediction.frames} frame(s), flow {prediction.flow}")

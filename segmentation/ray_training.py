@@ -7,14 +7,17 @@ instead of being tried again.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
-from pipeline.engine import ray_session
+from pipeline.cluster import go_to, live_nodes, ray_session
 from pipeline.errors import PipelineError
+from pipeline.placement import Share, describe_crew, plan_workers
 from pipeline.progress import Progress
 from segmentation.errors import SegmentationError, Stopped, TrainingError
 from segmentation.training_log import follow_metrics
@@ -24,6 +27,8 @@ from segmentation.training_state import STOP_FILE
 FAILURE_FILE, RAY_FOLDER = "failure.json", "ray"
 MOST_RESTARTS = 10
 _POLL_S = 0.5
+_PATIENCE_S = 30.0
+"""So long the other workers may take to end when one has said what is wrong."""
 
 
 def train_on_ray(settings: TrainingSettings, progress: Progress) -> None:
@@ -42,18 +47,22 @@ def train_on_ray(settings: TrainingSettings, progress: Progress) -> None:
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # relative paths stay those of the command
     errors: list[BaseException] = []
     was_stopped = False
+    failed_at = math.inf
     try:
         with ray_session():
+            nodes = live_nodes()
+            share, count = plan_workers(nodes, settings.placement)
+            progress.announce(f"training on Ray: {describe_crew(nodes, share, count)}")
             # In a thread of its own, where Ray leaves Ctrl-C to us.
-            fit = threading.Thread(target=_fit, args=(_make_trainer(settings, output), errors), daemon=True)
+            fit = threading.Thread(target=_fit, args=(_make_trainer(settings, output, share), errors), daemon=True)
             fit.start()
             follower = follow_metrics(output, settings, progress)
-            while fit.is_alive():
+            while fit.is_alive() and time.monotonic() - failed_at < _PATIENCE_S:
                 try:
                     fit.join(_POLL_S)
                     next(follower)
                     if (output / FAILURE_FILE).exists():
-                        raise TrainingError(json.loads((output / FAILURE_FILE).read_text()))
+                        failed_at = min(failed_at, time.monotonic())
                 except KeyboardInterrupt:
                     if was_stopped:
                         raise
@@ -61,6 +70,8 @@ def train_on_ray(settings: TrainingSettings, progress: Progress) -> None:
                     progress.announce("stopping after this step")
                     (output / STOP_FILE).touch()
                     follower = follow_metrics(output, settings, progress)  # the stop may have ended the other
+        if (output / FAILURE_FILE).exists():
+            raise TrainingError(json.loads((output / FAILURE_FILE).read_text()))
     finally:
         _clear(output)
     if errors:
@@ -72,31 +83,22 @@ def train_on_ray(settings: TrainingSettings, progress: Progress) -> None:
         raise Stopped
 
 
-def _make_trainer(settings: TrainingSettings, output: Path) -> Any:
+def _make_trainer(settings: TrainingSettings, output: Path, share: Share) -> Any:
     import logging
 
-    import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
     logging.getLogger("ray.train").setLevel(logging.ERROR)
-    resources = ray.cluster_resources()
-    cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
-    of_each = settings.gpus_per_worker
-    if of_each is None:
-        of_each = 0 if settings.device == "cpu" or not gpus else 1
-    if settings.device == "cuda" and not of_each:
-        raise PipelineError("--device cuda, but Ray sees no GPU. Use --device cpu.")
-    if of_each * settings.workers > gpus:
-        raise PipelineError(f"--workers {settings.workers} with {of_each} GPU(s) each, but Ray sees {gpus}. Use fewer.")
-    if settings.workers > cpus:
-        raise PipelineError(f"--workers {settings.workers}, but Ray sees {cpus} processor cores. Use at most {cpus}.")
-    share = {"CPU": cpus // settings.workers, **({"GPU": of_each} if of_each else {})}
+    resources: dict[str, float] = {"CPU": share.cpus, **({"GPU": share.gpus} if share.gpus else {})}
     return TorchTrainer(
         _work,
-        train_loop_config={"settings": settings, "output": str(output), "cpus": share["CPU"]},
+        train_loop_config={"settings": settings, "output": str(output), "cpus": share.cpus, "folder": Path.cwd()},
         scaling_config=ScalingConfig(
-            num_workers=settings.workers, use_gpu=of_each > 0, resources_per_worker=share, placement_strategy="PACK"
+            num_workers=settings.workers,
+            use_gpu=share.device == "cuda",
+            resources_per_worker=resources,
+            placement_strategy="PACK",
         ),
         run_config=RunConfig(
             name=RAY_FOLDER, storage_path=str(output), failure_config=FailureConfig(max_failures=MOST_RESTARTS)
@@ -123,7 +125,10 @@ def _work(config: dict[str, Any]) -> None:
     from segmentation.trainer import Trainer
     from segmentation.training_data import open_data
 
+    go_to(config["folder"])
     settings, output = config["settings"], Path(config["output"])
+    if (output / FAILURE_FILE).exists():
+        return  # Ray tries again because of the ranks that were left alone
     context = get_context()
     rank, ranks = context.get_world_rank(), context.get_world_size()
     device = get_device()
@@ -139,7 +144,6 @@ def _work(config: dict[str, Any]) -> None:
         partial = output / f".{FAILURE_FILE}.{rank}"
         partial.write_text(json.dumps(str(error)))
         partial.replace(output / FAILURE_FILE)
-        raise
 
 
 class Silence:

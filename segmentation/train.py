@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.engine import Share, local_share
+from pipeline.placement import Share, local_share
 from pipeline.progress import Progress
 from segmentation.training_settings import TrainingSettings
 

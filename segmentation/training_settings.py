@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pipeline.placement import Placement
 from segmentation.errors import TrainingError
 from segmentation.recipes import RECIPES, Recipe
 
@@ -78,6 +79,7 @@ class TrainingSettings:
                 raise TrainingError(f"{option(name)} is {value}; expected at least {low}")
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise TrainingError(f"--learning-rate is {self.learning_rate}; expected above 0")
+        Placement(self.workers, self.device, self.gpus_per_worker)  # refuses contradictions
         recipe = self.recipe
         if recipe.samples_per_epoch < recipe.batch_size:
             raise TrainingError(
@@ -88,6 +90,11 @@ class TrainingSettings:
             raise TrainingError(
                 f"--batch-size {recipe.batch_size} cannot be divided among --workers {self.workers}; choose a multiple"
             )
+
+    @property
+    def placement(self) -> Placement:
+        """Where it is done."""
+        return Placement(self.workers, self.device, self.gpus_per_worker)
 
     @property
     def recipe(self) -> Recipe:

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Bool
 
 from flowsim import flow_to_rgb
-from pipeline.engine import Share
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.images import decode_photo
+from pipeline.placement import Share
 from segmentation.checkpoint import load_network
 from segmentation.errors import DatasetError, FlowError, SegmentationError
 from segmentation.frame_flows import FrameFlows
@@ -72,10 +72,7 @@ def write_mask(folder: Path, name: str, mask: Bool[np.ndarray, "h w"]) -> None:
 
 def start_worker(checkpoint: Path, share: Share) -> VideoMasksWorker:
     """Start a worker on its share of the machine."""
-    import torch
-
-    if share.device == "cpu":
-        torch.set_num_threads(share.cpus)
+    share.set_up_torch()
     return VideoMasksWorker(checkpoint, share)
 
 

@@ -93,11 +93,19 @@ def test_compose_builds_the_image_and_its_nodes_find_each_other() -> None:
     assert all(port.startswith("127.0.0.1:") for port in services["head"]["ports"])
 
 
+def test_gpus_are_not_left_to_two_cores() -> None:
+    command = ray_start(load("compose.gpu.yaml")["services"]["worker"]["command"])
+    assert command["num_cpus"] is None
+    assert command["address"] == ray_start(load("compose.yaml")["services"]["worker"]["command"])["address"]
+
+
 def test_ray_accepts_the_cluster_file() -> None:
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     cluster = prepare_config(load("ray-cluster.yaml"))
     validate_config(cluster)
+    assert cluster["provider"]["type"] == "aws"
+    assert " boto3" in DOCKERFILE  # which Ray's provider for AWS imports on the head, and which s3fs does not bring
     kinds = cluster["available_node_types"]
     assert kinds[cluster["head_node_type"]]["resources"]["CPU"] == 0
     assert kinds["gpu"]["min_workers"] == kinds["gpu"]["max_workers"] == cluster["max_workers"]

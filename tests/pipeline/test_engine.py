@@ -1,40 +1,20 @@
-"""How a cluster is divided, and that work goes on when workers die."""
+"""Workers in this process and on a local Ray: errors, deaths, and a cluster that cannot be reached."""
 
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.engine import Node, Share, plan_workers, run_tasks
+from pipeline.engine import run_tasks
 from pipeline.errors import PipelineError
-
-
-@pytest.mark.parametrize(
-    ("nodes", "workers", "share", "count"),
-    [
-        ([Node(8, 0)], None, Share("cpu", 8), 1),
-        ([Node(8, 0), Node(8, 0)], None, Share("cpu", 8), 2),
-        ([Node(0, 0), Node(8, 0)], None, Share("cpu", 8), 1),  # a head that takes no work
-        ([Node(8, 0), Node(2, 0)], 3, Share("cpu", 2), 3),
-        ([Node(16, 4)], None, Share("cuda", 4), 4),
-        ([Node(16, 4), Node(64, 0)], None, Share("cuda", 4), 4),
-        ([Node(16, 4), Node(4, 1)], 2, Share("cuda", 8), 2),
-    ],
-)
-def test_a_cluster_is_divided_so_that_all_fit(nodes: list[Node], workers: int | None, share: Share, count: int) -> None:
-    assert plan_workers(nodes, workers, "auto") == (share, count)
-
-
-def test_more_than_the_cluster_has_is_refused() -> None:
-    with pytest.raises(PipelineError, match="--workers 9, but Ray sees 8 processor cores"):
-        plan_workers([Node(4, 0), Node(4, 0)], 9, "auto")
-    with pytest.raises(PipelineError, match="--workers 3 on GPUs, but Ray sees 2"):
-        plan_workers([Node(8, 2)], 3, "cuda")
-    with pytest.raises(PipelineError, match="--workers 1, but Ray sees 0 processor cores"):
-        plan_workers([Node(0, 0)], None, "auto")
+from pipeline.placement import Placement, Share
+from tests.conftest import ROOT
 
 
 def test_tasks_of_a_worker_that_dies_are_done_by_others(tmp_path: Path) -> None:
@@ -53,7 +33,57 @@ def test_tasks_of_a_worker_that_dies_are_done_by_others(tmp_path: Path) -> None:
         return Mortal()
 
     said: list[str] = []
-    assert sorted(run_tasks(start, range(6), 2, "cpu", said.append)) == [0, 2, 4, 6, 8, 10]
+    assert sorted(run_tasks(start, range(6), Placement(2, "cpu"), said.append)) == [0, 2, 4, 6, 8, 10]
     assert any("a worker was lost; its tasks go to others" in sentence for sentence in said)
     with pytest.raises(PipelineError, match="A worker could not be kept running"):
-        list(run_tasks(start, [1, -1], 1, "cpu", said.append))
+        list(run_tasks(start, [1, -1], Placement(1, "cpu"), said.append))
+
+
+def test_an_error_at_the_start_of_a_worker_reaches_the_user(local_ray: None) -> None:
+    def start(share: Share) -> Any:
+        raise PipelineError("no weights")
+
+    said: list[str] = []
+    with pytest.raises(PipelineError, match=r"^no weights$"):
+        list(run_tasks(start, [1], Placement(1, "cpu"), said.append))
+    assert "a worker cannot start; machines must see the same folders and have the same fakeflow" in said
+
+
+def test_a_worker_that_dies_at_its_start_is_not_replaced_for_ever(local_ray: None) -> None:
+    def start(share: Share) -> Any:
+        os._exit(1)
+
+    with pytest.raises(PipelineError, match="A worker could not be kept running"):
+        list(run_tasks(start, [1], Placement(1, "cpu"), lambda sentence: None))
+
+
+def test_a_worker_has_one_gpu_at_most() -> None:
+    with pytest.raises(PipelineError, match="--gpus-per-worker 2; expected at most 1"):
+        next(run_tasks(lambda share: None, [1], Placement(gpus_per_worker=2), print))  # type: ignore[arg-type, return-value]
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        (f"127.0.0.1:{free_port()}", "No Ray cluster answers at 127.0.0.1:"),
+        ("http://127.0.0.1:8265", "which is for `ray job submit --address http://127.0.0.1:8265"),
+        ("nonsense", "Ray cannot be started or joined at nonsense (Invalid address format: nonsense)"),
+    ],
+)
+def test_a_cluster_that_cannot_be_joined_is_said_in_a_sentence(address: str, sentence: str) -> None:
+    code = "from pipeline.cluster import ray_session\nfrom pipeline.errors import PipelineError\nimport sys\n"
+    code += "try:\n with ray_session(): pass\nexcept PipelineError as error: sys.exit(str(error))"
+    environment = {**os.environ, "RAY_ADDRESS": address}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1

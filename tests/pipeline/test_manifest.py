@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InputError, PipelineError
 from pipeline.manifest import Manifest, build_manifest
+from pipeline.rows import Row, Rows
 
 
 def touch(*paths: Path) -> None:
@@ -449,3 +450,15 @@ def test_neither_torch_nor_ray_is_imported() -> None:
     code = "import sys, pipeline.manifest, pipeline.images; print(sorted({'torch', 'ray'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@given(st.lists(st.tuples(st.text(), st.text(), st.none() | st.text())), st.slices(20))
+def test_packed_rows_are_the_rows(parts: list[tuple[str, str, str | None]], chosen: slice) -> None:
+    rows = [Row(*each) for each in parts] * 300  # more than a block
+    packed = Rows(rows)
+    assert list(packed) == rows
+    assert packed[chosen] == tuple(rows[chosen])
+    if rows:
+        assert packed[-1] == rows[-1]
+    with pytest.raises(IndexError):
+        packed[len(rows)]

@@ -1,0 +1,197 @@
+"""What the engine costs: `python -m benchmarks.scaling`.
+
+Scaling: photos per second of two workers over one, with a stand-in for a photo that takes a fixed amount of one core
+(SHA-256 of 4 MB), 64 a shard; rounds of one and of two workers alternate, the clock runs from when every worker has
+delivered until the last task is handed out. Two cores are needed.
+
+Overhead: shards of no work with 64 rows each, so that all the time is the engine's; from the first report to the last.
+
+Memory: a plan of a million rows, and one of ten thousand, each in a process of its own, with workers that do nothing:
+what the listing holds, what the plan adds, and what running all tasks adds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.record import ROOT, write
+from pipeline.cluster import ray_session
+from pipeline.config import RunConfig
+from pipeline.engine import run_tasks
+from pipeline.manifest import Manifest
+from pipeline.placement import Placement, Share
+from pipeline.plan import ShardTask, make_plan, prepare
+from pipeline.rows import Row, Rows
+from pipeline.schema import Layout
+from pipeline.store import DatasetStore
+
+PHOTOS_PER_SHARD = 64
+
+
+def rows(start: int, stop: int) -> Iterator[Row]:
+    """Yield rows of a listing whose names are as long as those of DUTS in a bucket."""
+    folder = "s3://bucket/DUTS/DUTS-TR/DUTS-TR"
+    for index in range(start, stop):
+        name = f"ILSVRC2012_test_{index:08d}"
+        yield Row(name, f"{folder}-Image/{name}.jpg", f"{folder}-Mask/{name}.png")
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """Keeps one core busy by the same amount for each photo; of no bytes, it does nothing."""
+
+    share: Share
+    photo: bytes
+
+    def make(self, task: ShardTask) -> int:
+        """Go through the photos of a shard; return who did it."""
+        if self.photo:
+            for _ in task.rows:
+                hashlib.sha256(self.photo).digest()
+        return os.getpid()
+
+
+def fixed_work(share: Share) -> StandIn:
+    """Start a worker with work."""
+    return StandIn(share, bytes(4_000_000))
+
+
+def no_work(share: Share) -> StandIn:
+    """Start a worker without."""
+    return StandIn(share, b"")
+
+
+@dataclass(frozen=True)
+class Shards:
+    """So many tasks, each with rows of its own."""
+
+    number: int
+
+    def __len__(self) -> int:
+        return self.number
+
+    def __iter__(self) -> Iterator[ShardTask]:
+        for shard in range(self.number):
+            start = shard * PHOTOS_PER_SHARD
+            yield ShardTask(shard, tuple(rows(start, start + PHOTOS_PER_SHARD)))
+
+
+def silence(sentence: str) -> None:
+    """Say nothing."""
+
+
+def photos_per_second(workers: int, shards: int) -> float:
+    """Return the rate of workers with fixed work, all of them running."""
+    seen: set[int] = set()
+    counted, started = 0, 0.0
+    with closing(run_tasks(fixed_work, Shards(10 * shards), Placement(workers, "cpu"), silence)) as reports:
+        for worker in reports:
+            counted += bool(started)
+            seen.add(worker)
+            if not started and len(seen) == workers:
+                started = time.perf_counter()
+            if counted == shards:
+                return PHOTOS_PER_SHARD * counted / (time.perf_counter() - started)
+    raise SystemExit("a worker never delivered; is there a core for each?")
+
+
+def overhead_ms(workers: int, shards: int) -> float:
+    """Return milliseconds per shard of no work."""
+    with closing(run_tasks(no_work, Shards(shards), Placement(workers, "cpu"), silence)) as reports:
+        next(reports)
+        started = time.perf_counter()
+        done = sum(1 for _ in reports)
+        return 1000 * (time.perf_counter() - started) / done
+
+
+def resident_mb() -> float:
+    """Return the memory that this process holds now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def memory_of_a_plan(samples: int) -> dict[str, float]:
+    """List so many photos, plan them, and hand all tasks to a Ray worker that does nothing; return what each holds."""
+    with tempfile.TemporaryDirectory() as folder, ray_session():
+        list(run_tasks(no_work, Shards(50), Placement(1, "cpu"), silence))
+        before = resident_mb()
+        manifest = Manifest(Rows(rows(0, samples)), "DUTS", "0" * 64)
+        listed = resident_mb()
+        store = DatasetStore(f"{folder}/x.zarr")
+        settings = RunConfig(input="s3://bucket/DUTS", output=store.url)
+        prepare(store, settings, manifest, Layout(samples, 1, 400, ("x",), PHOTOS_PER_SHARD), {})
+        plan = make_plan(store, manifest, retry_failed=False)
+        planned = highest = resident_mb()
+        for number, _ in enumerate(run_tasks(no_work, plan.tasks, Placement(1, "cpu"), silence)):
+            if number % 100 == 0:
+                highest = max(highest, resident_mb())
+    return {
+        "samples": samples,
+        "shards": len(plan.tasks),
+        "listing_mb": round(listed - before, 1),
+        "plan_adds_mb": round(planned - listed, 1),
+        "running_adds_mb": round(highest - planned, 1),
+    }
+
+
+def in_own_process(samples: int) -> dict[str, Any]:
+    """Measure a plan's memory in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.scaling", "--plan", str(samples)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def main() -> None:
+    """Measure and write benchmarks/results/scaling.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--shards", type=int, default=40, help="with work, per measurement")
+    parser.add_argument("--empty-shards", type=int, default=2000)
+    parser.add_argument("--plan", type=int, help="measure only the memory of a plan of so many rows")
+    given = parser.parse_args()
+    if given.plan:
+        print(json.dumps(memory_of_a_plan(given.plan)))
+        return
+    load = os.getloadavg()[0]
+    one, two = [], []
+    overheads: dict[str, list[float]] = {"in this process": [], "1 Ray worker": [], "2 Ray workers": []}
+    with ray_session():
+        for _ in range(given.rounds):
+            one.append(photos_per_second(1, given.shards))
+            two.append(photos_per_second(2, given.shards))
+            for workers, measured in enumerate(overheads.values()):
+                measured.append(overhead_ms(workers, given.empty_shards))
+    ratios = [second / first for first, second in zip(one, two, strict=True)]
+    figures = {
+        "load_average_before": round(load, 2),
+        "fixed_work_per_photo": {
+            "photos_per_second_of_1_worker": round(median(one), 1),
+            "photos_per_second_of_2_workers": round(median(two), 1),
+            "2_over_1": {"median": round(median(ratios), 3), "all": [round(ratio, 3) for ratio in ratios]},
+        },
+        "overhead_ms_per_shard": {
+            name: {"median": round(median(measured), 3), "all": [round(each, 3) for each in measured]}
+            for name, measured in overheads.items()
+        },
+        "memory": [in_own_process(samples) for samples in (10_000, 1_000_000)],
+    }
+    print(json.dumps(figures, indent=2))
+    print(write("scaling", figures))
+
+
+if __name__ == "__main__":
+    main()
