@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import zarr
+from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from numpy.typing import NDArray
 from zarr.storage import FsspecStore, LocalStore
 
@@ -288,7 +289,8 @@ class ShardedStore(ABC, Generic[AnyLayout]):
     def _zarr_store(self) -> LocalStore | FsspecStore:
         if self.storage.is_local:
             return LocalStore(self.root)
-        return FsspecStore.from_url(self.url)
+        # Zarr's own way opens a second session, which nobody closes.
+        return FsspecStore(AsyncFileSystemWrapper(self.storage.filesystem, asynchronous=True), path=self.root)
 
     def _write_object(self, key: str, content: bytes) -> str:
         """Write an object, read it back, and return its sha256."""

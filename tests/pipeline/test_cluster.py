@@ -15,7 +15,8 @@ import pytest
 from pipeline.run import run
 from pipeline.store import DatasetStore
 from tests.conftest import ROOT, draw_duts
-from tests.pipeline.test_run import Watcher, config, contents
+from tests.pipeline.drawn_dataset import contents
+from tests.pipeline.test_run import Watcher, config
 
 pytestmark = pytest.mark.slow
 PHOTOS = 240
