@@ -61,6 +61,8 @@ class RunConfig:
             raise PipelineError(f"--workers is {self.workers}; expected 0 (in this process) or more.")
 
 
+LONGEST_SHOWN = 70
+"""Characters of a setting in a list of differences."""
 NOT_CONTENT = {"input", "output", "images", "masks", "workers", "device", "max_failures", "retry_failed"}
 """Settings that do not change the dataset; the input counts through the manifest's listing hash."""
 
@@ -122,8 +124,13 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any], prefix: st
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             lines += differences(old, new, f"{prefix}{name}.")
         elif old != new:
-            lines.append(f"{prefix}{name}: {old} -> {new}")
+            lines.append(f"{prefix}{name}: {_short(old)} -> {_short(new)}")
     return lines
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
 
 
 def _fits(value: Any, hint: Any) -> bool:

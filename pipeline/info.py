@@ -28,7 +28,7 @@ def describe(url: str) -> str:
     if attributes is None:
         raise PipelineError(f"{storage.name}: there is no dataset of fakeflow here.")
     sizes = storage.sizes()
-    if attributes["kind"] == DatasetStore.kind:
+    if attributes.get("kind") == DatasetStore.kind:
         lines = _photos(DatasetStore.open(url), sizes)
     else:
         lines = _others(attributes, sizes)

@@ -20,14 +20,16 @@ from pipeline.errors import PipelineError
 from pipeline.manifest_file import CARD, MANIFEST, PREVIEW, manifest_json
 from pipeline.preview import contact_sheet
 from pipeline.progress import Progress
-from pipeline.sealed import is_intact
 from pipeline.storage import PARTIAL, Storage
-from pipeline.store import COMMITS_NOTE, DatasetStore, commit_key
+from pipeline.store import COMMITS_NOTE, LOCK, DatasetStore, commit_key
 
 COPIES = 4
 """Files that are copied at the same time; also how many are in memory."""
 PREVIEW_ROWS = 6
-_MADE_BY_HOSTS = {".gitattributes"}  # what a repository of the Hugging Face Hub has from the start
+_MADE_BY_OTHERS = {
+    ".gitattributes",
+    LOCK,
+}  # a repository of the Hugging Face Hub has the one, a repair leaves the other
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,9 @@ def publish(source: str, destination: str, progress: Progress) -> Published:
     """
     store = DatasetStore.open(source)
     target = Storage(destination)
+    target.refuse_overlap(store.storage)
+    if target.is_file():
+        raise PipelineError(f"{target.name} is a file. Choose a place that does not exist yet.")
     progress.announce(f"reading the commit records of {store.name}")
     shards, metadata = _shard_files(store), _metadata_files(store)
     there = target.sizes()
@@ -149,7 +154,7 @@ class _Copier:
 def _sweep(target: Storage, there: dict[str, int], wanted: set[str]) -> None:
     """Remove the half-written files of a copy that was stopped; refuse a place where something else lies."""
     strays = {key for key in there if key.endswith(PARTIAL) and key.rsplit(".", 2)[0] in wanted}
-    if foreign := sorted(there.keys() - wanted - strays - _MADE_BY_HOSTS):
+    if foreign := sorted(there.keys() - wanted - strays - _MADE_BY_OTHERS):
         raise PipelineError(
             f"{target.name} holds other files ({', '.join(foreign[:3])}...). Choose a place that does not exist yet, "
             "or one where publishing this dataset was stopped."
@@ -169,20 +174,15 @@ def _shard_files(store: DatasetStore) -> list[_File]:
     files = [_made(COMMITS_NOTE, store.storage.read(COMMITS_NOTE))]
     for shard in range(store.layout.shards):
         key = commit_key(shard)
-        record = store.storage.read(key)
-        if not is_intact(record):
-            raise PipelineError(f"{store.name}: {key} is damaged. Run `pipeline verify --repair {store.name}`.")
         for name, sha256 in store.commit_record(shard)["objects"].items():
             files.append(_stored(store, name, sha256))
-        files.append(_made(key, record))
+        files.append(_made(key, store.storage.read(key)))
     return files
 
 
 def _metadata_files(store: DatasetStore) -> list[_File]:
     """List the metadata; the root's last."""
     root = store.storage.read(ROOT_METADATA)
-    if not is_intact(root):
-        raise PipelineError(f"{store.name}: {ROOT_METADATA} is damaged. Run `pipeline verify {store.name}`.")
     arrays = [_stored(store, key, sha256) for key, sha256 in store.attributes["metadata"].items()]
     return [*arrays, _made(ROOT_METADATA, root)]
 

@@ -23,7 +23,8 @@ PARTIAL = ".partial"
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TRANSIENT = {errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO), errno.ETIMEDOUT, errno.ECONNRESET}
 # Packages whose errors are those of a store's client, though they are no OSError.
-_CLIENTS = {"botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs", "gcsfs", "adlfs", "huggingface_hub", "httpx"}
+_CLIENTS = {"botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs", "gcsfs", "adlfs"}
+_CLIENTS |= {"huggingface_hub", "httpx", "httpx2", "requests"}
 _EXTRAS = {"s3": "fakeflow[s3]"}
 
 
@@ -104,6 +105,15 @@ class Storage:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    def has(self, key: str) -> bool:
+        """Tell whether a file is there."""
+        try:
+            with explained(self.name, "read"):
+                self.filesystem.info(self.path(key))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
     def sizes(self) -> dict[str, int]:
         """Return key -> size in bytes of every file."""
         self.filesystem.invalidate_cache(self.root)
@@ -126,6 +136,21 @@ class Storage:
         with explained(self.name, "read"):
             return bool(self.filesystem.isfile(self.root))
 
+    def refuse_overlap(self, other: Storage) -> None:
+        """Make sure that neither place lies in the other.
+
+        Raises:
+            PipelineError: one does.
+        """
+        if type(self.filesystem) is not type(other.filesystem):
+            return
+        roots = [os.path.realpath(place.root) if place.is_local else place.root for place in (self, other)]
+        first, second = (f"{root.rstrip('/')}/" for root in roots)
+        if first.startswith(second) or second.startswith(first):
+            raise PipelineError(
+                f"{self.name} and {other.name} are the same place, or one lies in the other. Choose another one."
+            )
+
     def path(self, key: str) -> str:
         """Return a key as the file system names it."""
         return f"{self.root.rstrip('/')}/{key}" if key else self.root
@@ -137,9 +162,11 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     Raises:
         PipelineError: no such kind of URL, or its library is not installed.
     """
+    if not url:
+        raise PipelineError("An empty path is given; expected a folder or a URL.")
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
+    except (ImportError, ValueError, OSError) as error:
         protocol = url.partition("://")[0]
         repair = f"Install it: pip install '{_EXTRAS[protocol]}'." if protocol in _EXTRAS else "Check the URL."
         raise PipelineError(f"{redact(url)} cannot be opened ({redact(str(error))}). {repair}") from None

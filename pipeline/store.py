@@ -26,7 +26,7 @@ from pipeline.arrays import OURS, ROOT_METADATA, encode_small_shard, metadata_fi
 from pipeline.errors import PipelineError
 from pipeline.locks import Announce, WriterLock, lease, lock_file
 from pipeline.schema import SCHEMA_VERSION, ArraySpec, Layout, ShardedLayout, array_specs
-from pipeline.sealed import sealed_json
+from pipeline.sealed import is_intact, sealed_json
 from pipeline.shards import Map, encode_shard
 from pipeline.storage import Storage, explained
 
@@ -104,19 +104,19 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         if not self.storage.is_there():
             return False
         if self.storage.is_file():
-            raise PipelineError(f"{self.name} is a file, not a dataset. Choose another --output.")
+            raise PipelineError(f"{self.name} is a file, not a dataset. Choose another place.")
         metadata = self.storage.read_if_there(ROOT_METADATA)
         if metadata is None:
             names = self.storage.names()
             if names and PRIVATE_FOLDER not in names:
                 raise PipelineError(
                     f"{self.name} is a folder with other files in it ({', '.join(names[:3])}...). "
-                    f"Choose an --output that does not exist yet."
+                    "Choose a place that does not exist yet."
                 )
             return False
         ours = our_attributes(metadata, self.name)
         if ours is None:
-            raise PipelineError(f"{self.name} is a Zarr store that fakeflow did not write. Choose another --output.")
+            raise PipelineError(f"{self.name} is a Zarr store that fakeflow did not write. Choose another place.")
         if (kind := ours.get("kind", DatasetStore.kind)) != self.kind:
             raise PipelineError(f"{self.name} holds {kind}, not {self.kind}. Choose another place.")
         version = ours.get("schema_version")
@@ -125,6 +125,8 @@ class ShardedStore(ABC, Generic[AnyLayout]):
                 f"{self.name} has schema version {version}, this fakeflow reads version {self.version}. "
                 f"Use the version of fakeflow that wrote it, or make the dataset again in another place."
             )
+        if not is_intact(metadata):
+            raise _root_is_damaged(self.name)
         return True
 
     @classmethod
@@ -238,14 +240,14 @@ class ShardedStore(ABC, Generic[AnyLayout]):
     # ---- reading it
 
     def run_records(self) -> dict[str, dict[str, Any]]:
-        """Return name -> record of the notes on runs; empty where none were kept."""
+        """Return name -> record of the notes on runs; empty where none were kept. Damaged ones are left out."""
         names = [name for name in self.storage.names(RUNS) if name.endswith(".json")]
-        return {name.removesuffix(".json"): json.loads(self.storage.read(f"{RUNS}/{name}")) for name in names}
+        notes = {name.removesuffix(".json"): self.storage.read(f"{RUNS}/{name}") for name in names}
+        return {name: json.loads(content) for name, content in notes.items() if is_intact(content)}
 
     def committed(self) -> set[int]:
         """Return the numbers of the shards that exist."""
-        numbers = (name.removesuffix(".json") for name in self.storage.names(COMMITS) if name.endswith(".json"))
-        return {int(number) for number in numbers if number.isdecimal()}
+        return {shard for shard in self._recorded() if shard < self.layout.shards}
 
     def commit_record(self, shard: int) -> dict[str, Any]:
         """Return what `write_shard` recorded: checksums of the stored objects, and failures.
@@ -255,10 +257,10 @@ class ShardedStore(ABC, Generic[AnyLayout]):
             FileNotFoundError: there is none.
         """
         key = commit_key(shard)
-        try:
-            record: dict[str, Any] = json.loads(self.storage.read(key))
-        except ValueError:
-            raise PipelineError(f"{self.name}: {key} is damaged. Run `pipeline verify --repair {self.name}`.") from None
+        content = self.storage.read(key)
+        if not is_intact(content):
+            raise PipelineError(f"{self.name}: {key} is damaged. {_mend(self.name)}")
+        record: dict[str, Any] = json.loads(content)
         return record
 
     def failures(self) -> list[Failure]:
@@ -270,9 +272,19 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         ]
 
     def read(self, name: str, rows: int | slice) -> NDArray[Any]:
-        """Return stored values (not decoded) of some rows of one array."""
-        with explained(self.name, "read"):
-            values: NDArray[Any] = np.asarray(self._array(name)[rows])
+        """Return stored values (not decoded) of some rows of one array.
+
+        Raises:
+            PipelineError: they are damaged or lost, or the store fails.
+        """
+        try:
+            with explained(self.name, "read"):
+                values: NDArray[Any] = np.asarray(self._array(name)[rows])
+        except (ValueError, RuntimeError) as error:  # what Zarr's codecs raise
+            if isinstance(error, PipelineError):
+                raise
+            raise PipelineError(f"{self.name}: the array {name} is damaged. {_mend(self.name)}") from error
+        self._refuse_lost(name, rows, values)
         return values
 
     def drop_commit(self, shard: int) -> None:
@@ -285,6 +297,17 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         array = self.group[name]
         assert isinstance(array, zarr.Array)
         return array
+
+    def _refuse_lost(self, name: str, rows: int | slice, values: NDArray[Any]) -> None:
+        """Make sure that what reads as empty was written so: Zarr takes an object that is gone for an empty one."""
+        array = self._array(name)
+        shards = np.atleast_1d(np.arange(array.shape[0])[rows] // self.layout.samples_per_shard)
+        samples = values[None] if isinstance(rows, int) else values
+        for shard, first, count in zip(*np.unique(shards, return_index=True, return_counts=True), strict=True):
+            key = shard_key(name, array.ndim, int(shard))
+            is_empty = (samples[first : first + count] == array.fill_value).all()
+            if is_empty and not self.storage.has(key) and self.storage.has(commit_key(int(shard))):
+                raise PipelineError(f"{self.name}: {key} is lost. {_mend(self.name)}")
 
     def _zarr_store(self) -> LocalStore | FsspecStore:
         if self.storage.is_local:
@@ -301,9 +324,14 @@ class ShardedStore(ABC, Generic[AnyLayout]):
             )
         return hashlib.sha256(content).hexdigest()
 
+    def _recorded(self) -> set[int]:
+        """Return the numbers of the shards that have a commit record, whether the dataset has so many or not."""
+        shards = (shard_of_record(name) for name in self.storage.names(COMMITS))
+        return {shard for shard in shards if shard is not None}
+
     def _drop_foreign_commits(self, fingerprint: str | None) -> None:
         """Drop records of shards that were made with other settings, where the root's metadata was lost."""
-        for shard in self.committed():
+        for shard in self._recorded():
             try:
                 is_ours = self.commit_record(shard).get("fingerprint") == fingerprint
             except PipelineError:
@@ -340,12 +368,24 @@ def our_attributes(root_metadata: bytes, name: str) -> dict[str, Any] | None:
         metadata = json.loads(root_metadata)
         ours = metadata.get("attributes", {}).get(OURS)
     except (ValueError, AttributeError):
-        raise PipelineError(
-            f"{name}: {ROOT_METADATA} is damaged. Run `pipeline verify --repair {name}`, then the command that made it."
-        ) from None
+        raise _root_is_damaged(name) from None
     return ours if isinstance(ours, dict) else None
+
+
+def shard_of_record(name: str) -> int | None:
+    """Return the shard that a file in the folder of commit records is of; None for other files."""
+    number = name.removesuffix(".json")
+    return int(number) if number.isdecimal() and commit_key(int(number)) == f"{COMMITS}/{name}" else None
 
 
 def commit_key(shard: int) -> str:
     """Return the key of a shard's commit record."""
     return f"{COMMITS}/{shard:06d}.json"
+
+
+def _root_is_damaged(name: str) -> PipelineError:
+    return PipelineError(f"{name}: {ROOT_METADATA} is damaged, or another tool changed it. {_mend(name)}")
+
+
+def _mend(name: str) -> str:
+    return f"Run `pipeline verify --repair {name}`, then the command that made it."

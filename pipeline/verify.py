@@ -29,6 +29,7 @@ from pipeline.store import (
     RUNS,
     DatasetStore,
     commit_key,
+    shard_of_record,
 )
 
 READERS = 4
@@ -93,8 +94,9 @@ def verify(url: str, progress: Progress, all_rows: bool = False) -> Verification
     """
     storage = Storage(url)
     sizes = storage.sizes()
-    if ROOT_METADATA not in sizes and not any(key.startswith(f"{PRIVATE_FOLDER}/") for key in sizes):
-        raise PipelineError(f"{storage.name}: there is no dataset here.")
+    is_ours = any(key.startswith(f"{PRIVATE_FOLDER}/") for key in sizes)
+    if not is_ours and not is_intact(storage.read_if_there(ROOT_METADATA) or b""):
+        raise PipelineError(f"{storage.name}: there is no dataset of fakeflow here.")
     result = Verification()
     expected = {LOCK}
     jobs: list[_Shard] = []
@@ -139,15 +141,15 @@ def _check_group(
     if storage.read_if_there(note) != COMMITS_NOTE_TEXT:
         result.findings.append(Finding(note, "is missing or changed"))
     prefix = f"{folder}{COMMITS}/"
-    names = {key.removeprefix(prefix) for key in sizes if key.startswith(prefix)}
+    names = sorted(key.removeprefix(prefix) for key in sizes if key.startswith(prefix))
+    recorded = {shard: f"{prefix}{name}" for name in names if (shard := shard_of_record(name)) is not None}
     shards = []
-    for name in sorted(name for name in names if name.endswith(".json") and name.removesuffix(".json").isdecimal()):
-        shard = int(name.removesuffix(".json"))
-        expected.add(f"{prefix}{name}")
-        content = storage.read_if_there(f"{prefix}{name}") or b""
+    for shard, key in recorded.items():
+        expected.add(key)
+        content = storage.read_if_there(key) or b""
         problem, record = _check_record(content, shard, attributes, arrays)
         if problem:
-            result.findings.append(Finding(f"{prefix}{name}", problem, shard))
+            result.findings.append(Finding(key, problem, shard))
             # its objects are not surplus: they go, or are made again, with the shard
             expected |= {key for key in sizes if key.startswith(folder) and is_of_shard(key[len(folder) :], shard)}
         else:
@@ -158,8 +160,7 @@ def _check_group(
             result.findings.append(Finding(key, "differs from its own checksum", is_surplus=True))
     wanted = _shards_of(arrays)
     result.shards += wanted
-    present = {int(name.removesuffix(".json")) for name in names if name.removesuffix(".json").isdecimal()}
-    missing = set(range(wanted)) - present
+    missing = set(range(wanted)) - recorded.keys()
     result.missing_shards += len(missing)
     if missing:  # a stopped run may have left objects of them
         numbers = {str(shard) for shard in missing}

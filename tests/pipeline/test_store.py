@@ -97,7 +97,7 @@ def test_every_flipped_bit_is_found_when_reading(store: DatasetStore, name: str)
         damaged = bytearray(content)
         damaged[rng.integers(len(content))] ^= 1 << rng.integers(8)
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match="checksum"):
+        with pytest.raises(PipelineError, match=rf"the array {name} is damaged. Run `pipeline verify --repair"):
             store.read(name, slice(0, 2))
 
 
