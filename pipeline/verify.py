@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.arrays import OURS, ROOT_METADATA, shard_key
 from pipeline.config import fingerprint
 from pipeline.errors import PipelineError
-from pipeline.manifest_file import MANIFEST, PUBLISHED_EXTRAS, read_manifest
+from pipeline.manifest_file import MADE_BY_HOSTS, MANIFEST, PUBLISHED_EXTRAS, read_manifest
 from pipeline.progress import Progress
 from pipeline.sealed import is_intact
 from pipeline.storage import PARTIAL, Storage
@@ -98,7 +98,7 @@ def verify(url: str, progress: Progress, all_rows: bool = False) -> Verification
     if not is_ours and not is_intact(storage.read_if_there(ROOT_METADATA) or b""):
         raise PipelineError(f"{storage.name}: there is no dataset of fakeflow here.")
     result = Verification()
-    expected = {LOCK}
+    expected = {LOCK, *MADE_BY_HOSTS}
     jobs: list[_Shard] = []
     for folder in groups(sizes):
         jobs += _check_group(storage, folder, sizes, expected, result)
