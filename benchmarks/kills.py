@@ -104,7 +104,7 @@ class KilledRuns:
         return outcomes
 
     def at_operations(self, moments: int) -> list[Outcome]:
-        """Kill runs in their own process at moments drawn in file operations; each is continued, and killed again."""
+        """Kill runs in their own process at moments drawn in file operations."""
         self._clear()
         count = self._context.Value("q", 0)
         self._await(self._start(count=count))
@@ -113,7 +113,7 @@ class KilledRuns:
             self._clear()
             process = self._start(die_at=int(self.rng.integers(1, count.value)))
             process.join()
-            outcomes.append(self._outcome("driver", process, again=int(self.rng.integers(1, count.value))))
+            outcomes.append(self._outcome("driver", process))
         return outcomes
 
     def on_ray(self, moments: int) -> list[Outcome]:
@@ -170,19 +170,16 @@ class KilledRuns:
     def _clear(self) -> None:
         shutil.rmtree(self.output, ignore_errors=True)
 
-    def _outcome(
-        self, victim: str, process: ForkServerProcess, again: int = 0, orphans: set[int] | None = None
-    ) -> Outcome:
+    def _outcome(self, victim: str, process: ForkServerProcess, orphans: set[int] | None = None) -> Outcome:
         """Continue the run and compare."""
         process.join()
         state = self._state()
-        if again:
-            second = self._start(die_at=again)
-            second.join()
         self._continue(self.output)
         if orphans:
             _wait_for_the_end(orphans)
-        return Outcome(victim, state, process.exitcode or 0, *self._compare())
+        outcome = Outcome(victim, state, process.exitcode or 0, *self._compare())
+        print(outcome, flush=True)
+        return outcome
 
     def _state(self) -> str:
         if not (self.output / "zarr.json").exists():

@@ -3,7 +3,8 @@
 - `verify`: one bit is flipped at a time, half of the places drawn evenly over all bytes of a dataset, half evenly over
   all files, so that small files have their share. A flip counts as found if `verify` names the very file that was
   changed, and no other.
-- `kills`: runs are killed at random moments and continued (`benchmarks.kills`).
+- `kills_at_seconds`, `kills_at_operations`, `kills_on_ray`: runs are killed at random moments and continued
+  (`benchmarks.kills`).
 - `photos`: a thousand damaged photos and masks (`benchmarks.mutations`), beside as many whole ones.
 - `object_store`: a run on S3 (moto's server) of which 5 % of the requests fail, beside one where none does.
 """
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,8 @@ from pipeline.config import RunConfig
 from pipeline.run import run
 from pipeline.verify import verify
 
-MOMENTS = {"at_seconds": 20, "at_operations": 20, "on_ray": 12}
-PHOTOS_OF_A_KILLED_RUN = 24
+MOMENTS = {"at_seconds": 20, "at_operations": 20, "on_ray": 10}
+PHOTOS_OF_A_KILLED_RUN = 12
 PLACES = 200
 MUTATED_PHOTOS = 1000
 MAY_HANG_S = 3600.0
@@ -77,20 +78,19 @@ def verify_section(folder: Path) -> dict[str, Any]:
     }
 
 
-def kills_section(folder: Path) -> dict[str, Any]:
-    """Kill runs and continue them."""
+def kills_section(way: str, folder: Path) -> dict[str, Any]:
+    """Kill runs in one of three ways and continue them."""
     runs = KilledRuns(write_tree(folder / "DUTS", PHOTOS_OF_A_KILLED_RUN, 64), folder)
-    outcomes: dict[str, list[Outcome]] = {way: getattr(runs, way)(moments) for way, moments in MOMENTS.items()}
-    every = [outcome for some in outcomes.values() for outcome in some]
+    outcomes: list[Outcome] = getattr(runs, way)(MOMENTS[way])
     return {
         "photos": PHOTOS_OF_A_KILLED_RUN,
-        "moments": len(every),
-        "victims": Counter(outcome.victim for outcome in every),
-        "left": Counter(outcome.state for outcome in every),
-        "lost": sum(outcome.lost for outcome in every),
-        "damaged": sum(outcome.damaged for outcome in every),
-        "duplicated": sum(outcome.duplicated for outcome in every),
-        "every_one": {way: [asdict(outcome) for outcome in some] for way, some in outcomes.items()},
+        "moments": len(outcomes),
+        "victims": Counter(outcome.victim for outcome in outcomes),
+        "left": Counter(outcome.state for outcome in outcomes),
+        "exit_codes": Counter(f"{outcome.victim}: {outcome.exit_code}" for outcome in outcomes),
+        "lost": sum(outcome.lost for outcome in outcomes),
+        "damaged": sum(outcome.damaged for outcome in outcomes),
+        "duplicated": sum(outcome.duplicated for outcome in outcomes),
     }
 
 
@@ -147,7 +147,7 @@ def object_store_section(folder: Path) -> dict[str, Any]:
 
 SECTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "verify": verify_section,
-    "kills": kills_section,
+    **{f"kills_{way}": partial(kills_section, way) for way in MOMENTS},
     "photos": photos_section,
     "object_store": object_store_section,
 }
@@ -156,12 +156,12 @@ SECTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
 def main() -> None:
     """Measure, and write each section into benchmarks/results/robustness.json as it is done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="default: all")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"default: all of {', '.join(SECTIONS)}")
     path = RESULTS / "robustness.json"
     for name in parser.parse_args().sections or SECTIONS:
         with tempfile.TemporaryDirectory() as folder:
             figures = SECTIONS[name](Path(folder))
-        print(name, json.dumps({key: value for key, value in figures.items() if key != "every_one"}))
+        print(name, json.dumps(figures))
         results = json.loads(path.read_text()) if path.exists() else {}
         results[name] = {**figures, "environment": environment()}
         path.write_text(json.dumps(results, indent=2) + "\n")
