@@ -165,7 +165,8 @@ class KilledRuns:
     def _await(self, process: ForkServerProcess) -> None:
         process.join()
         if process.exitcode:
-            raise SystemExit(f"the undisturbed run ended with {process.exitcode}")
+            said = Path(f"{self.output}.log").read_text()
+            raise SystemExit(f"the undisturbed run ended with {process.exitcode}:\n{said}")
 
     def _clear(self) -> None:
         shutil.rmtree(self.output, ignore_errors=True)
@@ -204,7 +205,7 @@ class KilledRuns:
         ids = [str(name) for row, name in enumerate(made.read("id", slice(None))) if row in kept]
         damaged = set()
         for shard in made.committed():
-            same = made.commit_record(shard) == wanted.commit_record(shard)
+            same = made.commits.read(shard) == wanted.commits.read(shard)
             if not same or any(finding.shard == shard for finding in everything.findings):
                 damaged |= set(layout.rows(shard))
         if any(finding.shard is None for finding in everything.findings) or set(_files(self.output)) != set(
@@ -224,9 +225,9 @@ def _files(output: Path) -> Iterator[str]:
 
 def _command(arguments: list[str], output: str, die_at: int, count: Synchronized[int] | None) -> None:
     """Do what the command line does, and die at some operation on the output's files."""
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
+    said = os.open(f"{output}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
     numbers = itertools.count(1)
 
     def watch(event: str, values: tuple[Any, ...]) -> None:
@@ -257,7 +258,7 @@ def _find(process: ForkServerProcess, words: str) -> tuple[int, set[int]]:
             if words in _command_line(pid):
                 return pid, family
         time.sleep(0.02)
-    raise SystemExit(f"the run ended with {process.exitcode} before there was {words}")
+    raise SystemExit(f"the run ended with {process.exitcode} before there was {words}; its .log says why")
 
 
 def _descendants(pid: int) -> set[int]:

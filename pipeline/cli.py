@@ -19,7 +19,7 @@ from pipeline.progress import ProgressLine
 from pipeline.redaction import redact
 
 if TYPE_CHECKING:
-    from pipeline.store import Failure
+    from pipeline.commits import Failure
 
 app = typer.Typer(
     help="Turn photos with masks into a Zarr dataset of image-flow-mask triplets.",

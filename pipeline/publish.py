@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 from pipeline.arrays import ROOT_METADATA
 from pipeline.card import dataset_card
+from pipeline.commits import COMMITS_NOTE, commit_key
 from pipeline.errors import PipelineError
 from pipeline.manifest_file import CARD, MADE_BY_HOSTS, MANIFEST, PREVIEW, manifest_json
 from pipeline.preview import contact_sheet
 from pipeline.progress import Progress
 from pipeline.storage import PARTIAL, Storage
-from pipeline.store import COMMITS_NOTE, LOCK, DatasetStore, commit_key
+from pipeline.store import LOCK, DatasetStore
 
 COPIES = 4
 """Files that are copied at the same time; also how many are in memory."""
@@ -189,7 +190,7 @@ def _shard_files(store: DatasetStore) -> list[_File]:
     files = [_made(COMMITS_NOTE, store.storage.read(COMMITS_NOTE))]
     for shard in range(store.layout.shards):
         key = commit_key(shard)
-        for name, sha256 in store.commit_record(shard)["objects"].items():
+        for name, sha256 in store.commits.read(shard)["objects"].items():
             files.append(_stored(store, name, sha256))
         files.append(_made(key, store.storage.read(key)))
     return files

@@ -1,8 +1,7 @@
 """A dataset on disk or in an object store: create it, write whole shards, commit them, read them.
 
-A shard counts when its commit record `.fakeflow/commits/<shard>.json` exists. The record is written last, atomically,
-after the shard's arrays have been read back and compared; so a process may die at any point without damage. It holds
-the checksum of every object of the shard, and its own; the root's `zarr.json` does so for the metadata.
+A shard counts when its commit record exists (`pipeline.commits`), which is written last; so a process may die at any
+point without damage. The root's `zarr.json` holds the checksums of the metadata, and its own.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
@@ -23,6 +22,15 @@ from numpy.typing import NDArray
 from zarr.storage import FsspecStore, LocalStore
 
 from pipeline.arrays import OURS, ROOT_METADATA, encode_small_shard, metadata_files, shard_key
+from pipeline.commits import (
+    COMMITS_NOTE,
+    COMMITS_NOTE_TEXT,
+    PRIVATE_FOLDER,
+    CommitRecords,
+    Failure,
+    commit_key,
+    how_to_mend,
+)
 from pipeline.errors import PipelineError
 from pipeline.locks import Announce, WriterLock, lease, lock_file
 from pipeline.schema import SCHEMA_VERSION, ArraySpec, Layout, ShardedLayout, array_specs
@@ -30,22 +38,8 @@ from pipeline.sealed import is_intact, sealed_json
 from pipeline.shards import Map, encode_shard
 from pipeline.storage import Storage, explained
 
-PRIVATE_FOLDER = ".fakeflow"
-COMMITS = f"{PRIVATE_FOLDER}/commits"
-COMMITS_NOTE = f"{COMMITS}/README"
-COMMITS_NOTE_TEXT = b"A shard without a record here does not exist.\n"
 RUNS = f"{PRIVATE_FOLDER}/runs"
 LOCK = f"{PRIVATE_FOLDER}/lock"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A photo that could not be used: its row, id, a short machine-readable reason and a sentence."""
-
-    row: int
-    id: str
-    reason: str
-    message: str
 
 
 AnyLayout = TypeVar("AnyLayout", bound=ShardedLayout)
@@ -56,6 +50,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
 
     Attributes:
         kind: what it holds, kept in the attributes.
+        commits: its commit records.
         version: of the kind's arrays.
         made_by: the command that makes one; `{url}` stands for its place.
 
@@ -80,6 +75,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
     def __init__(self, url: str) -> None:
         self.url = url
         self.storage = Storage(url)
+        self.commits = CommitRecords(self.storage)
         self._attributes: dict[str, Any] | None = None
         self._group: zarr.Group | None = None
 
@@ -114,7 +110,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
                     "Choose a place that does not exist yet."
                 )
             return False
-        ours = our_attributes(metadata, self.name)
+        ours = our_attributes(metadata, self.storage)
         if ours is None:
             raise PipelineError(f"{self.name} is a Zarr store that fakeflow did not write. Choose another place.")
         if (kind := ours.get("kind", DatasetStore.kind)) != self.kind:
@@ -126,7 +122,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
                 f"Use the version of fakeflow that wrote it, or make the dataset again in another place."
             )
         if not is_intact(metadata):
-            raise _root_is_damaged(self.name)
+            raise _root_is_damaged(self.storage)
         return True
 
     @classmethod
@@ -170,7 +166,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         """
         whole = {"kind": self.kind, "schema_version": self.version, "layout": asdict(layout), **attributes}
         files = metadata_files(self.specs(layout), layout.samples_per_shard, whole)
-        self._drop_foreign_commits(whole.get("fingerprint"))
+        self.commits.drop_foreign(whole.get("fingerprint"))
         self.storage.write(COMMITS_NOTE, COMMITS_NOTE_TEXT)
         for key in sorted(files, key=lambda key: (key == ROOT_METADATA, key)):
             self.storage.write(key, files[key])
@@ -209,7 +205,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
             PipelineError: no room, no permission, or the store returned other values than were written.
         """
         layout, specs = self.layout, self.specs(self.layout)
-        self.drop_commit(shard)
+        self.commits.drop(shard)
         with ThreadPoolExecutor(1) as disk:  # one array is stored while the next is encoded
             stored = {}
             for name, values in arrays.items():
@@ -220,14 +216,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
                 key = shard_key(name, values.ndim, shard)
                 stored[key] = disk.submit(self._write_object, key, content)
             checksums = {key: checksum.result() for key, checksum in stored.items()}
-        record = {
-            "shard": shard,
-            "fingerprint": self.attributes.get("fingerprint"),
-            "precision": precision,
-            "objects": checksums,
-            "failures": [asdict(failure) for failure in failures],
-        }
-        self.storage.write(commit_key(shard), sealed_json(record))
+        self.commits.write(shard, checksums, failures, self.attributes.get("fingerprint"), precision)
 
     def put_run_record(self, name: str, record: Mapping[str, Any]) -> None:
         """Keep a note on a run, which is no part of the content.
@@ -247,28 +236,12 @@ class ShardedStore(ABC, Generic[AnyLayout]):
 
     def committed(self) -> set[int]:
         """Return the numbers of the shards that exist."""
-        return {shard for shard in self._recorded() if shard < self.layout.shards}
-
-    def commit_record(self, shard: int) -> dict[str, Any]:
-        """Return what `write_shard` recorded: checksums of the stored objects, and failures.
-
-        Raises:
-            PipelineError: the record is damaged.
-            FileNotFoundError: there is none.
-        """
-        key = commit_key(shard)
-        content = self.storage.read(key)
-        if not is_intact(content):
-            raise PipelineError(f"{self.name}: {key} is damaged. {_mend(self.name)}")
-        record: dict[str, Any] = json.loads(content)
-        return record
+        return {shard for shard in self.commits.shards() if shard < self.layout.shards}
 
     def failures(self) -> list[Failure]:
         """Return the failures of all committed shards, by row."""
         return [
-            Failure(**failure)
-            for shard in sorted(self.committed())
-            for failure in self.commit_record(shard)["failures"]
+            Failure(**failure) for shard in sorted(self.committed()) for failure in self.commits.read(shard)["failures"]
         ]
 
     def read(self, name: str, rows: int | slice) -> NDArray[Any]:
@@ -283,13 +256,9 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         except (ValueError, RuntimeError) as error:  # what Zarr's codecs raise
             if isinstance(error, PipelineError):
                 raise
-            raise PipelineError(f"{self.name}: the array {name} is damaged. {_mend(self.name)}") from error
+            raise PipelineError(f"{self.name}: the array {name} is damaged. {how_to_mend(self.storage)}") from error
         self._refuse_lost(name, rows, values)
         return values
-
-    def drop_commit(self, shard: int) -> None:
-        """Make a shard not exist, so that the same run makes it again."""
-        self.storage.delete(commit_key(shard))
 
     # ---- inside
 
@@ -307,7 +276,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
             key = shard_key(name, array.ndim, int(shard))
             is_empty = (samples[first : first + count] == array.fill_value).all()
             if is_empty and not self.storage.has(key) and self.storage.has(commit_key(int(shard))):
-                raise PipelineError(f"{self.name}: {key} is lost. {_mend(self.name)}")
+                raise PipelineError(f"{self.name}: {key} is lost. {how_to_mend(self.storage)}")
 
     def _zarr_store(self) -> LocalStore | FsspecStore:
         if self.storage.is_local:
@@ -323,21 +292,6 @@ class ShardedStore(ABC, Generic[AnyLayout]):
                 f"{self.name}: {key} reads back other bytes than were written. Check the disk or store."
             )
         return hashlib.sha256(content).hexdigest()
-
-    def _recorded(self) -> set[int]:
-        """Return the numbers of the shards that have a commit record, whether the dataset has so many or not."""
-        shards = (shard_of_record(name) for name in self.storage.names(COMMITS))
-        return {shard for shard in shards if shard is not None}
-
-    def _drop_foreign_commits(self, fingerprint: str | None) -> None:
-        """Drop records of shards that were made with other settings, where the root's metadata was lost."""
-        for shard in self._recorded():
-            try:
-                is_ours = self.commit_record(shard).get("fingerprint") == fingerprint
-            except PipelineError:
-                is_ours = False
-            if not is_ours:
-                self.drop_commit(shard)
 
 
 class DatasetStore(ShardedStore[Layout]):
@@ -358,7 +312,7 @@ class DatasetStore(ShardedStore[Layout]):
         return Layout(**{**stored, "motion_parameters": tuple(stored["motion_parameters"])})
 
 
-def our_attributes(root_metadata: bytes, name: str) -> dict[str, Any] | None:
+def our_attributes(root_metadata: bytes, storage: Storage) -> dict[str, Any] | None:
     """Return what the root's metadata says of a dataset of this project; None if it is none.
 
     Raises:
@@ -368,24 +322,11 @@ def our_attributes(root_metadata: bytes, name: str) -> dict[str, Any] | None:
         metadata = json.loads(root_metadata)
         ours = metadata.get("attributes", {}).get(OURS)
     except (ValueError, AttributeError):
-        raise _root_is_damaged(name) from None
+        raise _root_is_damaged(storage) from None
     return ours if isinstance(ours, dict) else None
 
 
-def shard_of_record(name: str) -> int | None:
-    """Return the shard that a file in the folder of commit records is of; None for other files."""
-    number = name.removesuffix(".json")
-    return int(number) if number.isdecimal() and commit_key(int(number)) == f"{COMMITS}/{name}" else None
-
-
-def commit_key(shard: int) -> str:
-    """Return the key of a shard's commit record."""
-    return f"{COMMITS}/{shard:06d}.json"
-
-
-def _root_is_damaged(name: str) -> PipelineError:
-    return PipelineError(f"{name}: {ROOT_METADATA} is damaged, or another tool changed it. {_mend(name)}")
-
-
-def _mend(name: str) -> str:
-    return f"Run `pipeline verify --repair {name}`, then the command that made it."
+def _root_is_damaged(storage: Storage) -> PipelineError:
+    return PipelineError(
+        f"{storage.name}: {ROOT_METADATA} is damaged, or another tool changed it. {how_to_mend(storage)}"
+    )

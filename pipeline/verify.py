@@ -14,23 +14,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.arrays import OURS, ROOT_METADATA, shard_key
+from pipeline.commits import COMMITS, COMMITS_NOTE, COMMITS_NOTE_TEXT, PRIVATE_FOLDER, commit_key, shard_of_record
 from pipeline.config import fingerprint
 from pipeline.errors import PipelineError
 from pipeline.manifest_file import MADE_BY_HOSTS, MANIFEST, PUBLISHED_EXTRAS, read_manifest
 from pipeline.progress import Progress
 from pipeline.sealed import is_intact
 from pipeline.storage import PARTIAL, Storage
-from pipeline.store import (
-    COMMITS,
-    COMMITS_NOTE,
-    COMMITS_NOTE_TEXT,
-    LOCK,
-    PRIVATE_FOLDER,
-    RUNS,
-    DatasetStore,
-    commit_key,
-    shard_of_record,
-)
+from pipeline.store import LOCK, RUNS, DatasetStore
 
 READERS = 4
 """Objects that are read at the same time; also how many are in memory."""

@@ -9,9 +9,10 @@ import numpy as np
 
 from flowsim import MotionPrior, MotionSample, sample_motion, simulate_flow
 from pipeline import schema
+from pipeline.commits import Failure
 from pipeline.config import fingerprint
 from pipeline.schema import Layout
-from pipeline.store import DatasetStore, Failure
+from pipeline.store import DatasetStore
 from tests.conftest import draw_scene
 
 SIDE = 40
