@@ -158,7 +158,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"default: all of {', '.join(SECTIONS)}")
     path = RESULTS / "robustness.json"
-    for name in parser.parse_args().sections or SECTIONS:
+    sections = parser.parse_args().sections or list(SECTIONS)
+    if unknown := set(sections) - SECTIONS.keys():
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    for name in sections:
         with tempfile.TemporaryDirectory() as folder:
             figures = SECTIONS[name](Path(folder))
         print(name, json.dumps(figures))
