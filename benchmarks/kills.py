@@ -100,6 +100,8 @@ class KilledRuns:
             process.join(self.rng.uniform(0, life_s))
             if process.is_alive():
                 os.kill(process.pid or 0, signal.SIGKILL)
+                process.join()
+            if process.exitcode == -signal.SIGKILL:  # else it was at its end
                 outcomes.append(self._outcome("driver", process))
         return outcomes
 
