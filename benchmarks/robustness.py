@@ -1,33 +1,42 @@
-"""What `pipeline verify` finds: `python -m benchmarks.robustness`.
+"""What survives: `python -m benchmarks.robustness`, or some of its sections by name.
 
-A dataset is made from the example photos; then one bit is flipped at a time, half of the places drawn evenly over all
-bytes, half evenly over all files, so that small files have their share. A flip counts as found if `verify` names the
-very file that was changed, and no other.
+- `verify`: one bit is flipped at a time, half of the places drawn evenly over all bytes of a dataset, half evenly over
+  all files, so that small files have their share. A flip counts as found if `verify` names the very file that was
+  changed, and no other.
+- `kills_at_seconds`, `kills_at_operations`, `kills_on_ray`: runs are killed at random moments and continued
+  (`benchmarks.kills`).
+- `photos`: a thousand damaged photos and masks (`benchmarks.mutations`), beside as many whole ones.
+- `object_store`: a run on S3 (moto's server) of which 5 % of the requests fail, beside one where none does.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from benchmarks.record import ROOT, write
+from benchmarks.kills import SETTINGS, KilledRuns, Outcome, Silent
+from benchmarks.mutations import run_over, write_mutated_tree
+from benchmarks.pieces import write_tree
+from benchmarks.record import RESULTS, ROOT, environment
 from pipeline.config import RunConfig
 from pipeline.run import run
 from pipeline.verify import verify
 
-
-class Silent:
-    """Watch and say nothing."""
-
-    def announce(self, sentence: str) -> None:
-        """Do nothing."""
-
-    def update(self, to_do: int, done: int, failed: int) -> None:
-        """Do nothing."""
+MOMENTS = {"at_seconds": 20, "at_operations": 20, "on_ray": 10}
+PHOTOS_OF_A_KILLED_RUN = 12
+PLACES = 200
+MUTATED_PHOTOS = 1000
+MAY_HANG_S = 3600.0
+FAULTS = 0.05
 
 
 def flipped_bits_found(dataset: Path, places: int, seed: int = 0) -> int:
@@ -50,28 +59,115 @@ def flipped_bits_found(dataset: Path, places: int, seed: int = 0) -> int:
     return found
 
 
+def verify_section(folder: Path) -> dict[str, Any]:
+    """Flip bits of a dataset of the example photos."""
+    output = folder / "x.zarr"
+    settings = {"depth_model": "tiny-dpt", "motion": "camera+object", "samples_per_shard": 2, "workers": 0}
+    run(RunConfig(input=str(ROOT / "examples/DUTS"), output=str(output), **settings), Silent())  # type: ignore[arg-type]
+    files = [path for path in output.rglob("*") if path.is_file()]
+    started = time.perf_counter()
+    intact = verify(str(output), Silent(), all_rows=True)
+    seconds = time.perf_counter() - started
+    return {
+        "files": len(files),
+        "bytes": sum(path.stat().st_size for path in files),
+        "intact_dataset_is_called_intact": intact.is_whole,
+        "verify_all_seconds": round(seconds, 2),
+        "bits_flipped": PLACES,
+        "bits_found": flipped_bits_found(output, PLACES),
+    }
+
+
+def kills_section(way: str, folder: Path) -> dict[str, Any]:
+    """Kill runs in one of three ways and continue them."""
+    runs = KilledRuns(write_tree(folder / "DUTS", PHOTOS_OF_A_KILLED_RUN, 64), folder)
+    outcomes: list[Outcome] = getattr(runs, way)(MOMENTS[way])
+    return {
+        "photos": PHOTOS_OF_A_KILLED_RUN,
+        "moments": len(outcomes),
+        "victims": Counter(outcome.victim for outcome in outcomes),
+        "left": Counter(outcome.state for outcome in outcomes),
+        "exit_codes": Counter(f"{outcome.victim}: {outcome.exit_code}" for outcome in outcomes),
+        "lost": sum(outcome.lost for outcome in outcomes),
+        "damaged": sum(outcome.damaged for outcome in outcomes),
+        "duplicated": sum(outcome.duplicated for outcome in outcomes),
+    }
+
+
+def photos_section(folder: Path) -> dict[str, Any]:
+    """Run over damaged photos, and over the same ones whole."""
+    figures = {}
+    for name in ("mutated", "whole"):
+        photos = write_mutated_tree(folder / name, MUTATED_PHOTOS, whole=name == "whole")
+        figures[name] = run_over(photos, folder / f"{name}.zarr", MAY_HANG_S)
+    memory = figures["mutated"]["peak_memory_mb"] / figures["whole"]["peak_memory_mb"]
+    return {**figures, "peak_memory_mutated_over_whole": round(memory, 2)}
+
+
+def object_store_section(folder: Path) -> dict[str, Any]:
+    """Run on a store that fails now and then, and on one that does not."""
+    import pytest  # the server of the tests
+
+    from tests.pipeline.faulty_s3 import BUCKET, faulty_s3
+
+    photos = str(write_tree(folder / "DUTS", PHOTOS_OF_A_KILLED_RUN, 64))
+    figures: dict[str, Any] = {}
+    stored: dict[str, dict[str, bytes]] = {}
+    for name, share in (("without_faults", 0.0), ("with_faults", FAULTS)):
+        with pytest.MonkeyPatch.context() as patch, faulty_s3(patch) as server:
+            import s3fs
+
+            source, output = f"{BUCKET}/DUTS", f"{BUCKET}/x.zarr"
+            s3fs.S3FileSystem().put(photos, source, recursive=True)
+            server.injected.clear()
+            server.share = share
+            started = time.monotonic()
+            run(RunConfig(input=f"s3://{source}", output=f"s3://{output}", workers=0, **SETTINGS), Silent())
+            seconds = time.monotonic() - started
+            server.share = 0
+            faults = {kind: count for kind, count in sorted(server.injected.items()) if kind}
+            figures[name] = {
+                "requests": server.injected.total(),
+                "faults": faults,
+                "faults_in_all": sum(faults.values()),
+                "seconds": round(seconds, 1),
+            }
+            filesystem = s3fs.S3FileSystem(use_listings_cache=False)
+            keys = [key for key in filesystem.find(output) if "/runs/" not in key]
+            stored[name] = {key: filesystem.cat_file(key) for key in keys}
+    without, with_faults = figures["without_faults"], figures["with_faults"]
+    return {
+        **figures,
+        "share_of_faults": FAULTS,
+        "objects": len(stored["with_faults"]),
+        "same_bytes": stored["with_faults"] == stored["without_faults"],
+        "requests_more": with_faults["requests"] - without["requests"],
+    }
+
+
+SECTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "verify": verify_section,
+    **{f"kills_{way}": partial(kills_section, way) for way in MOMENTS},
+    "photos": photos_section,
+    "object_store": object_store_section,
+}
+
+
 def main() -> None:
-    """Make the dataset, flip bits, write benchmarks/results/robustness.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--places", type=int, default=200)
-    places = parser.parse_args().places
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "x.zarr"
-        settings = {"depth_model": "tiny-dpt", "motion": "camera+object", "samples_per_shard": 2, "workers": 0}
-        run(RunConfig(input=str(ROOT / "examples/DUTS"), output=str(output), **settings), Silent())  # type: ignore[arg-type]
-        files = [path for path in output.rglob("*") if path.is_file()]
-        started = time.perf_counter()
-        intact = verify(str(output), Silent(), all_rows=True)
-        seconds = time.perf_counter() - started
-        figures = {
-            "files": len(files),
-            "bytes": sum(path.stat().st_size for path in files),
-            "intact_dataset_is_called_intact": intact.is_whole,
-            "verify_all_seconds": round(seconds, 2),
-            "bits_flipped": places,
-            "bits_found": flipped_bits_found(output, places),
-        }
-    print(write("robustness", {"verify": figures}), figures)
+    """Measure, and write each section into benchmarks/results/robustness.json as it is done."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"default: all of {', '.join(SECTIONS)}")
+    path = RESULTS / "robustness.json"
+    sections = parser.parse_args().sections or list(SECTIONS)
+    if unknown := set(sections) - SECTIONS.keys():
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    for name in sections:
+        with tempfile.TemporaryDirectory() as folder:
+            figures = SECTIONS[name](Path(folder))
+        print(name, json.dumps(figures))
+        results = json.loads(path.read_text()) if path.exists() else {}
+        results[name] = {**figures, "environment": environment()}
+        path.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

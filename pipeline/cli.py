@@ -20,7 +20,7 @@ from pipeline.redaction import redact
 from pipeline.stopping import heed_sigterm
 
 if TYPE_CHECKING:
-    from pipeline.store import Failure
+    from pipeline.commits import Failure
 
 app = typer.Typer(
     help="Turn photos with masks into a Zarr dataset of image-flow-mask triplets.",
@@ -161,8 +161,8 @@ def verify_command(
         typer.echo("Stopped; nothing was changed.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     for finding in result.findings[:LISTED_FINDINGS]:
-        whose = f" (samples {finding.ids[0]} to {finding.ids[-1]})" if len(finding.ids) > 1 else ""
-        whose = whose or f" (sample {finding.ids[0]})" * bool(finding.ids)
+        whose = " to ".join(dict.fromkeys([*finding.ids[:1], *finding.ids[-1:]]))
+        whose = f" (sample{'s' * (len(finding.ids) > 1)} {whose})" if whose else ""
         typer.echo(f"{finding.key}{whose}: {finding.problem}")
     if len(result.findings) > LISTED_FINDINGS:
         typer.echo(f"... and {len(result.findings) - LISTED_FINDINGS} more")
@@ -183,7 +183,6 @@ def verify_command(
 
         for sentence in repair_dataset(dataset, result, lambda sentence: typer.echo(sentence, err=True)):
             typer.echo(sentence)
-        typer.echo("Now run the command that made the dataset again.")
     elif result.findings:
         typer.echo("Drop what is broken with --repair, then run the command that made the dataset again.", err=True)
     raise typer.Exit(BROKEN)

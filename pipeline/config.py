@@ -71,6 +71,9 @@ class RunConfig:
         return Placement(self.workers, self.device, self.gpus_per_worker)
 
 
+LONGEST_SHOWN = 70
+"""Characters of a setting in a list of differences."""
+
 NOT_CONTENT = {"input", "output", "images", "masks", "max_failures", "retry_failed"} | {
     "workers",
     "gpus_per_worker",
@@ -136,8 +139,13 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any], prefix: st
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             lines += differences(old, new, f"{prefix}{name}.")
         elif old != new:
-            lines.append(f"{prefix}{name}: {old} -> {new}")
+            lines.append(f"{prefix}{name}: {_short(old)} -> {_short(new)}")
     return lines
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
 
 
 def _fits(value: Any, hint: Any) -> bool:

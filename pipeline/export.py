@@ -16,6 +16,7 @@ from pipeline import schema
 from pipeline.errors import PipelineError
 from pipeline.pictures import JPEG_QUALITY, flow_jpeg, mask_png, photo_jpeg, write_whole
 from pipeline.progress import Progress
+from pipeline.storage import Storage
 from pipeline.store import DatasetStore
 
 PHOTOS, FLOWS, MASKS = "JPEGImages", "JPEGFlows", "Annotations"
@@ -55,6 +56,7 @@ def export_tree(store: DatasetStore, root: Path, progress: Progress) -> ExportSu
             f"{store.url} is unfinished: {missing} of {layout.shards} shards are missing. Finish it by the command "
             "that began it, then export."
         )
+    Storage(str(root)).refuse_overlap(store.storage)
     usable = np.flatnonzero(store.read("status", slice(None)) == schema.USABLE)
     ids = [str(name) for name in store.read("id", slice(None))]
     _check_names([ids[row] for row in usable])
@@ -97,10 +99,10 @@ def _check_names(ids: Sequence[str]) -> None:
 
 def _begin(store: DatasetStore, root: Path) -> None:
     """Make the folders, or make sure that what is there is this dataset's."""
-    mark, wanted = root / MARK, tree_description(store)
+    mark, content = root / MARK, (json.dumps(tree_description(store), indent=1) + "\n").encode()
     root.mkdir(parents=True, exist_ok=True)
     if mark.exists():
-        if json.loads(mark.read_text(encoding="utf-8")) != wanted:
+        if mark.read_bytes() != content:
             raise PipelineError(
                 f"{root} shows another dataset than {store.url}, or other settings. Choose another folder."
             )
@@ -108,7 +110,7 @@ def _begin(store: DatasetStore, root: Path) -> None:
         raise PipelineError(
             f"{root} is a folder with other files in it ({', '.join(others[:3])}). Choose one that does not exist yet."
         )
-    write_whole(mark, (json.dumps(wanted, indent=1) + "\n").encode())
+    write_whole(mark, content)
     for folder in (PHOTOS, FLOWS, MASKS):
         (root / folder).mkdir(exist_ok=True)
         for stray in (root / folder).glob(".*.partial"):  # left by a killed export

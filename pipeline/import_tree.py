@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from flowsim import rgb_to_flow
 from pipeline import schema
+from pipeline.commits import Failure
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.export import FLOWS
 from pipeline.manifest import Manifest, build_manifest, find_partners
@@ -23,7 +24,7 @@ from pipeline.plan import ShardTask, create_or_continue, make_plan
 from pipeline.progress import Progress
 from pipeline.run import RunSummary
 from pipeline.schema import Layout
-from pipeline.store import DatasetStore, Failure
+from pipeline.store import DatasetStore
 
 SAMPLES_PER_SHARD = 64
 FLOW_NOTE = (

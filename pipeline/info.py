@@ -24,11 +24,11 @@ def describe(url: str) -> str:
     """
     storage = Storage(url)
     metadata = storage.read_if_there(ROOT_METADATA)
-    attributes = our_attributes(metadata, storage.name) if metadata is not None else None
+    attributes = our_attributes(metadata, storage) if metadata is not None else None
     if attributes is None:
         raise PipelineError(f"{storage.name}: there is no dataset of fakeflow here.")
     sizes = storage.sizes()
-    if attributes["kind"] == DatasetStore.kind:
+    if attributes.get("kind") == DatasetStore.kind:
         lines = _photos(DatasetStore.open(url), sizes)
     else:
         lines = _others(attributes, sizes)

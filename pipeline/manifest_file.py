@@ -13,6 +13,8 @@ from pipeline.storage import Storage
 MANIFEST = "manifest.json"
 CARD = "README.md"
 PREVIEW = "preview.png"
+MADE_BY_HOSTS = {".gitattributes"}
+"""Files that a repository of the Hugging Face Hub has from the start."""
 PUBLISHED_EXTRAS = (CARD, PREVIEW)
 """Files of a published dataset that the dataset itself does not have, beside the manifest."""
 

@@ -74,7 +74,7 @@ class DatasetChecker:
             self._last_id = str(sample_id)
 
     def _check_failures(self, shard: int, ids: NDArray[Any], status: NDArray[np.uint8]) -> Iterator[Problem]:
-        recorded = {failure["id"] for failure in self.store.commit_record(shard)["failures"]}
+        recorded = {failure["id"] for failure in self.store.commits.read(shard)["failures"]}
         stored = {str(sample_id) for sample_id in ids[status == schema.FAILED]}
         if recorded != stored:
             yield tuple(sorted(recorded ^ stored)), "`status` and the commit record name other samples as failed"

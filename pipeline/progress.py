@@ -60,6 +60,8 @@ class ProgressLine:
     def update(self, to_do: int, done: int, failed: int, note: str = "") -> None:
         """Show how far the run is."""
         now = time.monotonic()
+        if done < self.done:  # something else is counted from now on
+            self.done_at_start = 0
         self.done, made = done, done - self.done_at_start
         rate = f"{made / (now - self.started):.1f}/s" if made and now > self.started else ""
         shown = f"{failed} failed {note}".rstrip() if failed else note

@@ -9,25 +9,25 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from pipeline.arrays import ROOT_METADATA
 from pipeline.card import dataset_card
+from pipeline.commits import COMMITS_NOTE, commit_key
 from pipeline.errors import PipelineError
-from pipeline.manifest_file import CARD, MANIFEST, PREVIEW, manifest_json
+from pipeline.manifest_file import CARD, MADE_BY_HOSTS, MANIFEST, PREVIEW, manifest_json
 from pipeline.preview import contact_sheet
 from pipeline.progress import Progress
-from pipeline.sealed import is_intact
 from pipeline.storage import PARTIAL, Storage
-from pipeline.store import COMMITS_NOTE, DatasetStore, commit_key
+from pipeline.store import LOCK, DatasetStore
 
 COPIES = 4
 """Files that are copied at the same time; also how many are in memory."""
 PREVIEW_ROWS = 6
-_MADE_BY_HOSTS = {".gitattributes"}  # what a repository of the Hugging Face Hub has from the start
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,15 @@ class _File:
     content: Callable[[], bytes]
 
 
+class _Copied(NamedTuple):
+    """A file that is at the destination: its key, size and checksum, and whether it was not there before."""
+
+    key: str
+    size: int
+    sha256: str
+    is_new: bool
+
+
 def publish(source: str, destination: str, progress: Progress) -> Published:
     """Copy a dataset of photos to a place where others can read it; the same command again continues.
 
@@ -61,6 +70,9 @@ def publish(source: str, destination: str, progress: Progress) -> Published:
     """
     store = DatasetStore.open(source)
     target = Storage(destination)
+    target.refuse_overlap(store.storage)
+    if target.is_file():
+        raise PipelineError(f"{target.name} is a file. Choose a place that does not exist yet.")
     progress.announce(f"reading the commit records of {store.name}")
     shards, metadata = _shard_files(store), _metadata_files(store)
     there = target.sizes()
@@ -97,13 +109,15 @@ class _Copier:
 
     def copy(self, files: Iterable[_File]) -> None:
         """Copy some files; each is read back and compared."""
-        with ThreadPoolExecutor(COPIES, thread_name_prefix="publish") as pool:
-            running: set[Future[tuple[str, int, str, bool]]] = set()
+        left = iter(files)
+        copies = COPIES if self.target.files_at_once == 1 else 1  # commits come one after the other
+        with ThreadPoolExecutor(copies, thread_name_prefix="publish") as pool:
+            running: set[Future[list[_Copied]]] = set()
             try:
-                for file in files:
-                    if len(running) >= COPIES:
+                while some := list(islice(left, self.target.files_at_once)):
+                    if len(running) >= copies:
                         running = self._collect(running)
-                    running.add(pool.submit(self._copy_one, file))
+                    running.add(pool.submit(self._copy_some, some))
                 while running:
                     running = self._collect(running)
             finally:
@@ -113,21 +127,28 @@ class _Copier:
         """Tell whether the destination holds a file already, right to the bit."""
         return file.key in self.there and _sha256(self.target.read_if_there(file.key) or b"") == file.sha256
 
-    def _copy_one(self, file: _File) -> tuple[str, int, str, bool]:
-        content = file.content()
-        if _sha256(content) != file.sha256:
-            raise PipelineError(
-                f"{file.key} of the dataset is damaged. Run `pipeline verify --repair` on it and the command that made "
-                "it, then publish with the same command."
-            )
-        is_hidden_mark = file.key == self._mark.key and not self._is_visible
-        if self.there.get(file.key) == len(content) and not is_hidden_mark and self._has(file):
-            return file.key, len(content), file.sha256, False
-        self._hide()
-        self.target.write(file.key, content)
-        if self.target.read(file.key) != content:
-            raise PipelineError(f"{self.target.name}: {file.key} reads back other bytes than were written. Try again.")
-        return file.key, len(content), file.sha256, True
+    def _copy_some(self, files: Sequence[_File]) -> list[_Copied]:
+        contents = {}
+        copied = []
+        for file in files:
+            content = file.content()
+            if _sha256(content) != file.sha256:
+                raise PipelineError(
+                    f"{file.key} of the dataset is damaged. Run `pipeline verify --repair` on it and the command that "
+                    "made it, then publish with the same command."
+                )
+            is_hidden_mark = file.key == self._mark.key and not self._is_visible
+            is_there = self.there.get(file.key) == len(content) and not is_hidden_mark and self._has(file)
+            copied.append(_Copied(file.key, len(content), file.sha256, not is_there))
+            if not is_there:
+                contents[file.key] = content
+        if contents:
+            self._hide()
+            self.target.write_together(contents)
+        for key, content in contents.items():
+            if self.target.read(key) != content:
+                raise PipelineError(f"{self.target.name}: {key} reads back other bytes than were written. Try again.")
+        return copied
 
     def _hide(self) -> None:
         """Take the mark away before anything is changed below it."""
@@ -139,9 +160,9 @@ class _Copier:
     def _collect(self, running: set[Future[Any]]) -> set[Future[Any]]:
         finished, running = wait(running, return_when=FIRST_COMPLETED)
         for future in finished:
-            key, size, sha256, is_new = future.result()
-            self.done[key] = size, sha256
-            self.copied += is_new
+            for file in future.result():
+                self.done[file.key] = file.size, file.sha256
+                self.copied += file.is_new
         self.progress.update(self.to_do, len(self.done), 0)
         return running
 
@@ -149,7 +170,7 @@ class _Copier:
 def _sweep(target: Storage, there: dict[str, int], wanted: set[str]) -> None:
     """Remove the half-written files of a copy that was stopped; refuse a place where something else lies."""
     strays = {key for key in there if key.endswith(PARTIAL) and key.rsplit(".", 2)[0] in wanted}
-    if foreign := sorted(there.keys() - wanted - strays - _MADE_BY_HOSTS):
+    if foreign := sorted(there.keys() - wanted - strays - MADE_BY_HOSTS - {LOCK}):
         raise PipelineError(
             f"{target.name} holds other files ({', '.join(foreign[:3])}...). Choose a place that does not exist yet, "
             "or one where publishing this dataset was stopped."
@@ -169,20 +190,15 @@ def _shard_files(store: DatasetStore) -> list[_File]:
     files = [_made(COMMITS_NOTE, store.storage.read(COMMITS_NOTE))]
     for shard in range(store.layout.shards):
         key = commit_key(shard)
-        record = store.storage.read(key)
-        if not is_intact(record):
-            raise PipelineError(f"{store.name}: {key} is damaged. Run `pipeline verify --repair {store.name}`.")
-        for name, sha256 in store.commit_record(shard)["objects"].items():
+        for name, sha256 in store.commits.read(shard)["objects"].items():
             files.append(_stored(store, name, sha256))
-        files.append(_made(key, record))
+        files.append(_made(key, store.storage.read(key)))
     return files
 
 
 def _metadata_files(store: DatasetStore) -> list[_File]:
     """List the metadata; the root's last."""
     root = store.storage.read(ROOT_METADATA)
-    if not is_intact(root):
-        raise PipelineError(f"{store.name}: {ROOT_METADATA} is damaged. Run `pipeline verify {store.name}`.")
     arrays = [_stored(store, key, sha256) for key, sha256 in store.attributes["metadata"].items()]
     return [*arrays, _made(ROOT_METADATA, root)]
 

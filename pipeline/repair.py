@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pipeline.arrays import ROOT_METADATA
+from pipeline.commits import COMMITS_NOTE, COMMITS_NOTE_TEXT, PRIVATE_FOLDER, commit_key
 from pipeline.locks import Announce
 from pipeline.manifest_file import MANIFEST, PUBLISHED_EXTRAS
 from pipeline.storage import PARTIAL, Storage
-from pipeline.store import COMMITS_NOTE, COMMITS_NOTE_TEXT, PRIVATE_FOLDER, DatasetStore, commit_key
+from pipeline.store import DatasetStore
 from pipeline.verify import Verification, groups, is_of_shard
 
 
@@ -22,17 +23,19 @@ def repair(url: str, found: Verification, announce: Announce) -> list[str]:
         announce: told on what is waited for.
 
     Returns:
-        Sentences that say what was done, and what was left alone.
+        Sentences that say what was done, what was left alone, and what is to do next.
     """
     storage = Storage(url)
     done: list[str] = []
     left = []
+    is_incomplete = False
     with DatasetStore(url).sole_writer(announce):
         sizes = storage.sizes()
         folders = groups(sizes)
         for finding in found.findings:
             folder = next(f for f in reversed(folders) if finding.key.startswith(f))
             own = finding.key.removeprefix(folder)
+            is_incomplete |= finding.shard is not None
             if finding.shard is not None:
                 storage.delete(f"{folder}{commit_key(finding.shard)}")
                 for key in sizes:
@@ -48,10 +51,15 @@ def repair(url: str, found: Verification, announce: Announce) -> list[str]:
             elif finding.is_surplus or own in (MANIFEST, *PUBLISHED_EXTRAS):
                 left.append(finding.key)
             else:
+                is_incomplete = True
                 storage.delete(f"{folder}{ROOT_METADATA}")
                 done.append(f"removed {folder}{ROOT_METADATA}, which the next run writes anew")
     if left:
         done.append(f"left alone: {', '.join(left[:5])}{' ...' if len(left) > 5 else ''}; remove or publish them anew")
+    if is_incomplete and MANIFEST in sizes:
+        done.append("Now publish the dataset to this place again: the same command mends the copy.")
+    elif is_incomplete:
+        done.append("Now run the command that made the dataset again.")
     return list(dict.fromkeys(done))
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from flowsim import flow_to_rgb
+from pipeline.commits import Failure
 from pipeline.errors import PipelineError
 from pipeline.pictures import write_whole
 from pipeline.preview import sample_pictures, scaled_to, spread, usable_rows
@@ -33,7 +34,7 @@ from pipeline.report_measures import (
 )
 from pipeline.report_plots import histogram, in_words, rose
 from pipeline.schema import array_specs
-from pipeline.store import DatasetStore, Failure
+from pipeline.store import DatasetStore
 
 GALLERY = 6
 PICTURE_SIDE = 300

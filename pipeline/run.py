@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from pipeline import engine
+from pipeline.commits import Failure
 from pipeline.config import RunConfig
 from pipeline.errors import PipelineError
 from pipeline.manifest import Manifest, build_manifest
@@ -17,7 +18,7 @@ from pipeline.plan import make_plan, prepare
 from pipeline.progress import Progress
 from pipeline.run_log import RunLog
 from pipeline.schema import Layout
-from pipeline.store import DatasetStore, Failure
+from pipeline.store import DatasetStore
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,10 @@ class ShardedLayout(Protocol):
     def samples_per_shard(self) -> int:
         """Rows of a shard."""
 
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+
     def rows(self, shard: int) -> range:
         """Return the rows of one shard."""
 

@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,12 @@ from pipeline.redaction import redact
 log = logging.getLogger("pipeline.storage")
 
 PARTIAL = ".partial"
+FILES_OF_A_COMMIT = 50
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TRANSIENT = {errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO), errno.ETIMEDOUT, errno.ECONNRESET}
 # Packages whose errors are those of a store's client, though they are no OSError.
-_CLIENTS = {"botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs", "gcsfs", "adlfs", "huggingface_hub", "httpx"}
+_CLIENTS = {"botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs", "gcsfs", "adlfs"}
+_CLIENTS |= {"huggingface_hub", "httpx", "httpx2", "requests"}
 _EXTRAS = {"s3": "fakeflow[s3]"}
 
 
@@ -34,6 +36,7 @@ class Storage:
         name: the URL without credentials, for messages.
         root: the place as its file system names it.
         is_local: whether it is a folder of this machine.
+        files_at_once: to be given to `write_together`; more than one where each writing is a commit.
 
     Raises:
         PipelineError: no such kind of URL, no credentials, no permission, no room, or the store keeps failing.
@@ -43,6 +46,7 @@ class Storage:
         self.name = redact(url)
         self.filesystem, self.root = open_filesystem(url)
         self.is_local = "file" in np.atleast_1d(self.filesystem.protocol)
+        self.files_at_once = FILES_OF_A_COMMIT if self._is_hub else 1
 
     def read(self, key: str) -> bytes:
         """Return a file's content.
@@ -68,6 +72,26 @@ class Storage:
                 _write_by_rename(Path(self.path(key)), content)
             else:
                 self.filesystem.pipe_file(self.path(key), content)
+
+    def write_together(self, files: Mapping[str, bytes]) -> None:
+        """Write some files; on the Hugging Face Hub in one commit, else one by one."""
+        if not self._is_hub:
+            for key, content in files.items():
+                self.write(key, content)
+            return
+        from huggingface_hub import CommitOperationAdd, HfApi
+
+        with explained(self.name, "write"):
+            place = self.filesystem.resolve_path(self.root)
+            folder = f"{place.path_in_repo}/" if place.path_in_repo else ""
+            HfApi(endpoint=self.filesystem.endpoint, token=self.filesystem.token).create_commit(
+                place.repo_id,
+                [CommitOperationAdd(f"{folder}{key}", content) for key, content in files.items()],
+                repo_type=place.repo_type,
+                revision=place.revision,
+                commit_message=f"{len(files)} files, the last one {list(files)[-1]}",
+            )
+            self.filesystem.invalidate_cache()
 
     def create(self, key: str, content: bytes) -> None:
         """Write a file that must not be there yet; of several writers at most one succeeds.
@@ -97,18 +121,27 @@ class Storage:
     def names(self, folder: str = "") -> list[str]:
         """Return the names right in a folder; empty if it is not there."""
         path = self.path(folder)
-        self.filesystem.invalidate_cache(path)
         try:
             with explained(self.name, "list"):
+                self.filesystem.invalidate_cache(path)
                 return sorted(name for p in self.filesystem.ls(path, detail=False) if (name := Path(p).name))
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    def has(self, key: str) -> bool:
+        """Tell whether a file is there."""
+        try:
+            with explained(self.name, "read"):
+                self.filesystem.info(self.path(key))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
     def sizes(self) -> dict[str, int]:
         """Return key -> size in bytes of every file."""
-        self.filesystem.invalidate_cache(self.root)
         try:
             with explained(self.name, "list"):
+                self.filesystem.invalidate_cache(self.root)
                 found = self.filesystem.find(self.root, detail=True)
         except FileNotFoundError:
             return {}
@@ -117,14 +150,33 @@ class Storage:
 
     def is_there(self) -> bool:
         """Tell whether anything is at the URL."""
-        self.filesystem.invalidate_cache(self.root)
         with explained(self.name, "read"):
+            self.filesystem.invalidate_cache(self.root)
             return bool(self.filesystem.exists(self.root))
 
     def is_file(self) -> bool:
         """Tell whether the URL is a file's."""
         with explained(self.name, "read"):
             return bool(self.filesystem.isfile(self.root))
+
+    @property
+    def _is_hub(self) -> bool:
+        return "hf" in np.atleast_1d(self.filesystem.protocol)
+
+    def refuse_overlap(self, other: Storage) -> None:
+        """Make sure that neither place lies in the other.
+
+        Raises:
+            PipelineError: one does.
+        """
+        if type(self.filesystem) is not type(other.filesystem):
+            return
+        roots = [os.path.realpath(place.root) if place.is_local else place.root for place in (self, other)]
+        first, second = (f"{root.rstrip('/')}/" for root in roots)
+        if first.startswith(second) or second.startswith(first):
+            raise PipelineError(
+                f"{self.name} and {other.name} are the same place, or one lies in the other. Choose another one."
+            )
 
     def path(self, key: str) -> str:
         """Return a key as the file system names it."""
@@ -137,9 +189,11 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     Raises:
         PipelineError: no such kind of URL, or its library is not installed.
     """
+    if not url:
+        raise PipelineError("An empty path is given; expected a folder or a URL.")
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
+    except (ImportError, ValueError, OSError) as error:
         protocol = url.partition("://")[0]
         repair = f"Install it: pip install '{_EXTRAS[protocol]}'." if protocol in _EXTRAS else "Check the URL."
         raise PipelineError(f"{redact(url)} cannot be opened ({redact(str(error))}). {repair}") from None

@@ -1,8 +1,7 @@
 """A dataset on disk or in an object store: create it, write whole shards, commit them, read them.
 
-A shard counts when its commit record `.fakeflow/commits/<shard>.json` exists. The record is written last, atomically,
-after the shard's arrays have been read back and compared; so a process may die at any point without damage. It holds
-the checksum of every object of the shard, and its own; the root's `zarr.json` does so for the metadata.
+A shard counts when its commit record exists (`pipeline.commits`), which is written last; so a process may die at any
+point without damage. The root's `zarr.json` holds the checksums of the metadata, and its own.
 """
 
 from __future__ import annotations
@@ -13,38 +12,34 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import zarr
+from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from numpy.typing import NDArray
 from zarr.storage import FsspecStore, LocalStore
 
 from pipeline.arrays import OURS, ROOT_METADATA, encode_small_shard, metadata_files, shard_key
+from pipeline.commits import (
+    COMMITS_NOTE,
+    COMMITS_NOTE_TEXT,
+    PRIVATE_FOLDER,
+    CommitRecords,
+    Failure,
+    commit_key,
+    how_to_mend,
+)
 from pipeline.errors import PipelineError
 from pipeline.locks import Announce, WriterLock, lease, lock_file
 from pipeline.schema import SCHEMA_VERSION, ArraySpec, Layout, ShardedLayout, array_specs
-from pipeline.sealed import sealed_json
+from pipeline.sealed import is_intact, sealed_json
 from pipeline.shards import Map, encode_shard
 from pipeline.storage import Storage, explained
 
-PRIVATE_FOLDER = ".fakeflow"
-COMMITS = f"{PRIVATE_FOLDER}/commits"
-COMMITS_NOTE = f"{COMMITS}/README"
-COMMITS_NOTE_TEXT = b"A shard without a record here does not exist.\n"
 RUNS = f"{PRIVATE_FOLDER}/runs"
 LOCK = f"{PRIVATE_FOLDER}/lock"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A photo that could not be used: its row, id, a short machine-readable reason and a sentence."""
-
-    row: int
-    id: str
-    reason: str
-    message: str
 
 
 AnyLayout = TypeVar("AnyLayout", bound=ShardedLayout)
@@ -55,6 +50,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
 
     Attributes:
         kind: what it holds, kept in the attributes.
+        commits: its commit records.
         version: of the kind's arrays.
         made_by: the command that makes one; `{url}` stands for its place.
 
@@ -79,6 +75,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
     def __init__(self, url: str) -> None:
         self.url = url
         self.storage = Storage(url)
+        self.commits = CommitRecords(self.storage)
         self._attributes: dict[str, Any] | None = None
         self._group: zarr.Group | None = None
 
@@ -103,19 +100,19 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         if not self.storage.is_there():
             return False
         if self.storage.is_file():
-            raise PipelineError(f"{self.name} is a file, not a dataset. Choose another --output.")
+            raise PipelineError(f"{self.name} is a file, not a dataset. Choose another place.")
         metadata = self.storage.read_if_there(ROOT_METADATA)
         if metadata is None:
             names = self.storage.names()
             if names and PRIVATE_FOLDER not in names:
                 raise PipelineError(
                     f"{self.name} is a folder with other files in it ({', '.join(names[:3])}...). "
-                    f"Choose an --output that does not exist yet."
+                    "Choose a place that does not exist yet."
                 )
             return False
-        ours = our_attributes(metadata, self.name)
+        ours = our_attributes(metadata, self.storage)
         if ours is None:
-            raise PipelineError(f"{self.name} is a Zarr store that fakeflow did not write. Choose another --output.")
+            raise PipelineError(f"{self.name} is a Zarr store that fakeflow did not write. Choose another place.")
         if (kind := ours.get("kind", DatasetStore.kind)) != self.kind:
             raise PipelineError(f"{self.name} holds {kind}, not {self.kind}. Choose another place.")
         version = ours.get("schema_version")
@@ -124,6 +121,8 @@ class ShardedStore(ABC, Generic[AnyLayout]):
                 f"{self.name} has schema version {version}, this fakeflow reads version {self.version}. "
                 f"Use the version of fakeflow that wrote it, or make the dataset again in another place."
             )
+        if not is_intact(metadata):
+            raise _root_is_damaged(self.storage)
         return True
 
     @classmethod
@@ -167,7 +166,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         """
         whole = {"kind": self.kind, "schema_version": self.version, "layout": asdict(layout), **attributes}
         files = metadata_files(self.specs(layout), layout.samples_per_shard, whole)
-        self._drop_foreign_commits(whole.get("fingerprint"))
+        self.commits.drop_foreign(whole.get("fingerprint"))
         self.storage.write(COMMITS_NOTE, COMMITS_NOTE_TEXT)
         for key in sorted(files, key=lambda key: (key == ROOT_METADATA, key)):
             self.storage.write(key, files[key])
@@ -206,7 +205,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
             PipelineError: no room, no permission, or the store returned other values than were written.
         """
         layout, specs = self.layout, self.specs(self.layout)
-        self.drop_commit(shard)
+        self.commits.drop(shard)
         with ThreadPoolExecutor(1) as disk:  # one array is stored while the next is encoded
             stored = {}
             for name, values in arrays.items():
@@ -217,14 +216,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
                 key = shard_key(name, values.ndim, shard)
                 stored[key] = disk.submit(self._write_object, key, content)
             checksums = {key: checksum.result() for key, checksum in stored.items()}
-        record = {
-            "shard": shard,
-            "fingerprint": self.attributes.get("fingerprint"),
-            "precision": precision,
-            "objects": checksums,
-            "failures": [asdict(failure) for failure in failures],
-        }
-        self.storage.write(commit_key(shard), sealed_json(record))
+        self.commits.write(shard, checksums, failures, self.attributes.get("fingerprint"), precision)
 
     def put_run_record(self, name: str, record: Mapping[str, Any]) -> None:
         """Keep a note on a run, which is no part of the content.
@@ -237,46 +229,36 @@ class ShardedStore(ABC, Generic[AnyLayout]):
     # ---- reading it
 
     def run_records(self) -> dict[str, dict[str, Any]]:
-        """Return name -> record of the notes on runs; empty where none were kept."""
+        """Return name -> record of the notes on runs; empty where none were kept. Damaged ones are left out."""
         names = [name for name in self.storage.names(RUNS) if name.endswith(".json")]
-        return {name.removesuffix(".json"): json.loads(self.storage.read(f"{RUNS}/{name}")) for name in names}
+        notes = {name.removesuffix(".json"): self.storage.read(f"{RUNS}/{name}") for name in names}
+        return {name: json.loads(content) for name, content in notes.items() if is_intact(content)}
 
     def committed(self) -> set[int]:
         """Return the numbers of the shards that exist."""
-        numbers = (name.removesuffix(".json") for name in self.storage.names(COMMITS) if name.endswith(".json"))
-        return {int(number) for number in numbers if number.isdecimal()}
-
-    def commit_record(self, shard: int) -> dict[str, Any]:
-        """Return what `write_shard` recorded: checksums of the stored objects, and failures.
-
-        Raises:
-            PipelineError: the record is damaged.
-            FileNotFoundError: there is none.
-        """
-        key = commit_key(shard)
-        try:
-            record: dict[str, Any] = json.loads(self.storage.read(key))
-        except ValueError:
-            raise PipelineError(f"{self.name}: {key} is damaged. Run `pipeline verify --repair {self.name}`.") from None
-        return record
+        return {shard for shard in self.commits.shards() if shard < self.layout.shards}
 
     def failures(self) -> list[Failure]:
         """Return the failures of all committed shards, by row."""
         return [
-            Failure(**failure)
-            for shard in sorted(self.committed())
-            for failure in self.commit_record(shard)["failures"]
+            Failure(**failure) for shard in sorted(self.committed()) for failure in self.commits.read(shard)["failures"]
         ]
 
     def read(self, name: str, rows: int | slice) -> NDArray[Any]:
-        """Return stored values (not decoded) of some rows of one array."""
-        with explained(self.name, "read"):
-            values: NDArray[Any] = np.asarray(self._array(name)[rows])
-        return values
+        """Return stored values (not decoded) of some rows of one array.
 
-    def drop_commit(self, shard: int) -> None:
-        """Make a shard not exist, so that the same run makes it again."""
-        self.storage.delete(commit_key(shard))
+        Raises:
+            PipelineError: they are damaged or lost, or the store fails.
+        """
+        try:
+            with explained(self.name, "read"):
+                values: NDArray[Any] = np.asarray(self._array(name)[rows])
+        except (ValueError, RuntimeError) as error:  # what Zarr's codecs raise
+            if isinstance(error, PipelineError):
+                raise
+            raise PipelineError(f"{self.name}: the array {name} is damaged. {how_to_mend(self.storage)}") from error
+        self._refuse_lost(name, rows, values)
+        return values
 
     # ---- inside
 
@@ -285,10 +267,22 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         assert isinstance(array, zarr.Array)
         return array
 
+    def _refuse_lost(self, name: str, rows: int | slice, values: NDArray[Any]) -> None:
+        """Make sure that what reads as empty was written so: Zarr takes an object that is gone for an empty one."""
+        array = self._array(name)
+        shards = np.atleast_1d(np.arange(array.shape[0])[rows] // self.layout.samples_per_shard)
+        samples = values[None] if isinstance(rows, int) else values
+        for shard, first, count in zip(*np.unique(shards, return_index=True, return_counts=True), strict=True):
+            key = shard_key(name, array.ndim, int(shard))
+            is_empty = (samples[first : first + count] == array.fill_value).all()
+            if is_empty and not self.storage.has(key) and self.storage.has(commit_key(int(shard))):
+                raise PipelineError(f"{self.name}: {key} is lost. {how_to_mend(self.storage)}")
+
     def _zarr_store(self) -> LocalStore | FsspecStore:
         if self.storage.is_local:
             return LocalStore(self.root)
-        return FsspecStore.from_url(self.url)
+        # Zarr's own way opens a second session, which nobody closes.
+        return FsspecStore(AsyncFileSystemWrapper(self.storage.filesystem, asynchronous=True), path=self.root)
 
     def _write_object(self, key: str, content: bytes) -> str:
         """Write an object, read it back, and return its sha256."""
@@ -298,16 +292,6 @@ class ShardedStore(ABC, Generic[AnyLayout]):
                 f"{self.name}: {key} reads back other bytes than were written. Check the disk or store."
             )
         return hashlib.sha256(content).hexdigest()
-
-    def _drop_foreign_commits(self, fingerprint: str | None) -> None:
-        """Drop records of shards that were made with other settings, where the root's metadata was lost."""
-        for shard in self.committed():
-            try:
-                is_ours = self.commit_record(shard).get("fingerprint") == fingerprint
-            except PipelineError:
-                is_ours = False
-            if not is_ours:
-                self.drop_commit(shard)
 
 
 class DatasetStore(ShardedStore[Layout]):
@@ -328,7 +312,7 @@ class DatasetStore(ShardedStore[Layout]):
         return Layout(**{**stored, "motion_parameters": tuple(stored["motion_parameters"])})
 
 
-def our_attributes(root_metadata: bytes, name: str) -> dict[str, Any] | None:
+def our_attributes(root_metadata: bytes, storage: Storage) -> dict[str, Any] | None:
     """Return what the root's metadata says of a dataset of this project; None if it is none.
 
     Raises:
@@ -338,12 +322,11 @@ def our_attributes(root_metadata: bytes, name: str) -> dict[str, Any] | None:
         metadata = json.loads(root_metadata)
         ours = metadata.get("attributes", {}).get(OURS)
     except (ValueError, AttributeError):
-        raise PipelineError(
-            f"{name}: {ROOT_METADATA} is damaged. Run `pipeline verify --repair {name}`, then the command that made it."
-        ) from None
+        raise _root_is_damaged(storage) from None
     return ours if isinstance(ours, dict) else None
 
 
-def commit_key(shard: int) -> str:
-    """Return the key of a shard's commit record."""
-    return f"{COMMITS}/{shard:06d}.json"
+def _root_is_damaged(storage: Storage) -> PipelineError:
+    return PipelineError(
+        f"{storage.name}: {ROOT_METADATA} is damaged, or another tool changed it. {how_to_mend(storage)}"
+    )

@@ -14,22 +14,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.arrays import OURS, ROOT_METADATA, shard_key
+from pipeline.commits import COMMITS, COMMITS_NOTE, COMMITS_NOTE_TEXT, PRIVATE_FOLDER, commit_key, shard_of_record
 from pipeline.config import fingerprint
 from pipeline.errors import PipelineError
-from pipeline.manifest_file import MANIFEST, PUBLISHED_EXTRAS, read_manifest
+from pipeline.manifest_file import MADE_BY_HOSTS, MANIFEST, PUBLISHED_EXTRAS, read_manifest
 from pipeline.progress import Progress
 from pipeline.sealed import is_intact
 from pipeline.storage import PARTIAL, Storage
-from pipeline.store import (
-    COMMITS,
-    COMMITS_NOTE,
-    COMMITS_NOTE_TEXT,
-    LOCK,
-    PRIVATE_FOLDER,
-    RUNS,
-    DatasetStore,
-    commit_key,
-)
+from pipeline.store import LOCK, RUNS, DatasetStore
 
 READERS = 4
 """Objects that are read at the same time; also how many are in memory."""
@@ -93,10 +85,11 @@ def verify(url: str, progress: Progress, all_rows: bool = False) -> Verification
     """
     storage = Storage(url)
     sizes = storage.sizes()
-    if ROOT_METADATA not in sizes and not any(key.startswith(f"{PRIVATE_FOLDER}/") for key in sizes):
-        raise PipelineError(f"{storage.name}: there is no dataset here.")
+    is_ours = any(key.startswith(f"{PRIVATE_FOLDER}/") for key in sizes)
+    if not is_ours and not is_intact(storage.read_if_there(ROOT_METADATA) or b""):
+        raise PipelineError(f"{storage.name}: there is no dataset of fakeflow here.")
     result = Verification()
-    expected = {LOCK}
+    expected = {LOCK, *MADE_BY_HOSTS}
     jobs: list[_Shard] = []
     for folder in groups(sizes):
         jobs += _check_group(storage, folder, sizes, expected, result)
@@ -139,15 +132,15 @@ def _check_group(
     if storage.read_if_there(note) != COMMITS_NOTE_TEXT:
         result.findings.append(Finding(note, "is missing or changed"))
     prefix = f"{folder}{COMMITS}/"
-    names = {key.removeprefix(prefix) for key in sizes if key.startswith(prefix)}
+    names = sorted(key.removeprefix(prefix) for key in sizes if key.startswith(prefix))
+    recorded = {shard: f"{prefix}{name}" for name in names if (shard := shard_of_record(name)) is not None}
     shards = []
-    for name in sorted(name for name in names if name.endswith(".json") and name.removesuffix(".json").isdecimal()):
-        shard = int(name.removesuffix(".json"))
-        expected.add(f"{prefix}{name}")
-        content = storage.read_if_there(f"{prefix}{name}") or b""
+    for shard, key in recorded.items():
+        expected.add(key)
+        content = storage.read_if_there(key) or b""
         problem, record = _check_record(content, shard, attributes, arrays)
         if problem:
-            result.findings.append(Finding(f"{prefix}{name}", problem, shard))
+            result.findings.append(Finding(key, problem, shard))
             # its objects are not surplus: they go, or are made again, with the shard
             expected |= {key for key in sizes if key.startswith(folder) and is_of_shard(key[len(folder) :], shard)}
         else:
@@ -158,8 +151,7 @@ def _check_group(
             result.findings.append(Finding(key, "differs from its own checksum", is_surplus=True))
     wanted = _shards_of(arrays)
     result.shards += wanted
-    present = {int(name.removesuffix(".json")) for name in names if name.removesuffix(".json").isdecimal()}
-    missing = set(range(wanted)) - present
+    missing = set(range(wanted)) - recorded.keys()
     result.missing_shards += len(missing)
     if missing:  # a stopped run may have left objects of them
         numbers = {str(shard) for shard in missing}

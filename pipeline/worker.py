@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from depth import DepthEstimator
 from flowsim import MotionPrior, sample_motion, simulate_flow
 from pipeline import schema
+from pipeline.commits import Failure
 from pipeline.config import RunConfig
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.images import decode_pair
@@ -26,7 +27,7 @@ from pipeline.plan import ShardTask
 from pipeline.redaction import redact
 from pipeline.rows import Row
 from pipeline.storage import is_of_store, is_transient, open_filesystem
-from pipeline.store import DatasetStore, Failure
+from pipeline.store import DatasetStore
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -153,7 +154,7 @@ class ShardWorker:
         kept = [position for position in range(len(task.rows)) if position not in made_anew]
         for name, values in arrays.items():
             values[kept] = self.store.read(name, slice(rows.start, rows.stop))[kept]
-        recorded = (Failure(**failure) for failure in self.store.commit_record(task.shard)["failures"])
+        recorded = (Failure(**failure) for failure in self.store.commits.read(task.shard)["failures"])
         return {f.row - rows.start: f for f in recorded if f.row - rows.start not in made_anew}
 
 

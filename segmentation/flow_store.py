@@ -96,6 +96,11 @@ class _NoArrays:
 
     samples_per_shard: int = 1
 
+    @property
+    def shards(self) -> int:
+        """Return none."""
+        return 0
+
     def rows(self, shard: int) -> range:
         """Return no rows."""
         return range(0)

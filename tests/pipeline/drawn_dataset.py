@@ -9,9 +9,10 @@ import numpy as np
 
 from flowsim import MotionPrior, MotionSample, sample_motion, simulate_flow
 from pipeline import schema
+from pipeline.commits import Failure
 from pipeline.config import fingerprint
 from pipeline.schema import Layout
-from pipeline.store import DatasetStore, Failure
+from pipeline.store import DatasetStore
 from tests.conftest import draw_scene
 
 SIDE = 40
@@ -50,8 +51,8 @@ def write_shard(store: DatasetStore, shard: int, failed_row: int = 3) -> None:
 
 
 def contents(root: Path) -> dict[str, str]:
-    """Return file -> sha256 of everything in a folder but the lock."""
-    files = {path for path in root.rglob("*") if path.is_file() and path.name != "lock"}
+    """Return file -> sha256 of everything that belongs to a dataset: all but the lock and the notes on runs."""
+    files = {p for p in root.rglob("*") if p.is_file() and p.name != "lock" and p.parent.name != "runs"}
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
 
 

@@ -27,7 +27,7 @@ class Faults:
         self.share = 0.0
         self.kinds = ("500", "503", "500 after it was done", "cut off", "slow", "no answer")
         self.injected: Counter[str] = Counter()
-        self.silence_s = 5.0
+        self.silence_s = 2.5
         self._random = random.Random(0)
         self._lock = threading.Lock()
 
@@ -88,7 +88,7 @@ def faulty_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
     monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setattr(s3fs.S3FileSystem, "read_timeout", 4)
+    monkeypatch.setattr(s3fs.S3FileSystem, "read_timeout", 2)
     s3fs.S3FileSystem.clear_instance_cache()
     s3fs.S3FileSystem().mkdir(BUCKET)
     try:

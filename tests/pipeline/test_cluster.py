@@ -21,7 +21,8 @@ from pipeline.placement import Placement, Share
 from pipeline.run import run
 from pipeline.store import DatasetStore
 from tests.conftest import ROOT, draw_duts
-from tests.pipeline.test_run import Watcher, config, contents
+from tests.pipeline.drawn_dataset import contents
+from tests.pipeline.test_run import Watcher, config
 from tests.ray_cluster import started_cluster
 
 pytestmark = pytest.mark.slow

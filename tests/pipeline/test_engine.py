@@ -72,7 +72,7 @@ def free_port() -> int:
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [
-        (f"127.0.0.1:{free_port()}", "No Ray cluster answers at 127.0.0.1:"),
+        ("127.0.0.1:{free_port}", "No Ray cluster answers at 127.0.0.1:"),
         ("http://127.0.0.1:8265", "which is for `ray job submit --address http://127.0.0.1:8265"),
         ("nonsense", "Ray cannot be started or joined at nonsense (Invalid address format: nonsense)"),
     ],
@@ -80,7 +80,7 @@ def free_port() -> int:
 def test_a_cluster_that_cannot_be_joined_is_said_in_a_sentence(address: str, sentence: str) -> None:
     code = "from pipeline.cluster import ray_session\nfrom pipeline.errors import PipelineError\nimport sys\n"
     code += "try:\n with ray_session(): pass\nexcept PipelineError as error: sys.exit(str(error))"
-    environment = {**os.environ, "RAY_ADDRESS": address}
+    environment = {**os.environ, "RAY_ADDRESS": address.format(free_port=free_port())}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
     )

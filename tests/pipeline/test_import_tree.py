@@ -20,8 +20,9 @@ from pipeline.store import DatasetStore
 from segmentation.datasets import ShardDataset
 from segmentation.errors import DatasetError
 from tests.conftest import draw_duts, draw_scene, write_png
+from tests.pipeline.drawn_dataset import contents
 from tests.pipeline.test_export import make
-from tests.pipeline.test_run import Watcher, contents
+from tests.pipeline.test_run import Watcher
 
 LONGEST_PX = 16.0
 SETTINGS = ImportSettings(max_side=96, longest_px=LONGEST_PX)

@@ -12,7 +12,8 @@ import pytest
 from pipeline.run import run
 from pipeline.store import DatasetStore
 from tests.conftest import draw_duts
-from tests.pipeline.test_run import Watcher, config, contents
+from tests.pipeline.drawn_dataset import contents
+from tests.pipeline.test_run import Watcher, config
 from tests.ray_cluster import BIN, Jobs, started_cluster
 
 pytestmark = pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import signal
@@ -24,6 +23,7 @@ from pipeline.images import decode_pair
 from pipeline.run import run
 from pipeline.store import DatasetStore
 from tests.conftest import ROOT, MakeDuts, draw_duts
+from tests.pipeline.drawn_dataset import contents
 
 SMALL = {"depth_model": "tiny-dpt", "max_side": 96, "samples_per_shard": 2, "motion": "camera+object"}
 
@@ -44,15 +44,6 @@ class Watcher:
 
     def update(self, photos_to_do: int, done: int, failed: int) -> None:
         self.counts.append((photos_to_do, done, failed))
-
-
-def contents(output: Path) -> dict[str, str]:
-    """Return file -> sha256 of everything that belongs to a dataset."""
-    return {
-        str(path.relative_to(output)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(output.rglob("*"))
-        if path.is_file() and path.name != "lock" and path.parent.name != "runs"
-    }
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import schema
+from pipeline.commits import Failure
 from pipeline.errors import PipelineError
 from pipeline.schema import Layout
-from pipeline.store import DatasetStore, Failure
+from pipeline.store import DatasetStore
 
 LAYOUT = Layout(samples=5, motions=1, side=32, motion_parameters=("a", "b"), samples_per_shard=2)
 
@@ -97,7 +98,7 @@ def test_every_flipped_bit_is_found_when_reading(store: DatasetStore, name: str)
         damaged = bytearray(content)
         damaged[rng.integers(len(content))] ^= 1 << rng.integers(8)
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match="checksum"):
+        with pytest.raises(PipelineError, match=rf"the array {name} is damaged. Run `pipeline verify --repair"):
             store.read(name, slice(0, 2))
 
 
@@ -113,9 +114,9 @@ def test_zarr_itself_could_have_written_the_shards(store: DatasetStore) -> None:
 
 def test_commit_record_holds_the_checksum_of_every_shard(store: DatasetStore) -> None:
     store.write_shard(0, shard_arrays(3), [], "float32")
-    for key, checksum in store.commit_record(0)["objects"].items():
+    for key, checksum in store.commits.read(0)["objects"].items():
         assert hashlib.sha256((Path(store.root) / key).read_bytes()).hexdigest() == checksum
-    assert {key.split("/")[0] for key in store.commit_record(0)["objects"]} == set(shard_arrays(3))
+    assert {key.split("/")[0] for key in store.commits.read(0)["objects"]} == set(shard_arrays(3))
 
 
 def test_nothing_in_a_dataset_needs_unpickling(store: DatasetStore) -> None:

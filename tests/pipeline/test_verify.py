@@ -238,7 +238,7 @@ def test_command_names_what_is_wrong_and_fails(dataset: Path) -> None:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match="there is no dataset here"):
+    with pytest.raises(PipelineError, match="there is no dataset of fakeflow here"):
         check(tmp_path / "absent.zarr")
 
 

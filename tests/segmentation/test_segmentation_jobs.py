@@ -11,7 +11,7 @@ import pytest
 from pipeline.placement import Placement
 from segmentation.evaluate import Benchmark, evaluate
 from segmentation.flows import FlowSettings
-from tests.pipeline.test_run import contents
+from tests.pipeline.drawn_dataset import contents
 from tests.ray_cluster import Jobs, started_cluster
 from tests.segmentation.drawn_videos import draw_davis, save_small_network
 from tests.segmentation.stand_in_raft import save_checkpoint

@@ -1,0 +1,119 @@
+"""Which shards of a dataset exist: those with a commit record, `.fakeflow/commits/<shard>.json`.
+
+A record is written last, atomically, after the shard's arrays have been read back and compared. It holds the checksum
+of every object of the shard, the photos that could not be used, and its own checksum.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline.errors import PipelineError
+from pipeline.sealed import is_intact, sealed_json
+from pipeline.storage import Storage
+
+PRIVATE_FOLDER = ".fakeflow"
+COMMITS = f"{PRIVATE_FOLDER}/commits"
+COMMITS_NOTE = f"{COMMITS}/README"
+COMMITS_NOTE_TEXT = b"A shard without a record here does not exist.\n"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A photo that could not be used: its row, id, a short machine-readable reason and a sentence."""
+
+    row: int
+    id: str
+    reason: str
+    message: str
+
+
+class CommitRecords:
+    """The records of one dataset.
+
+    Args:
+        storage: where it lies.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def shards(self) -> set[int]:
+        """Return the numbers of the shards that have a record, whether the dataset has so many or not."""
+        shards = (shard_of_record(name) for name in self.storage.names(COMMITS))
+        return {shard for shard in shards if shard is not None}
+
+    def read(self, shard: int) -> dict[str, Any]:
+        """Return what `write` recorded.
+
+        Raises:
+            PipelineError: the record is damaged.
+            FileNotFoundError: there is none.
+        """
+        content = self.storage.read(commit_key(shard))
+        if not is_intact(content):
+            raise PipelineError(f"{self.storage.name}: {commit_key(shard)} is damaged. {how_to_mend(self.storage)}")
+        record: dict[str, Any] = json.loads(content)
+        return record
+
+    def write(
+        self,
+        shard: int,
+        checksums: Mapping[str, str],
+        failures: Sequence[Failure],
+        fingerprint: str | None,
+        precision: str,
+    ) -> None:
+        """Make a shard exist.
+
+        Args:
+            shard: its number.
+            checksums: key -> sha256 of its objects.
+            failures: its rows that could not be used.
+            fingerprint: of the dataset's settings.
+            precision: the arithmetic that the network ran in.
+
+        Raises:
+            PipelineError: no room or no permission.
+        """
+        record = {
+            "shard": shard,
+            "fingerprint": fingerprint,
+            "precision": precision,
+            "objects": dict(checksums),
+            "failures": [asdict(failure) for failure in failures],
+        }
+        self.storage.write(commit_key(shard), sealed_json(record))
+
+    def drop(self, shard: int) -> None:
+        """Make a shard not exist, so that the same run makes it again."""
+        self.storage.delete(commit_key(shard))
+
+    def drop_foreign(self, fingerprint: str | None) -> None:
+        """Drop records of shards that were made with other settings, where the root's metadata was lost."""
+        for shard in self.shards():
+            try:
+                is_ours = self.read(shard).get("fingerprint") == fingerprint
+            except PipelineError:
+                is_ours = False
+            if not is_ours:
+                self.drop(shard)
+
+
+def commit_key(shard: int) -> str:
+    """Return the key of a shard's commit record."""
+    return f"{COMMITS}/{shard:06d}.json"
+
+
+def shard_of_record(name: str) -> int | None:
+    """Return the shard that a file in the folder of commit records is of; None for other files."""
+    number = name.removesuffix(".json")
+    return int(number) if number.isdecimal() and commit_key(int(number)) == f"{COMMITS}/{name}" else None
+
+
+def how_to_mend(storage: Storage) -> str:
+    """Return the sentence that tells what to do with a damaged dataset."""
+    return f"Run `pipeline verify --repair {storage.name}`, then the command that made it."

@@ -1,0 +1,113 @@
+"""A repository of the Hugging Face Hub over HTTP on loopback: what its client needs to list, read and commit."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from werkzeug import Request, Response
+from werkzeug.serving import make_server
+
+from tests.pipeline.faulty_s3 import _Quiet
+
+REPOSITORY = "datasets/someone/triplets"
+
+
+class Hub:
+    """One repository of small files.
+
+    Attributes:
+        files: as of the last commit.
+        commits: of each, the paths that were added and those that were deleted.
+        unknown: requests that it has no answer to.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {".gitattributes": b""}
+        self.commits: list[tuple[list[str], list[str]]] = []
+        self.unknown: list[str] = []
+
+    @Request.application
+    def __call__(self, request: Request) -> Response:
+        api = f"/api/{REPOSITORY}"
+        path = request.path
+        if path.startswith(f"/{REPOSITORY}/resolve/main/"):
+            return self._file(request, path.removeprefix(f"/{REPOSITORY}/resolve/main/"))
+        if path.startswith(f"{api}/tree/main"):
+            return self._tree(path.removeprefix(f"{api}/tree/main").strip("/"), "recursive=true" in request.url.lower())
+        if path == f"{api}/preupload/main":
+            names = [file["path"] for file in request.get_json()["files"]]
+            return _json({"files": [{"path": n, "uploadMode": "regular", "shouldIgnore": False} for n in names]})
+        if path == f"{api}/commit/main":
+            return self._commit(request.host_url, [json.loads(line) for line in request.get_data().splitlines()])
+        if path in (api, f"{api}/revision/main"):
+            return _json({"id": REPOSITORY.partition("/")[2], "sha": self.sha, "siblings": [], "tags": []})
+        if path == "/api/validate-yaml":  # the card's front matter
+            return _json({"errors": [], "warnings": []})
+        if path == "/api/agent-harnesses":
+            return _json({})
+        if path.startswith(("/api/datasets/someone/", "/datasets/someone/")):
+            return _json({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
+        self.unknown.append(f"{request.method} {request.url}")
+        return _json({"error": "not found"}, 404)
+
+    @property
+    def sha(self) -> str:
+        return hashlib.sha1(str(len(self.commits)).encode()).hexdigest()
+
+    def _file(self, request: Request, key: str) -> Response:
+        if key not in self.files:
+            return _json({"error": "Entry not found"}, 404, {"X-Error-Code": "EntryNotFound"})
+        headers = {"ETag": f'"{hashlib.sha1(self.files[key]).hexdigest()}"', "X-Repo-Commit": self.sha}
+        answer = Response(self.files[key], headers=headers)
+        return answer.make_conditional(request, accept_ranges=True, complete_length=len(self.files[key]))
+
+    def _tree(self, folder: str, is_recursive: bool) -> Response:
+        prefix = f"{folder}/" if folder else ""
+        below = [key for key in self.files if key.startswith(prefix)]
+        if folder and not below:
+            return _json({"error": "Entry not found"}, 404, {"X-Error-Code": "EntryNotFound"})
+        folders = {
+            prefix + "/".join(key.removeprefix(prefix).split("/")[:depth])
+            for key in below
+            for depth in range(1, key.removeprefix(prefix).count("/") + 1)
+        }
+        entries = [{"type": "file", "path": key, "size": len(self.files[key]), "oid": "0" * 40} for key in below]
+        entries += [{"type": "directory", "path": key, "oid": "0" * 40} for key in sorted(folders)]
+        return _json([e for e in entries if is_recursive or "/" not in str(e["path"]).removeprefix(prefix)])
+
+    def _commit(self, host: str, lines: list[dict[str, object]]) -> Response:
+        added, deleted = [], []
+        for line in lines:
+            value = line["value"]
+            assert isinstance(value, dict)
+            if line["key"] == "file":
+                self.files[value["path"]] = base64.b64decode(value["content"])
+                added.append(value["path"])
+            elif line["key"] == "deletedFile":
+                del self.files[value["path"]]
+                deleted.append(value["path"])
+        self.commits.append((added, deleted))
+        return _json({"success": True, "commitOid": self.sha, "commitUrl": f"{host}{REPOSITORY}/commit/{self.sha}"})
+
+
+def _json(values: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(json.dumps(values), status, headers, content_type="application/json")
+
+
+@contextmanager
+def hub_standin() -> Iterator[tuple[Hub, str]]:
+    """Serve a repository that is empty; yield it and the address for `HF_ENDPOINT`."""
+    hub = Hub()
+    server = make_server("127.0.0.1", 0, hub, threaded=True, request_handler=_Quiet)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield hub, f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,196 @@
+"""Every command on datasets that are damaged, foreign, or in odd places: a sentence, no traceback, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import zarr
+
+from pipeline.cli import main
+from tests.pipeline.drawn_dataset import contents, make_dataset
+
+
+class Done(NamedTuple):
+    """How a command ended: exit code, and all that it said."""
+
+    code: int
+    said: str
+
+
+Command = Callable[..., Done]
+MEND = "pipeline verify --repair"
+
+
+@pytest.fixture
+def pipeline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run the command as its console script does; an exception that is no exit is a traceback for the user."""
+
+    def command(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["pipeline", *map(str, arguments)])
+        capsys.readouterr()
+        code: object = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        printed = capsys.readouterr()
+        said = printed.out + printed.err
+        return Done(1, said + code) if isinstance(code, str) else Done(int(str(code)), said)
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("damaged") / "x.zarr"
+    make_dataset(str(folder))
+    return folder
+
+
+@pytest.fixture
+def dataset(made_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made_once, tmp_path / "x.zarr"))
+
+
+def gut_attributes(dataset: Path) -> None:
+    metadata = json.loads((dataset / "zarr.json").read_text())
+    del metadata["attributes"]["fakeflow"]["layout"]
+    (dataset / "zarr.json").write_text(json.dumps(metadata))
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "attributes are no mapping": lambda x: (x / "zarr.json").write_text('{"attributes": 5}'),
+    "metadata are a list": lambda x: (x / "zarr.json").write_text("[]"),
+    "attributes without a layout": gut_attributes,
+    "ids": lambda x: (x / "id/c/0").write_bytes(b"junk"),
+    "status": lambda x: (x / "status/c/1").write_bytes(b"junk"),
+    "flow": lambda x: (x / "flow/c/0/0/0/0/0").write_bytes(b"junk"),
+    "lost flow": lambda x: (x / "flow/c/1/0/0/0/0").unlink(),
+    "lost size": lambda x: (x / "size/c/1/0").unlink(),
+    "empty record": lambda x: (x / ".fakeflow/commits/000001.json").write_text("{}"),
+    "binary record": lambda x: (x / ".fakeflow/commits/000001.json").write_bytes(b"\xff\xfe"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_named_with_its_repair_and_never_passed_on(
+    dataset: Path, tmp_path: Path, pipeline: Command, damage: str
+) -> None:
+    DAMAGE[damage](dataset)
+    found = pipeline("verify", dataset)
+    assert (found.code, "--repair" in found.said) == (4, True)
+    outputs = {"report": "report.html", "preview": "preview.png"}
+    for command in ("info", "status", *outputs):
+        done = pipeline(command, dataset, *(["--output", tmp_path / outputs[command]] if command in outputs else []))
+        assert done.code in (0, 1)
+        assert done.code == 0 or MEND in done.said
+    published = pipeline("publish", dataset, tmp_path / "published")
+    assert published.code == 1
+    assert "pipeline verify --repair" in published.said
+    assert not (tmp_path / "published/zarr.json").exists()
+    exported = pipeline("export", dataset, tmp_path / "tree")
+    assert (exported.code, "record" in damage) == (0, True) or (exported.code == 1 and MEND in exported.said)
+
+
+def test_records_of_shards_that_there_are_not(dataset: Path, tmp_path: Path, pipeline: Command) -> None:
+    before = contents(dataset)
+    for name in ("9.json", "000077.json", "abc.json"):
+        (dataset / ".fakeflow/commits" / name).write_text("{}")
+    assert "3 of 3" in pipeline("status", dataset).said
+    assert pipeline("export", dataset, tmp_path / "tree").code == 0
+    assert pipeline("publish", dataset, tmp_path / "published").code == 0
+    assert pipeline("verify", "--repair", dataset).code == 4
+    assert contents(dataset) == before
+    assert pipeline("verify", dataset).code == 0
+
+
+def test_a_damaged_note_on_a_run_takes_no_page_away(dataset: Path, tmp_path: Path, pipeline: Command) -> None:
+    (dataset / ".fakeflow/runs").mkdir()
+    (dataset / ".fakeflow/runs/20260101T000000Z.json").write_text("{")
+    assert pipeline("report", dataset, "--output", tmp_path / "report.html").code == 0
+    mended = pipeline("verify", "--repair", dataset)
+    assert "removed .fakeflow/runs/20260101T000000Z.json" in mended.said
+    assert "run the command" not in mended.said
+    assert pipeline("verify", dataset).code == 0
+
+
+def test_repair_of_a_published_copy_says_that_it_is_published_again(
+    dataset: Path, tmp_path: Path, pipeline: Command
+) -> None:
+    copy = tmp_path / "published"
+    pipeline("publish", dataset, copy)
+    (copy / "flow/c/1/0/0/0/0").unlink()
+    assert "publish the dataset to this place again" in pipeline("verify", "--repair", copy).said
+    assert pipeline("publish", dataset, copy).code == 0
+    assert pipeline("verify", copy).code == 0
+
+
+def test_repair_leaves_what_is_not_ours_alone(dataset: Path, tmp_path: Path, pipeline: Command) -> None:
+    zarr.create_group(str(tmp_path / "foreign.zarr"))
+    before = contents(tmp_path / "foreign.zarr")
+    done = pipeline("verify", "--repair", tmp_path / "foreign.zarr")
+    assert (done.code, "there is no dataset of fakeflow here" in done.said) == (1, True)
+    assert contents(tmp_path / "foreign.zarr") == before
+    (dataset / "notes.txt").write_text("mine")
+    done = pipeline("verify", "--repair", dataset)
+    assert "left alone: notes.txt" in done.said
+    assert "run the command" not in done.said
+
+
+@pytest.mark.parametrize("place", ["x.zarr", "x.zarr/inner", "x.zarr/flow", ".", "link"])
+def test_nothing_is_written_into_its_own_source(dataset: Path, pipeline: Command, place: str) -> None:
+    (dataset.parent / "link").symlink_to(dataset)
+    before = contents(dataset.parent)
+    for command in ("publish", "export"):
+        done = pipeline(command, dataset, dataset.parent / place)
+        assert (done.code, "one lies in the other" in done.said) == (1, True)
+    assert contents(dataset.parent) == before
+
+
+@pytest.mark.parametrize("name", ["with space", "ünïcode-日本", "x.zarr/", "./x.zarr", "link"])
+def test_odd_names_work(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pipeline: Command, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to("x.zarr")
+    if not Path(name).exists():
+        shutil.copytree(dataset, name)
+    assert pipeline("verify", name).code == 0
+    assert pipeline("publish", name, "there").code == 0
+    assert pipeline("export", name, "tree").code == 0
+    assert contents(dataset).items() <= contents(Path("there")).items()
+    assert len(list(Path("tree").rglob("*.*g"))) == 15
+
+
+def test_destinations_that_cannot_be(dataset: Path, tmp_path: Path, pipeline: Command) -> None:
+    (tmp_path / "file").write_text("mine")
+    for destination, sentence in [
+        ("file", "is a file. Choose a place"),
+        ("file/below", "cannot write"),
+        ("", "An empty path"),
+        ("/proc/nothing", "cannot write"),
+        ("ftp://127.0.0.1:9/x", "cannot be opened"),
+        ("zip://a::absent.zip", "cannot be opened"),
+    ]:
+        is_relative = destination and "://" not in destination
+        done = pipeline("publish", dataset, tmp_path / destination if is_relative else destination)
+        assert (done.code, sentence in done.said) == (1, True), done
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_tree_with_a_damaged_mark_is_left_alone(dataset: Path, tmp_path: Path, pipeline: Command) -> None:
+    pipeline("export", dataset, tmp_path / "tree")
+    (tmp_path / "tree/.fakeflow-export.json").write_text("{junk")
+    done = pipeline("export", dataset, tmp_path / "tree")
+    assert (done.code, "shows another dataset" in done.said) == (1, True)
+
+
+def test_verify_names_the_sample_only_where_it_is_known(dataset: Path, pipeline: Command) -> None:
+    (dataset / "id/c/0").write_bytes(b"junk")
+    assert "id/c/0: has other bytes" in pipeline("verify", dataset).said

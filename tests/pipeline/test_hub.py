@@ -1,0 +1,50 @@
+"""`pipeline publish hf://...` with the hub's real client against a stand-in of the hub's API."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import ROOT
+from tests.pipeline.drawn_dataset import contents, make_dataset
+from tests.pipeline.hub_standin import REPOSITORY, hub_standin
+
+
+def pipeline(endpoint: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_TOKEN": "hf_nobodystoken", "HF_HUB_DISABLE_XET": "1"}
+    command = [sys.executable, "-m", "pipeline.cli", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_files_are_committed_many_at_a_time_and_the_mark_last(tmp_path: Path) -> None:
+    dataset = make_dataset(str(tmp_path / "x.zarr"), samples=12)
+    place = f"hf://{REPOSITORY}"
+    with hub_standin() as (hub, endpoint):
+        done = pipeline(endpoint, "publish", dataset.url, place)
+        assert done.returncode == 0, done.stderr
+        assert not hub.unknown
+        assert len(contents(tmp_path / "x.zarr")) > 60
+        assert len(hub.commits) < 8
+        assert hub.commits[-1] == (["zarr.json"], [])
+        assert not any("zarr.json" in added for added, _ in hub.commits[:-1])
+        for key in contents(tmp_path / "x.zarr"):
+            assert hub.files[key] == (tmp_path / "x.zarr" / key).read_bytes()
+
+        checked = pipeline(endpoint, "verify", place)
+        assert "intact" in checked.stdout, checked.stderr
+
+        del hub.files["flow/c/0/0/0/0/0"]
+        again = pipeline(endpoint, "publish", dataset.url, place)
+        assert "2 copied now" in again.stdout, again.stderr
+        assert hub.commits[-3:] == [([], ["zarr.json"]), (["flow/c/0/0/0/0/0"], []), (["zarr.json"], [])]
+
+
+def test_a_repository_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None:
+    dataset = make_dataset(str(tmp_path / "x.zarr"), samples=2)
+    with hub_standin() as (_, endpoint):
+        done = pipeline(endpoint, "publish", dataset.url, "hf://datasets/someone/absent")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "error: hf://datasets/someone/absent: cannot write" in done.stderr
