@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.processes import command_line, descendants, is_alive
 from pipeline.config import RunConfig
 from pipeline.run import run
 from pipeline.store import DatasetStore
@@ -135,11 +136,11 @@ class KilledRuns:
             if not process.is_alive():
                 _end(family)
                 continue  # it was quicker than the undisturbed run
-            family |= _descendants(process.pid or 0)
+            family |= descendants(process.pid or 0)
             os.kill(pid, signal.SIGKILL)
             deadline = time.monotonic() + RAY_RUN_MAY_TAKE_S
             while process.is_alive() and time.monotonic() < deadline:
-                family |= _descendants(process.pid or 0)
+                family |= descendants(process.pid or 0)
                 process.join(1)
             outcomes.append(self._outcome(victim, process, orphans=family))
             victim = next(turns)
@@ -255,56 +256,23 @@ def _find(process: ForkServerProcess, words: str) -> tuple[int, set[int]]:
     if not words:
         return process.pid or 0, set()
     while process.is_alive():
-        family = _descendants(process.pid or 0)
+        family = descendants(process.pid or 0)
         for pid in sorted(family):
-            if words in _command_line(pid):
+            if words in command_line(pid):
                 return pid, family
         time.sleep(0.02)
     raise SystemExit(f"the run ended with {process.exitcode} before there was {words}; its .log says why")
 
 
-def _descendants(pid: int) -> set[int]:
-    """List all processes below one."""
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        children.setdefault(int(fields[1]), []).append(int(path.parent.name))
-    found: set[int] = set()
-    left = [pid]
-    while left:
-        below = children.get(left.pop(), [])
-        found |= set(below)
-        left += below
-    return found
-
-
-def _command_line(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def _is_alive(pid: int) -> bool:
-    """Tell whether a process runs; one that ended and was not waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def _wait_for_the_end(pids: set[int]) -> None:
     """Let what is left of a Ray end by itself, as it would on a user's machine; end it after a while."""
     deadline = time.monotonic() + ORPHANS_MAY_LIVE_S
-    while any(_is_alive(pid) for pid in pids) and time.monotonic() < deadline:
+    while any(is_alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.2)
     _end(pids)
 
 
 def _end(pids: set[int]) -> None:
     for pid in pids:
-        if _is_alive(pid):
+        if is_alive(pid):
             os.kill(pid, signal.SIGKILL)

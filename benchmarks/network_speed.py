@@ -3,7 +3,7 @@
 Rival, in the same run on the same device: the same modules in float32, one frame after the other as the published
 forward does, each resized to 512 and back, and features resized between the scales, by torch's bicubic interpolation;
 for the step with gradients summed over the batch and plain Adam. Rounds of both alternate. Ours is what `segmentation
-train` with the modern preset does in one step (clipping and moving average included), and what its validation does.
+train` with the modern preset does in one step (from bytes to averaged weights), and what its validation does.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from timm.utils import ModelEmaV3
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from flowsim import flow_to_rgb
 from segmentation.datasets import Triplet
-from segmentation.model import TwoStreamNetwork
-from segmentation.optimization import autocast, make_optimizer, same_bits
+from segmentation.learner import Learner, Place
+from segmentation.model import NETWORK_SIDE_PX, TwoStreamNetwork
+from segmentation.optimization import same_bits
 from segmentation.recipes import RECIPES
 from segmentation.resize import resize_bicubic
+from segmentation.training_settings import TrainingSettings
+from segmentation.transforms import PreparedBatch, finish_batch
 from segmentation.validation import score_samples
 
 FRAME = (480, 854)
@@ -36,28 +38,35 @@ RECIPE = RECIPES["modern"]
 
 def measure_step(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return samples per second of a training step of both, and their ratio."""
-    device = _device()
+    device, batch, side = _device(), arguments.batch, NETWORK_SIDE_PX
+    settings = TrainingSettings(
+        output="none", data=("none",), encoder=arguments.encoder, batch_size=batch, samples_per_epoch=1000 * batch
+    )
     network = TwoStreamNetwork(arguments.encoder, initialization="random").to(device).train()
-    plain = copy.deepcopy(network)
+    published = _published_step(copy.deepcopy(network))
+    learner = Learner(settings, Place(device), network)
     generator = torch.Generator().manual_seed(0)
-    image, flow_rgb = (
-        torch.rand(arguments.batch, 3, 512, 512, generator=generator).to(device) for _ in range(2)
-    )  # fmt: skip
-    mask = (torch.rand(arguments.batch, 512, 512, generator=generator) < 0.3).to(torch.uint8).to(device)
-    ours, published = _our_step(network, device), _published_step(plain)
-    return _alternate(
-        with_same_bits(lambda: ours(image, flow_rgb, mask)),
-        with_torch_interpolation(lambda: published(image, flow_rgb, mask)),
-        arguments,
-        arguments.batch,
-    ) | {"precision": _precision(device)}
+    image, colors = (
+        torch.randint(0, 256, (batch, side, side, 3), generator=generator, dtype=torch.uint8) for _ in range(2)
+    )
+    mask = (torch.rand(batch, side, side, generator=generator) < 0.3).to(torch.uint8)
+    prepared = PreparedBatch(image, colors, mask, torch.ones(batch, 3), ("drawn",) * batch)
+    plain = finish_batch(prepared, device)
+    steps = itertools.count()
+
+    def ours() -> None:
+        with same_bits():
+            learner.learn(prepared, next(steps))
+
+    rates = _alternate(ours, with_torch_interpolation(lambda: published(*plain)), arguments, batch)
+    return rates | {"precision": _precision(device)}
 
 
 def measure_inference(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return frames per second of both, from pixels and flow of 480p frames to masks, and their ratio."""
     device = _device()
     network = TwoStreamNetwork(arguments.encoder, initialization="random").to(device).eval()
-    ours = copy.deepcopy(network).to(memory_format=torch.channels_last)
+    ours = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(0)
     frames = [
         Triplet(
@@ -86,16 +95,6 @@ def measure_inference(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def with_same_bits(work: Callable[[], None]) -> Callable[[], None]:
-    """Compute as a training run does, which can be continued bit for bit."""
-
-    def run() -> None:
-        with same_bits():
-            work()
-
-    return run
-
-
 def with_torch_interpolation(work: Callable[[], None]) -> Callable[[], None]:
     """Let the network resize its features as the published code does."""
 
@@ -104,26 +103,6 @@ def with_torch_interpolation(work: Callable[[], None]) -> Callable[[], None]:
             work()
 
     return run
-
-
-def _our_step(network: TwoStreamNetwork, device: str) -> Callable[[Tensor, Tensor, Tensor], None]:
-    network.to(memory_format=torch.contiguous_format if device == "cpu" else torch.channels_last)
-    optimizer = make_optimizer(network, RECIPE)
-    average = ModelEmaV3(network, decay=RECIPE.ema_decay, use_warmup=True)
-    steps = itertools.count(1)
-
-    def step(image: Tensor, flow_rgb: Tensor, mask: Tensor) -> None:
-        with autocast(RECIPE.precision, device):
-            logits = network(image, flow_rgb)
-        background, is_object = logits.float().unbind(1)
-        loss = F.binary_cross_entropy_with_logits(is_object - background, mask.float())
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), RECIPE.clip_norm)
-        optimizer.step()
-        average.update(network, step=next(steps))
-
-    return step
 
 
 def _published_step(network: TwoStreamNetwork) -> Callable[[Tensor, Tensor, Tensor], None]:

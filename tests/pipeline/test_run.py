@@ -205,6 +205,25 @@ def test_a_second_writer_is_refused(dataset: Path, tmp_path: Path) -> None:
         run(config(tmp_path / "DUTS", dataset, motions=2), Watcher())
 
 
+@pytest.mark.slow
+def test_two_commands_started_together_never_mix(make_duts: MakeDuts, tmp_path: Path) -> None:
+    root = make_duts(40)
+    run(config(root, tmp_path / "alone.zarr"), Watcher())
+    for attempt in range(3):
+        output = tmp_path / f"both{attempt}.zarr"
+        command = [sys.executable, "-m", "pipeline.cli", "run", "--input", str(root), "--output", str(output)]
+        command += ["--workers", "0", "--depth-model", "tiny-dpt", "--motion", "camera+object"]
+        command += ["--max-side", "96", "--samples-per-shard", "2"]
+        both = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        said = [process.communicate(timeout=300)[1] for process in both]
+        codes = [process.returncode for process in both]
+        assert 0 in codes, said
+        for code, words in zip(codes, said, strict=True):
+            assert code == 0 or "Another run is writing" in words
+            assert "Traceback" not in words
+        assert contents(output) == contents(tmp_path / "alone.zarr")
+
+
 def test_progress_counts_every_photo_once(make_duts: MakeDuts, tmp_path: Path) -> None:
     watcher = Watcher()
     run(config(make_duts(), tmp_path / "out.zarr"), watcher)

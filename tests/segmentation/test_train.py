@@ -22,6 +22,7 @@ from training_runs import Watcher, make_videos, settings_in, train_in
 from typer.testing import CliRunner
 from zarr_datasets import make_dataset
 
+from benchmarks.processes import command_line, descendants
 from pipeline.errors import PipelineError
 from segmentation.checkpoint import load_network
 from segmentation.cli import app
@@ -417,8 +418,6 @@ class KillOnce(Watcher):
     def announce(self, sentence: str) -> None:
         super().announce(sentence)
         if sentence.startswith("epoch 3:") and not self.killed:
-            workers = subprocess.run(
-                ["pgrep", "-f", "ray::.*RayTrainWorker"], capture_output=True, text=True, check=False
-            )
-            self.killed = int(workers.stdout.split()[0])
+            below = sorted(descendants(os.getpid()))  # a local Ray is started by the process that uses it
+            self.killed = next(pid for pid in below if "RayTrainWorker" in command_line(pid))
             os.kill(self.killed, signal.SIGKILL)
