@@ -1,9 +1,10 @@
 """Training step and inference against the published way: sections `step` and `inference` of `benchmarks.training`.
 
-Rival, in the same run on the same device: the same modules in float32, one frame after the other as the published
-forward does, each resized to 512 and back, and features resized between the scales, by torch's bicubic interpolation;
-for the step with gradients summed over the batch and plain Adam. Rounds of both alternate. Ours is what `segmentation
-train` with the modern preset does in one step (from bytes to averaged weights), and what its validation does.
+Rival, in the same run on the same device: the same modules in float32 with torch's own convolutions, one frame after
+the other as the published forward does, each resized to 512 and back, and features resized between the scales, by
+torch's bicubic interpolation; for the step with gradients summed over the batch and plain Adam. Rounds of both
+alternate. Ours is what `segmentation train` with the modern preset does in one step (from bytes to averaged weights),
+and what its validation does.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from flowsim import flow_to_rgb
@@ -31,6 +32,7 @@ from segmentation.resize import resize_bicubic
 from segmentation.training_settings import TrainingSettings
 from segmentation.transforms import PreparedBatch, finish_batch
 from segmentation.validation import score_samples
+from segmentation.winograd import Conv3x3
 
 FRAME = (480, 854)
 RECIPE = RECIPES["modern"]
@@ -43,7 +45,7 @@ def measure_step(arguments: argparse.Namespace) -> dict[str, Any]:
         output="none", data=("none",), encoder=arguments.encoder, batch_size=batch, samples_per_epoch=1000 * batch
     )
     network = TwoStreamNetwork(arguments.encoder, initialization="random").to(device).train()
-    published = _published_step(copy.deepcopy(network))
+    published = _published_step(_with_plain_convolutions(network))
     learner = Learner(settings, Place(device), network)
     generator = torch.Generator().manual_seed(0)
     image, colors = (
@@ -51,14 +53,14 @@ def measure_step(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     mask = (torch.rand(batch, side, side, generator=generator) < 0.3).to(torch.uint8)
     prepared = PreparedBatch(image, colors, mask, torch.ones(batch, 3), ("drawn",) * batch)
-    plain = finish_batch(prepared, device)
+    batch_of_floats = finish_batch(prepared, device)
     steps = itertools.count()
 
     def ours() -> None:
         with same_bits():
             learner.learn(prepared, next(steps))
 
-    rates = _alternate(ours, with_torch_interpolation(lambda: published(*plain)), arguments, batch)
+    rates = _alternate(ours, with_torch_interpolation(lambda: published(*batch_of_floats)), arguments, batch)
     return rates | {"precision": _precision(device)}
 
 
@@ -66,7 +68,7 @@ def measure_inference(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return frames per second of both, from pixels and flow of 480p frames to masks, and their ratio."""
     device = _device()
     network = TwoStreamNetwork(arguments.encoder, initialization="random").to(device).eval()
-    ours = copy.deepcopy(network)
+    plain = _with_plain_convolutions(network)
     generator = torch.Generator().manual_seed(0)
     frames = [
         Triplet(
@@ -80,19 +82,27 @@ def measure_inference(arguments: argparse.Namespace) -> dict[str, Any]:
 
     def our_masks() -> None:
         options = {"with_boundaries": False, "device": device, "precision": RECIPE.precision}
-        list(score_samples(ours, (("video", frame) for frame in frames), **options))
+        list(score_samples(network, (("video", frame) for frame in frames), **options))
 
     @torch.no_grad()
     def published_masks() -> None:
         for frame in frames:
             image = frame.image.to(device).permute(2, 0, 1)[None].float() / 255
             flow_rgb = flow_to_rgb(frame.flow_px.to(device)).permute(2, 0, 1)[None].float() / 255
-            logits = network(image, flow_rgb)
+            logits = plain(image, flow_rgb)
             logits.argmax(1).to(torch.uint8).cpu()
 
     return _alternate(our_masks, with_torch_interpolation(published_masks), arguments, len(frames)) | {
         "precision": _precision(device)
     }
+
+
+def _with_plain_convolutions(network: TwoStreamNetwork) -> TwoStreamNetwork:
+    plain = copy.deepcopy(network)
+    for module in plain.modules():
+        if isinstance(module, Conv3x3):
+            module.__class__ = nn.Conv2d
+    return plain
 
 
 def with_torch_interpolation(work: Callable[[], None]) -> Callable[[], None]:

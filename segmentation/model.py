@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from segmentation.encoders import make_encoder
 from segmentation.errors import SegmentationError
 from segmentation.resize import resize_bicubic, resize_features
+from segmentation.winograd import Conv3x3
 
 NETWORK_SIDE_PX = 512
 DECODER_CHANNELS = 256
@@ -121,7 +122,7 @@ class DecoderStage(nn.Module):
     def __init__(self, channels: int, *, is_first: bool) -> None:
         super().__init__()
         self.project = nn.Conv2d(channels, DECODER_CHANNELS, 1)
-        self.blend = nn.Conv2d(DECODER_CHANNELS * (1 if is_first else 2), DECODER_CHANNELS, 3, padding=1)
+        self.blend = Conv3x3(DECODER_CHANNELS * (1 if is_first else 2), DECODER_CHANNELS)
         self.attention = ConvolutionalAttention(DECODER_CHANNELS)
 
     def forward(self, level: Float[Tensor, "b c h w"], coarser: Tensor | None) -> Float[Tensor, "b c2 h w"]:
@@ -138,7 +139,7 @@ class ConvolutionalAttention(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Conv3x3(channels, channels)
         self.channel = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU(), nn.Conv2d(channels, channels, 1))
         self.spatial = nn.Sequential(
             nn.Conv2d(2, SPATIAL_CHANNELS, 3, padding=1), nn.ReLU(), nn.Conv2d(SPATIAL_CHANNELS, 1, 3, padding=1)
