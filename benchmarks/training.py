@@ -1,8 +1,9 @@
 """Training against the published way, one section at a time: `python -m benchmarks.training loader`.
 
-`loader`: samples per second on one core, from files to the tensors that the network eats. Ours reads a dataset of
-`pipeline run` in training order and makes batches with flips; the rival is `published_loader` on the same samples, the
-files in the page cache for both. Rounds alternate; the parts of ours are timed on their own.
+`loader`: samples per second of one core (of its time, from which others on a shared machine take nothing), from files to
+the tensors that the network eats. Ours reads a dataset of `pipeline run` in training order and makes batches with
+flips; the rival is `published_loader` on the same samples, the files in the page cache for both. Rounds alternate; the
+parts of ours are timed on their own.
 """
 
 from __future__ import annotations
@@ -95,9 +96,9 @@ def _published(tree: Path, names: list[str]) -> None:
 
 
 def _rate(work: Callable[[], object], samples: int) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     work()
-    return samples / (time.perf_counter() - started)
+    return samples / (time.process_time() - started)
 
 
 def _summary(rates: list[float]) -> dict[str, Any]:
