@@ -1,7 +1,7 @@
 """Training against the published way, one section at a time: `python -m benchmarks.training loader`.
 
-`loader`: samples per second of one core (of its time, from which others on a shared machine take nothing), from files to
-the tensors that the network eats. Ours reads a dataset of `pipeline run` in training order and makes batches with
+`loader`: samples per second of one core (of its time, from which others on a shared machine take nothing), from files
+to the tensors that the network eats. Ours reads a dataset of `pipeline run` in training order and makes batches with
 flips; the rival is `published_loader` on the same samples, the files in the page cache for both. Rounds alternate; the
 parts of ours are timed on their own.
 """
