@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -25,15 +26,27 @@ ENVIRONMENT = {
 """Of the raylets, and so of workers and jobs."""
 
 
+def free_port() -> int:
+    """Return a port that nothing listens at."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
 @contextmanager
 def started_cluster(*nodes: dict[str, Any], with_jobs: bool = False) -> Iterator[Any]:
     """Start a head without cores and a raylet for each of `nodes`, arguments of `Cluster.add_node`."""
+    import ray
     from ray.cluster_utils import Cluster
 
+    ray.shutdown()  # what other tests of this process may have joined
     before = dict(os.environ)
     os.environ.pop("RAY_ADDRESS", None)
     os.environ.update(ENVIRONMENT)
-    dashboard = {"include_dashboard": True, "dashboard_port": 0} if with_jobs else {}
+    # A Ray that another test has started may hold the port at which jobs are taken by default.
+    ports = {"dashboard_port": 0, "dashboard_agent_listen_port": free_port()}
+    dashboard = {"include_dashboard": True, **ports} if with_jobs else {}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **dashboard})
     try:
         for node in nodes:

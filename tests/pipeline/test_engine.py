@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from pipeline.engine import run_tasks
 from pipeline.errors import PipelineError
 from pipeline.placement import Placement, Share
 from tests.conftest import ROOT
+from tests.ray_cluster import free_port
 
 
 def test_tasks_of_a_worker_that_dies_are_done_by_others(tmp_path: Path) -> None:
@@ -60,13 +60,6 @@ def test_a_worker_that_dies_at_its_start_is_not_replaced_for_ever(local_ray: Non
 def test_a_worker_has_one_gpu_at_most() -> None:
     with pytest.raises(PipelineError, match="--gpus-per-worker 2; expected at most 1"):
         next(run_tasks(lambda share: None, [1], Placement(gpus_per_worker=2), print))  # type: ignore[arg-type, return-value]
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize(
