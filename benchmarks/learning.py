@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import shutil
-from pathlib import Path
 from typing import Any
 
 from benchmarks.ablation import ARMS, JUDGED_BY, add_options, make_photos, settings_of
@@ -22,21 +21,20 @@ from pipeline.placement import local_share
 from pipeline.progress import ProgressLine
 from segmentation.checkpoint import load_network
 from segmentation.datasets import ShardDataset
+from segmentation.model import TwoStreamNetwork
 from segmentation.train import train
 from segmentation.training_data import ValidationData, open_data
 from segmentation.training_log import METRICS_FILE, read_metrics
 from segmentation.training_report import CURVES_FILE, PREDICTIONS_FILE, draw_predictions
-from segmentation.training_settings import HELD_OUT, TrainingSettings
+from segmentation.training_settings import HELD_OUT
 from segmentation.training_state import LAST
 from segmentation.validation import score_samples, summarize
 
 (ARM,) = (arm for arm in ARMS if arm.name == "davis-fresh")
 
 
-def score_last(settings: TrainingSettings, validation: ValidationData) -> dict[str, Any]:
-    """Score a run's last weights, and the baselines, on some samples."""
-    device = local_share(settings.device).device
-    network = load_network(Path(settings.output) / LAST).to(device)
+def score(network: TwoStreamNetwork, validation: ValidationData, device: str) -> dict[str, Any]:
+    """Score a network, and the baselines, on some samples."""
     scores = score_samples(network, validation.read(), with_boundaries=True, device=device)
     found = summarize(scores, with_boundaries=True)
     return {
@@ -78,8 +76,8 @@ def main() -> None:
         "seconds": summary.seconds,
         "recipe": dataclasses.asdict(settings.recipe),
         "loss": {"first": losses[0], "last": losses[-1]},
-        "held_out": score_last(settings, held_out),
-        "test": score_last(settings, test),
+        "held_out": score(last, held_out, device),
+        "test": score(last, test, device),
     }
     print(figures)
     print(write("learning", figures))
