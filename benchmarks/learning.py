@@ -1,17 +1,20 @@
 """One training on real data, from random weights, against what can be scored without learning.
 
-    python -m benchmarks.learning --duts DUTS --davis DAVIS --flows davis-flows.zarr --work FOLDER
+    python -m benchmarks.learning --duts DUTS --davis DAVIS --flows davis-flows.zarr --work FOLDER --stages 128:40 224:8
 
 It learns from photos with the motions of the preset `davis`, new ones in each epoch, and from DAVIS train, mixed as
-`segmentation train` does. Scores are those of the last weights: on the training sequences that were held out, by which
-it was watched, and on DAVIS-2016 val.
+`segmentation train` does; a stage begins with the last weights of the one before. Scores are those of the last weights:
+on the training sequences that were held out, by which it was watched, and on DAVIS-2016 val.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import shutil
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from benchmarks.ablation import ARMS, JUDGED_BY, add_options, make_photos, settings_of
@@ -25,8 +28,8 @@ from segmentation.model import TwoStreamNetwork
 from segmentation.train import train
 from segmentation.training_data import ValidationData, open_data
 from segmentation.training_log import METRICS_FILE, read_metrics
-from segmentation.training_report import CURVES_FILE, PREDICTIONS_FILE, draw_predictions
-from segmentation.training_settings import HELD_OUT
+from segmentation.training_report import CURVES_FILE, PREDICTIONS_FILE, draw_curves, draw_predictions
+from segmentation.training_settings import HELD_OUT, TrainingSettings
 from segmentation.training_state import LAST
 from segmentation.validation import score_samples, summarize
 
@@ -45,36 +48,91 @@ def score(network: TwoStreamNetwork, validation: ValidationData, device: str) ->
     }
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training: the side that the network sees, and for how long."""
+
+    side_px: int
+    epochs: int
+    learning_rate: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Stage:
+        """Read SIDE_PX:EPOCHS or SIDE_PX:EPOCHS:LEARNING_RATE."""
+        side_px, epochs, *rate = text.split(":")
+        return cls(int(side_px), int(epochs), float(rate[0]) if rate else None)
+
+
+def stages_of(arguments: argparse.Namespace) -> list[TrainingSettings]:
+    """Return how each stage is trained."""
+    stages: list[TrainingSettings] = []
+    for place, stage in enumerate(arguments.stages):
+        output = arguments.work / "runs" / f"learning-{arguments.seed}" / f"{place + 1}-{stage.side_px}px"
+        settings = dataclasses.replace(
+            settings_of(arguments, ARM, arguments.seed),
+            output=str(output),
+            side_px=stage.side_px,
+            epochs=stage.epochs,
+            learning_rate=stage.learning_rate or arguments.learning_rate,
+            validate_every=max(1, stage.epochs // arguments.validations),
+            select=HELD_OUT,
+            resume=output.exists(),
+        )
+        if stages:
+            settings = dataclasses.replace(settings, initialization=str(Path(stages[-1].output) / LAST))
+        stages.append(settings)
+    return stages
+
+
+def join_logs(stages: list[TrainingSettings], output: Path) -> list[dict[str, Any]]:
+    """Write the numbers of all stages as those of one run; return them."""
+    records, steps, epochs = [], 0, 0
+    for settings in stages:
+        for record in read_metrics(Path(settings.output)):
+            place = {"step": steps + record["step"], "epoch": epochs + record["epoch"]}
+            records.append({**record, **place, "side_px": settings.side_px})
+        steps, epochs = steps + settings.steps, epochs + settings.recipe.epochs
+    (output / METRICS_FILE).write_text("".join(json.dumps(record) + "\n" for record in records))
+    return records
+
+
 def main() -> None:
     """Train, score, and keep numbers, log and pictures in benchmarks/results/."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--stages",
+        type=Stage.parse,
+        nargs="+",
+        default=[Stage(128, 40), Stage(224, 8)],
+        metavar="SIDE_PX:EPOCHS[:LEARNING_RATE]",
+        help="instead of --side-px and --epochs (default 128:40 224:8)",
+    )
     arguments = parser.parse_args()
     photos = ShardDataset(str(make_photos(arguments, str(ARM.motion)))).samples
-    run = arguments.work / "runs" / f"learning-{arguments.seed}"
-    settings = dataclasses.replace(
-        settings_of(arguments, ARM, arguments.seed), output=str(run), select=HELD_OUT, resume=run.exists()
-    )
-    with ProgressLine("samples") as line:
-        summary = train(settings, line)
+    stages = stages_of(arguments)
+    for settings in stages:
+        with ProgressLine("samples") as line:
+            train(settings, line)
+    run = Path(settings.output)
+    records = join_logs(stages, run.parent)
     _, test = open_data(dataclasses.replace(settings, select=JUDGED_BY))
     _, held_out = open_data(settings)
-    losses = [one["loss"] for one in read_metrics(run) if one["kind"] == "train"]
+    losses = [one["loss"] for one in records if one["kind"] == "train"]
     RESULTS.mkdir(exist_ok=True)
-    shutil.copyfile(run / METRICS_FILE, RESULTS / "learning_metrics.jsonl")
-    shutil.copyfile(run / CURVES_FILE, RESULTS / "learning_curves.png")
+    shutil.copyfile(run.parent / METRICS_FILE, RESULTS / "learning_metrics.jsonl")
+    draw_curves(run.parent, RESULTS / f"learning_{CURVES_FILE}")
     device = local_share(settings.device).device
     last = load_network(run / LAST).to(device)
     draw_predictions(last, test, RESULTS / f"learning_{PREDICTIONS_FILE}", device=device, precision="float32")
     figures = {
         "encoder": settings.encoder,
-        "initialization": settings.initialization,
+        "initialization": arguments.initialization,
         "photos": photos,
-        "side_px": settings.side_px,
-        "steps": settings.steps,
-        "seconds": summary.seconds,
-        "recipe": dataclasses.asdict(settings.recipe),
+        "stages": [
+            {"side_px": one.side_px, "steps": one.steps, "recipe": dataclasses.asdict(one.recipe)} for one in stages
+        ],
         "loss": {"first": losses[0], "last": losses[-1]},
         "held_out": score(last, held_out, device),
         "test": score(last, test, device),

@@ -216,3 +216,16 @@ def test_gpu_computes_the_gradients_of_the_cpu(small_network: TwoStreamNetwork) 
         gradients.append([parameter.grad.cpu() for parameter in network.parameters() if parameter.grad is not None])
     for on_cpu, on_gpu in zip(*gradients, strict=True):
         assert (on_cpu - on_gpu).norm() <= 0.01 * on_cpu.norm() + 1e-6
+
+
+def test_random_mix_transformers_begin_as_their_authors_do() -> None:
+    """Xie et al.'s code: kernels with deviation sqrt(2 / fan-out), matrices with 0.02."""
+    network = TwoStreamNetwork("mit-b0", initialization="random", side_px=64)
+    kernels = [module for module in network.image_encoder.modules() if isinstance(module, nn.Conv2d)]
+    assert any(kernel.groups > 1 for kernel in kernels)
+    for kernel in kernels:
+        outputs = kernel.out_channels // kernel.groups
+        fan_out = outputs * kernel.kernel_size[0] * kernel.kernel_size[1]
+        assert kernel.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.1)
+    for matrix in (module for module in network.image_encoder.modules() if isinstance(module, nn.Linear)):
+        assert matrix.weight.std().item() == pytest.approx(0.02, rel=0.1)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segmentation.winograd import SMALLEST_PX, Conv3x3
+from segmentation.winograd import SMALLEST_MAP_PX, SMALLEST_PX, Conv3x3
 
 
 def both(x: Tensor, outputs: int) -> list[list[Tensor]]:
@@ -26,11 +26,14 @@ def both(x: Tensor, outputs: int) -> list[list[Tensor]]:
     return found
 
 
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (67, 70), (66, 129), (300, 17)])
-def test_output_and_gradients_are_those_of_the_plain_convolution(height: int, width: int) -> None:
-    assert height * width >= SMALLEST_PX
+@pytest.mark.parametrize(
+    "shape", [(2, 64, 64), (2, 67, 70), (2, 66, 129), (2, 300, 17), (5, 32, 32), (20, 7, 9), (3, 21, 31), (9, 40, 6)]
+)
+def test_output_and_gradients_are_those_of_the_plain_convolution(shape: tuple[int, int, int]) -> None:
+    samples, height, width = shape
+    assert samples * height * width >= SMALLEST_PX
     torch.manual_seed(0)
-    fast, plain = both(torch.randn(2, 7, height, width), outputs=5)
+    fast, plain = both(torch.randn(samples, 7, height, width), outputs=5)
     for one, other in zip(fast, plain, strict=True):
         scale = other.abs().max()
         torch.testing.assert_close(one.double() / scale, other / scale, rtol=0, atol=1e-5)
@@ -47,11 +50,16 @@ def test_memory_in_another_order_changes_nothing() -> None:
     assert torch.equal(expanded, whole)
 
 
-def test_a_sample_does_not_depend_on_the_batch_around_it() -> None:
+@pytest.mark.parametrize("side", [64, 20])
+def test_a_sample_does_not_depend_on_the_batch_around_it(side: int) -> None:
+    assert (side**2 < SMALLEST_MAP_PX) == (side == 20)
     torch.manual_seed(0)
-    x, layer = torch.randn(3, 8, 64, 64), Conv3x3(8, 8)
+    x, layer = torch.randn(3, 8, side, side), Conv3x3(8, 8)
     together = layer(x)
-    assert all(torch.equal(layer(x[i : i + 1])[0], together[i]) for i in range(3))
+    other = layer(torch.cat([1e3 * torch.randn(2, 8, side, side), x[1:2]]))
+    torch.testing.assert_close(other[2], together[1], rtol=0, atol=1e-5)
+    if side == 64:
+        assert all(torch.equal(layer(x[i : i + 1])[0], together[i]) for i in range(3))
 
 
 def test_small_maps_and_other_precisions_are_torchs_own() -> None:
