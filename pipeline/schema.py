@@ -222,7 +222,8 @@ def encode_flow(flow_px: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArr
 
 def decode_flow(steps: NDArray[np.int16]) -> NDArray[np.float32]:
     """Undo `encode_flow`: float32 pixels (h, w, 2), NaN where unknown."""
-    flow_px: NDArray[np.float32] = np.multiply(steps, np.float32(1 / FLOW_STEPS_PER_PIXEL))
+    flow_px = steps.astype(np.float32)
+    flow_px *= np.float32(1 / FLOW_STEPS_PER_PIXEL)
     if steps.min() == UNKNOWN_FLOW:
         flow_px[steps == UNKNOWN_FLOW] = np.nan
     return flow_px

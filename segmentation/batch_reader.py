@@ -9,12 +9,12 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from segmentation.errors import SegmentationError, TrainingError
 from segmentation.mixture import Mixture
+from segmentation.seeds import seed_of
 from segmentation.training_settings import TrainingSettings
 from segmentation.transforms import Augmentation, PreparedBatch, prepare_batch
 
@@ -99,11 +99,6 @@ def read_steps(
     finally:
         if readers and steps is not None:
             steps._shutdown_workers()  # torch would when nothing refers to them; an error's traceback does
-
-
-def seed_of(seed: int, step: int, rank: int, use: int) -> int:
-    """Return the seed of one draw."""
-    return int(np.random.SeedSequence([seed, step, rank, use]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def too_little_memory(where: str, samples: int, side_px: int) -> TrainingError:

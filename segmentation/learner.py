@@ -10,10 +10,11 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segmentation.batch_reader import seed_of, too_little_memory
+from segmentation.batch_reader import too_little_memory
 from segmentation.errors import TrainingError
 from segmentation.model import TwoStreamNetwork
 from segmentation.optimization import autocast, learning_rate_at, make_optimizer
+from segmentation.seeds import seed_of
 from segmentation.training_settings import TrainingSettings
 from segmentation.transforms import PreparedBatch, finish_batch
 

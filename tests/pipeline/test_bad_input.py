@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,41 +15,19 @@ import zarr
 from PIL import Image
 
 from pipeline import schema
-from pipeline.cli import main
 from pipeline.store import DatasetStore
 from tests.conftest import ROOT, MakeDuts, draw_scene, write_png
+from tests.pipeline.conftest import Command, Done
 
-
-class Done(NamedTuple):
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Command = Callable[..., Done]
 SMALL = ["--workers", "0", "--depth-model", "tiny-dpt", "--max-side", "96", "--samples-per-shard", "4"]
 
 
 @pytest.fixture
-def pipeline_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run `pipeline run` as its console script does; an exception that is no exit is a traceback for the user."""
+def pipeline_run(tmp_path: Path, pipeline: Command) -> Command:
+    """Run `pipeline run` on small photos."""
 
     def command(*arguments: str, output: Path | None = None) -> Done:
-        where = str(output or tmp_path / "out.zarr")
-        monkeypatch.setattr(sys, "argv", ["pipeline", "run", "--output", where, *SMALL, *arguments])
-        capsys.readouterr()
-        code: object = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        printed = capsys.readouterr()
-        if isinstance(code, str):  # what sys.exit prints
-            return Done(1, printed.out, f"{printed.err}{code}\n")
-        assert isinstance(code, int)
-        return Done(code, printed.out, printed.err)
+        return pipeline("run", "--output", output or tmp_path / "out.zarr", *SMALL, *arguments)
 
     return command
 

@@ -4,46 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import zarr
 
-from pipeline.cli import main
+from tests.pipeline.conftest import Command
 from tests.pipeline.drawn_dataset import contents, make_dataset
 
-
-class Done(NamedTuple):
-    """How a command ended: exit code, and all that it said."""
-
-    code: int
-    said: str
-
-
-Command = Callable[..., Done]
 MEND = "pipeline verify --repair"
-
-
-@pytest.fixture
-def pipeline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run the command as its console script does; an exception that is no exit is a traceback for the user."""
-
-    def command(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["pipeline", *map(str, arguments)])
-        capsys.readouterr()
-        code: object = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        printed = capsys.readouterr()
-        said = printed.out + printed.err
-        return Done(1, said + code) if isinstance(code, str) else Done(int(str(code)), said)
-
-    return command
 
 
 @pytest.fixture(scope="module")
@@ -84,18 +54,19 @@ def test_damage_is_named_with_its_repair_and_never_passed_on(
 ) -> None:
     DAMAGE[damage](dataset)
     found = pipeline("verify", dataset)
-    assert (found.code, "--repair" in found.said) == (4, True)
+    assert (found.returncode, "--repair" in found.said) == (4, True)
     outputs = {"report": "report.html", "preview": "preview.png"}
     for command in ("info", "status", *outputs):
         done = pipeline(command, dataset, *(["--output", tmp_path / outputs[command]] if command in outputs else []))
-        assert done.code in (0, 1)
-        assert done.code == 0 or MEND in done.said
+        assert done.returncode in (0, 1)
+        assert done.returncode == 0 or MEND in done.said
     published = pipeline("publish", dataset, tmp_path / "published")
-    assert published.code == 1
+    assert published.returncode == 1
     assert "pipeline verify --repair" in published.said
     assert not (tmp_path / "published/zarr.json").exists()
     exported = pipeline("export", dataset, tmp_path / "tree")
-    assert (exported.code, "record" in damage) == (0, True) or (exported.code == 1 and MEND in exported.said)
+    is_whole = exported.returncode == 0 and "record" in damage
+    assert is_whole or (exported.returncode == 1 and MEND in exported.said)
 
 
 def test_records_of_shards_that_there_are_not(dataset: Path, tmp_path: Path, pipeline: Command) -> None:
@@ -103,21 +74,21 @@ def test_records_of_shards_that_there_are_not(dataset: Path, tmp_path: Path, pip
     for name in ("9.json", "000077.json", "abc.json"):
         (dataset / ".fakeflow/commits" / name).write_text("{}")
     assert "3 of 3" in pipeline("status", dataset).said
-    assert pipeline("export", dataset, tmp_path / "tree").code == 0
-    assert pipeline("publish", dataset, tmp_path / "published").code == 0
-    assert pipeline("verify", "--repair", dataset).code == 4
+    assert pipeline("export", dataset, tmp_path / "tree").returncode == 0
+    assert pipeline("publish", dataset, tmp_path / "published").returncode == 0
+    assert pipeline("verify", "--repair", dataset).returncode == 4
     assert contents(dataset) == before
-    assert pipeline("verify", dataset).code == 0
+    assert pipeline("verify", dataset).returncode == 0
 
 
 def test_a_damaged_note_on_a_run_takes_no_page_away(dataset: Path, tmp_path: Path, pipeline: Command) -> None:
     (dataset / ".fakeflow/runs").mkdir()
     (dataset / ".fakeflow/runs/20260101T000000Z.json").write_text("{")
-    assert pipeline("report", dataset, "--output", tmp_path / "report.html").code == 0
+    assert pipeline("report", dataset, "--output", tmp_path / "report.html").returncode == 0
     mended = pipeline("verify", "--repair", dataset)
     assert "removed .fakeflow/runs/20260101T000000Z.json" in mended.said
     assert "run the command" not in mended.said
-    assert pipeline("verify", dataset).code == 0
+    assert pipeline("verify", dataset).returncode == 0
 
 
 def test_repair_of_a_published_copy_says_that_it_is_published_again(
@@ -127,15 +98,15 @@ def test_repair_of_a_published_copy_says_that_it_is_published_again(
     pipeline("publish", dataset, copy)
     (copy / "flow/c/1/0/0/0/0").unlink()
     assert "publish the dataset to this place again" in pipeline("verify", "--repair", copy).said
-    assert pipeline("publish", dataset, copy).code == 0
-    assert pipeline("verify", copy).code == 0
+    assert pipeline("publish", dataset, copy).returncode == 0
+    assert pipeline("verify", copy).returncode == 0
 
 
 def test_repair_leaves_what_is_not_ours_alone(dataset: Path, tmp_path: Path, pipeline: Command) -> None:
     zarr.create_group(str(tmp_path / "foreign.zarr"))
     before = contents(tmp_path / "foreign.zarr")
     done = pipeline("verify", "--repair", tmp_path / "foreign.zarr")
-    assert (done.code, "there is no dataset of fakeflow here" in done.said) == (1, True)
+    assert (done.returncode, "there is no dataset of fakeflow here" in done.said) == (1, True)
     assert contents(tmp_path / "foreign.zarr") == before
     (dataset / "notes.txt").write_text("mine")
     done = pipeline("verify", "--repair", dataset)
@@ -149,7 +120,7 @@ def test_nothing_is_written_into_its_own_source(dataset: Path, pipeline: Command
     before = contents(dataset.parent)
     for command in ("publish", "export"):
         done = pipeline(command, dataset, dataset.parent / place)
-        assert (done.code, "one lies in the other" in done.said) == (1, True)
+        assert (done.returncode, "one lies in the other" in done.said) == (1, True)
     assert contents(dataset.parent) == before
 
 
@@ -161,9 +132,9 @@ def test_odd_names_work(
     Path("link").symlink_to("x.zarr")
     if not Path(name).exists():
         shutil.copytree(dataset, name)
-    assert pipeline("verify", name).code == 0
-    assert pipeline("publish", name, "there").code == 0
-    assert pipeline("export", name, "tree").code == 0
+    assert pipeline("verify", name).returncode == 0
+    assert pipeline("publish", name, "there").returncode == 0
+    assert pipeline("export", name, "tree").returncode == 0
     assert contents(dataset).items() <= contents(Path("there")).items()
     assert len(list(Path("tree").rglob("*.*g"))) == 15
 
@@ -180,7 +151,7 @@ def test_destinations_that_cannot_be(dataset: Path, tmp_path: Path, pipeline: Co
     ]:
         is_relative = destination and "://" not in destination
         done = pipeline("publish", dataset, tmp_path / destination if is_relative else destination)
-        assert (done.code, sentence in done.said) == (1, True), done
+        assert (done.returncode, sentence in done.said) == (1, True), done
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -188,7 +159,7 @@ def test_a_tree_with_a_damaged_mark_is_left_alone(dataset: Path, tmp_path: Path,
     pipeline("export", dataset, tmp_path / "tree")
     (tmp_path / "tree/.fakeflow-export.json").write_text("{junk")
     done = pipeline("export", dataset, tmp_path / "tree")
-    assert (done.code, "shows another dataset" in done.said) == (1, True)
+    assert (done.returncode, "shows another dataset" in done.said) == (1, True)
 
 
 def test_verify_names_the_sample_only_where_it_is_known(dataset: Path, pipeline: Command) -> None:
