@@ -3,7 +3,8 @@
     python -m benchmarks.ablation --duts DUTS --davis DAVIS --flows davis-flows.zarr --work FOLDER
 
 Every arm sees as many samples; where photos take part, they are three of four, as published. The score is that of the
-last weights: nothing is chosen on the sequences that are scored. What is in FOLDER already is not made again. With
+last weights: nothing is chosen on the sequences that are scored. They are judged in larger pictures than they learnt
+from, where all of them see more. What is in FOLDER already is not made again. With
 `--jobs` networks are trained side by side, each on its own cores; small ones leave most of a GPU idle.
 """
 
@@ -11,11 +12,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from statistics import mean
 from typing import Any, Literal
@@ -27,13 +30,19 @@ import torch
 from benchmarks.baselines import score_baselines
 from benchmarks.record import RESULTS, write
 from pipeline.config import RunConfig
+from pipeline.placement import local_share
 from pipeline.progress import ProgressLine
 from pipeline.run import run
+from segmentation.checkpoint import load_network
 from segmentation.datasets import ShardDataset
+from segmentation.model import TwoStreamNetwork
 from segmentation.train import train
-from segmentation.training_data import open_data
+from segmentation.training_data import ValidationData, open_data
 from segmentation.training_log import read_metrics
 from segmentation.training_settings import TrainingSettings
+from segmentation.training_state import LAST
+from segmentation.validation import score_samples, summarize
+from segmentation.whole_files import write_whole
 
 Flow = Literal["stored", "fresh", "zero"]
 JUDGED_BY = "davis16-val"
@@ -100,17 +109,17 @@ def settings_of(arguments: argparse.Namespace, arm: Arm, seed: int) -> TrainingS
     )
 
 
-def train_all(settings: Sequence[TrainingSettings], jobs: int) -> list[dict[str, Any]]:
+def train_all(settings: Sequence[TrainingSettings], judged_at_px: int, jobs: int) -> list[dict[str, Any]]:
     """Train networks, `jobs` at a time; return the scores of each."""
     if jobs == 1:
-        return [train_once(one) for one in settings]
+        return [train_once(one, judged_at_px) for one in settings]
     context = multiprocessing.get_context("spawn")
     cores = sorted(os.sched_getaffinity(0))
     shares = context.Queue()
     for job in range(jobs):
         shares.put(cores[job::jobs] or cores)
     with ProcessPoolExecutor(jobs, context, initializer=_take_share, initargs=(shares,)) as pool:
-        return list(pool.map(train_once, settings))
+        return list(pool.map(train_once, settings, repeat(judged_at_px)))
 
 
 def _take_share(shares: Any) -> None:
@@ -119,21 +128,26 @@ def _take_share(shares: Any) -> None:
     torch.set_num_threads(len(cores))
 
 
-def train_once(settings: TrainingSettings) -> dict[str, Any]:
+def train_once(settings: TrainingSettings, judged_at_px: int) -> dict[str, Any]:
     """Train one network unless it is trained already; return the scores of its last weights."""
     output = Path(settings.output)
     if not validations_of(output) or validations_of(output)[-1]["step"] < settings.steps:
         with ProgressLine(f"samples of {output.name}") as line:
             train(settings, line)
-    records = validations_of(output)
-    last = records[-1]
-    return {
-        "J&F": last["J&F"],
-        "J": last["J"],
-        "F": last["F"],
-        "sequences": last["sequences"],
-        "curve": [(one["step"], one["J&F"]) for one in records],
-    }
+    judged = output / f"judged_at_{judged_at_px}px.json"
+    if not judged.exists():
+        scores = judge(load_network(output / LAST, side_px=judged_at_px), open_data(settings)[1], settings.device)
+        write_whole(judged, json.dumps(scores).encode())
+    scores = json.loads(judged.read_text())
+    return {**scores, "curve": [(one["step"], one["J&F"]) for one in validations_of(output)]}
+
+
+def judge(network: TwoStreamNetwork, validation: ValidationData, device: str) -> dict[str, Any]:
+    """Score a network on some samples of videos."""
+    device = local_share(device).device
+    scores = score_samples(network.to(device), validation.read(), with_boundaries=True, device=device)
+    found = summarize(scores, with_boundaries=True)
+    return {"J&F": found.value, "J": found.J, "F": found.F, "sequences": dict(found.sequences)}
 
 
 def validations_of(output: Path) -> list[dict[str, Any]]:
@@ -178,6 +192,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--side-px", type=int, default=128)
+    parser.add_argument("--judged-at-px", type=int, default=256, help="side when scored (default %(default)s)")
     parser.add_argument("--validations", type=int, default=5, help="points of each curve (default %(default)s)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
@@ -194,7 +209,8 @@ def main() -> None:
     made = [make_photos(arguments, motion) for motion in dict.fromkeys(arm.motion for arm in arms if arm.motion)]
     runs: dict[str, list[dict[str, Any]]] = {arm.name: [] for arm in arms}
     settings = [(arm, settings_of(arguments, arm, seed)) for seed in arguments.seeds for arm in arms]
-    for (arm, one), scores in zip(settings, train_all([one for _, one in settings], arguments.jobs), strict=True):
+    judged = train_all([one for _, one in settings], arguments.judged_at_px, arguments.jobs)
+    for (arm, one), scores in zip(settings, judged, strict=True):
         runs[arm.name].append({"seed": one.seed, **scores})
     _, validation = open_data(settings[0][1])
     rows = [
@@ -210,7 +226,8 @@ def main() -> None:
     baselines = score_baselines(validation)
     recipe = dataclasses.asdict(settings[0][1].recipe)
     photos = ShardDataset(str(made[0])).samples if made else 0
-    size = {"photos": photos, "side_px": arguments.side_px, "steps": settings[0][1].steps}
+    size = {"photos": photos, "side_px": arguments.side_px, "judged_at_px": arguments.judged_at_px}
+    size["steps"] = settings[0][1].steps
     judged = {"name": validation.name, "frames": validation.samples, "sequences": len(validation.sequences)}
     written = write(
         "ablation",

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ablation import ARMS, JUDGED_BY, add_options, make_photos, settings_of
+from benchmarks.ablation import ARMS, JUDGED_BY, add_options, judge, make_photos, settings_of
 from benchmarks.baselines import score_baselines
 from benchmarks.record import RESULTS, write
 from pipeline.placement import local_share
@@ -31,19 +31,16 @@ from segmentation.training_log import METRICS_FILE, read_metrics
 from segmentation.training_report import CURVES_FILE, PREDICTIONS_FILE, draw_curves, draw_predictions
 from segmentation.training_settings import HELD_OUT, TrainingSettings
 from segmentation.training_state import LAST
-from segmentation.validation import score_samples, summarize
 
 (ARM,) = (arm for arm in ARMS if arm.name == "davis-fresh")
 
 
 def score(network: TwoStreamNetwork, validation: ValidationData, device: str) -> dict[str, Any]:
     """Score a network, and the baselines, on some samples."""
-    scores = score_samples(network, validation.read(), with_boundaries=True, device=device)
-    found = summarize(scores, with_boundaries=True)
     return {
         "samples": validation.name,
         "frames": validation.samples,
-        "network": {"J&F": found.value, "J": found.J, "F": found.F, "sequences": dict(found.sequences)},
+        "network": judge(network, validation, device),
         "baselines": score_baselines(validation),
     }
 
@@ -124,12 +121,13 @@ def main() -> None:
     shutil.copyfile(run.parent / METRICS_FILE, RESULTS / "learning_metrics.jsonl")
     draw_curves(run.parent, RESULTS / f"learning_{CURVES_FILE}")
     device = local_share(settings.device).device
-    last = load_network(run / LAST).to(device)
+    last = load_network(run / LAST, side_px=arguments.judged_at_px).to(device)
     draw_predictions(last, test, RESULTS / f"learning_{PREDICTIONS_FILE}", device=device, precision="float32")
     figures = {
         "encoder": settings.encoder,
         "initialization": arguments.initialization,
         "photos": photos,
+        "judged_at_px": arguments.judged_at_px,
         "stages": [
             {"side_px": one.side_px, "steps": one.steps, "recipe": dataclasses.asdict(one.recipe)} for one in stages
         ],

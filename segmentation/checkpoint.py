@@ -20,7 +20,7 @@ from torch import Tensor
 
 from segmentation.encoders import MIT_VARIANTS, MitVariant
 from segmentation.errors import SegmentationError
-from segmentation.model import TwoStreamNetwork
+from segmentation.model import NETWORK_SIDE_PX, TwoStreamNetwork
 from segmentation.whole_files import save_whole, write_whole
 
 FORMAT = "fakeflow two-stream network"
@@ -63,12 +63,15 @@ MIT_RENAMES = (
 """Today's names in transformers' Segformer, and those of 4.30; older names than today's pass unchanged."""
 
 
-def load_network(path: str | Path, *, expected_encoder: str | None = None) -> TwoStreamNetwork:
+def load_network(
+    path: str | Path, *, expected_encoder: str | None = None, side_px: int | None = None
+) -> TwoStreamNetwork:
     """Load a network in evaluation mode, float32, on the CPU.
 
     Args:
         path: a folder that `save_network` wrote, or a released .pth file; its encoder is seen from the shapes.
         expected_encoder: refuse a checkpoint of any other encoder.
+        side_px: of the square that it sees; None = as it was trained.
 
     Raises:
         SegmentationError: no such file, truncated, another network's, or another encoder's.
@@ -76,13 +79,13 @@ def load_network(path: str | Path, *, expected_encoder: str | None = None) -> Tw
     path = Path(path)
     if path.is_dir():
         config, weights = _read_folder(path)
-        encoder, side_px = config["encoder"], config["side_px"]
+        encoder, trained_px = config["encoder"], config["side_px"]
     else:
         weights = _read_released(path)
-        encoder, side_px = _recognize_variant(weights, path), None
+        encoder, trained_px = _recognize_variant(weights, path), NETWORK_SIDE_PX
     if expected_encoder not in (None, encoder):
         raise SegmentationError(f"{path} is a checkpoint of encoder {encoder}, expected {expected_encoder}.")
-    network = TwoStreamNetwork(encoder, initialization="random", **({} if side_px is None else {"side_px": side_px}))
+    network = TwoStreamNetwork(encoder, initialization="random", side_px=side_px or trained_px)
     _fill(network, weights, path)
     return network.eval()
 

@@ -147,6 +147,7 @@ def evaluate(
     raft: FlowSettings,
     progress: Progress,
     placement: Placement,
+    side_px: int | None = None,
 ) -> Evaluation:
     """Predict and score; the same call again predicts only the videos that are missing.
 
@@ -158,6 +159,7 @@ def evaluate(
         raft: how flow is estimated where a benchmark has none.
         progress: who watches.
         placement: where it is done; other machines must see the same paths.
+        side_px: of the square that the network sees; None = as it was trained.
 
     Raises:
         SegmentationError: a dataset, the checkpoint, flow or the output is not as it has to be.
@@ -168,13 +170,14 @@ def evaluate(
     opened = [_open(benchmark) for benchmark in benchmarks]
     if len({each.benchmark.name for each in opened}) < len(opened):
         raise SegmentationError("a dataset is named twice by --dataset; expected each once")
-    load_network(checkpoint)  # before hours are spent on flow
+    load_network(checkpoint, side_px=side_px)  # before hours are spent on flow
     flow_of = {each.benchmark.name: _given_flow(each) for each in opened if each.benchmark.flows is not None}
     for each in opened:
         settings = {
             "checkpoint_sha256": _sha256_of(checkpoint),
             "flow": each.benchmark.flows or f"RAFT {raft.weights}, {raft.iterations} iterations",
             "split": each.dataset.split,
+            **({} if side_px is None else {"side_px": side_px}),
         }
         _begin_or_continue(output / each.benchmark.name, settings)
     evaluation = Evaluation()
@@ -197,7 +200,7 @@ def evaluate(
     progress.announce(f"{len(tasks)} videos, {in_all} frames to predict")
     done = failed = 0
     started = time.perf_counter()
-    for report in engine.run_tasks(partial(start_worker, checkpoint), tasks, placement, progress.announce):
+    for report in engine.run_tasks(partial(start_worker, checkpoint, side_px), tasks, placement, progress.announce):
         done += report.frames
         if report.problem:
             problems[report.dataset][report.video] = report.problem

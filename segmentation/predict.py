@@ -49,6 +49,7 @@ class PredictionSettings:
         raft_iterations: updates of the flow field.
         depth_model: as `DepthEstimator.load` takes it; for photos.
         device: `auto`, `cpu` or `cuda`.
+        side_px: of the square that the network sees; None = as it was trained.
     """
 
     checkpoint: Path
@@ -56,6 +57,7 @@ class PredictionSettings:
     raft_iterations: int = 20
     depth_model: str = "Intel/dpt-hybrid-midas"
     device: str = "auto"
+    side_px: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Predictor:
         share = local_share(settings.device)
         share.set_up_torch()
         self._settings, self._device = settings, share.device
-        self._segmenter = Segmenter(load_network(settings.checkpoint), share.device)
+        self._segmenter = Segmenter(load_network(settings.checkpoint, side_px=settings.side_px), share.device)
         self._raft: Raft | None = None
         self._depth: DepthEstimator | None = None
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 SOME_VIDEOS_FAILED = 3
 Checkpoint = Annotated[Path, typer.Option(help="A folder that training wrote, or a released FakeFlow_mitb*.pth.")]
+SidePx = Annotated[
+    int | None,
+    typer.Option("--side-px", help="Side of the square that the network sees; default: as it was trained.", min=32),
+]
 Raft = Annotated[
     str, typer.Option("--raft", help="Weights for flow: raft-large, raft-small (downloaded), or a checkpoint's path.")
 ]
@@ -31,6 +35,7 @@ def evaluate_command(
     ],
     checkpoint: Checkpoint,
     output: Annotated[Path, typer.Option(help="Folder for masks, scores, pictures; the same again continues.")],
+    side_px: SidePx = None,
     raft: Raft = "raft-large",
     raft_iterations: Iterations = 20,
     workers: Annotated[
@@ -51,7 +56,7 @@ def evaluate_command(
     settings = FlowSettings(raft, iterations=raft_iterations, upscale=True)
     placement = Placement(workers, device, gpus_per_worker)
     with stoppable(), ProgressLine("frames") as line:
-        evaluation = evaluate(benchmarks, checkpoint, output, settings, line, placement)
+        evaluation = evaluate(benchmarks, checkpoint, output, settings, line, placement, side_px)
     _show(evaluation, checkpoint, output)
     problems = [(name, *item) for name, result in evaluation.results.items() for item in result.problems.items()]
     for name, video, problem in problems:
@@ -64,6 +69,7 @@ def predict_command(
     inputs: Annotated[list[Path], typer.Argument(help="Video files, folders of frames, photos.")],
     checkpoint: Checkpoint,
     output: Annotated[Path, typer.Option(help="Folder; each input becomes a folder of its name in it.")],
+    side_px: SidePx = None,
     raft: Raft = "raft-large",
     raft_iterations: Iterations = 20,
     depth_model: Annotated[
@@ -75,7 +81,7 @@ def predict_command(
     from pipeline.progress import ProgressLine
     from segmentation.predict import PredictionSettings, predict
 
-    settings = PredictionSettings(checkpoint, raft, raft_iterations, depth_model, device)
+    settings = PredictionSettings(checkpoint, raft, raft_iterations, depth_model, device, side_px)
     with stoppable(), ProgressLine("frames") as line:
         made, problems = predict(inputs, output, settings, line)
     for prediction in made:

@@ -19,6 +19,7 @@ from pipeline.placement import Share
 from segmentation.checkpoint import load_network
 from segmentation.errors import DatasetError, FlowError, SegmentationError
 from segmentation.frame_flows import FrameFlows
+from segmentation.model import TwoStreamNetwork
 from segmentation.read_ahead import batches, read_ahead
 from segmentation.segmenter import Pair, Segmenter
 
@@ -70,17 +71,17 @@ def write_mask(folder: Path, name: str, mask: Bool[np.ndarray, "h w"]) -> None:
     _mask_file(folder, name).write_bytes(content.tobytes())
 
 
-def start_worker(checkpoint: Path, share: Share) -> VideoMasksWorker:
+def start_worker(checkpoint: Path, side_px: int | None, share: Share) -> VideoMasksWorker:
     """Start a worker on its share of the machine."""
     share.set_up_torch()
-    return VideoMasksWorker(checkpoint, share)
+    return VideoMasksWorker(load_network(checkpoint, side_px=side_px), share)
 
 
 class VideoMasksWorker:
     """Predicts videos with one network on one device; `make` may be called from several threads."""
 
-    def __init__(self, checkpoint: Path, share: Share) -> None:
-        self._segmenter = Segmenter(load_network(checkpoint), share.device)
+    def __init__(self, network: TwoStreamNetwork, share: Share) -> None:
+        self._segmenter = Segmenter(network, share.device)
         flow_to_rgb(np.zeros((1, 1, 2), np.float32))  # compiled now, not while the network waits
         self._pool = ThreadPoolExecutor(share.cpus + 1, thread_name_prefix="frame")
 

@@ -41,8 +41,10 @@ def evaluate(
 ) -> Evaluate:
     """Run the command; return exit code or error message, and what was printed."""
 
-    def run(*datasets: str, network: Path = checkpoint, output: Path | None = None) -> tuple[int | str | None, str]:
-        fixed = ["--checkpoint", network, "--output", output or tmp_path / "out", "--workers", "0"]
+    def run(
+        *datasets: str, network: Path = checkpoint, output: Path | None = None, options: tuple[object, ...] = ()
+    ) -> tuple[int | str | None, str]:
+        fixed = ["--checkpoint", network, "--output", output or tmp_path / "out", "--workers", "0", *options]
         fixed += ["--raft", raft, "--raft-iterations", "1"]
         named = [part for dataset in datasets for part in ("--dataset", dataset)]
         monkeypatch.setattr(sys, "argv", ["segmentation", "evaluate", *map(str, [*fixed, *named])])
@@ -135,6 +137,15 @@ def test_several_datasets_with_flow_pictures(evaluate: Evaluate, tmp_path: Path)
     assert "86.9" in printed
 
 
+def test_the_network_can_see_larger_pictures_than_in_training(evaluate: Evaluate, tmp_path: Path) -> None:
+    trees.fbms_preprocessed(tmp_path / "FBMS")
+    dataset = f"fbms={tmp_path / 'FBMS'}:{tmp_path / 'FBMS'}"
+    for name, options in (("as trained", ()), ("64", ("--side-px", 64)), ("128", ("--side-px", 128))):
+        assert evaluate(dataset, output=tmp_path / name, options=options)[0] == 0
+    masks = [hashes(tmp_path / name / "fbms") for name in ("as trained", "64", "128")]
+    assert masks[0] == masks[1] != masks[2]
+
+
 def test_other_settings_or_files_at_the_output_are_refused(evaluate: Evaluate, tmp_path: Path) -> None:
     trees.fbms_preprocessed(tmp_path / "FBMS")
     dataset = f"fbms={tmp_path / 'FBMS'}:{tmp_path / 'FBMS'}"
@@ -143,6 +154,8 @@ def test_other_settings_or_files_at_the_output_are_refused(evaluate: Evaluate, t
     message = refusal(evaluate(dataset, network=other)[0])
     assert "was begun with other settings" in message
     assert "checkpoint_sha256: " in message
+    message = refusal(evaluate(dataset, options=("--side-px", 96))[0])
+    assert "side_px: " in message
     (tmp_path / "mine/fbms").mkdir(parents=True)
     (tmp_path / "mine/fbms/thesis.txt").write_text("all my work")
     message = refusal(evaluate(dataset, output=tmp_path / "mine")[0])

@@ -40,8 +40,8 @@ def predict(
 ) -> Predict:
     """Run the command; return exit code or error message, and what was printed."""
 
-    def run(*inputs: Path) -> tuple[int | str | None, str]:
-        arguments = [*inputs, "--checkpoint", checkpoint, "--output", tmp_path / "out", "--depth-model", "tiny-dpt"]
+    def run(*inputs: object, output: str = "out") -> tuple[int | str | None, str]:
+        arguments = [*inputs, "--checkpoint", checkpoint, "--output", tmp_path / output, "--depth-model", "tiny-dpt"]
         arguments += ["--raft", raft, "--raft-iterations", "1"]
         monkeypatch.setattr(sys, "argv", ["segmentation", "predict", *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
@@ -109,6 +109,8 @@ def test_a_folder_of_frames_and_photos(predict: Predict, checkpoint: Path, tmp_p
     mask = read_grey(tmp_path / "out/photo/masks/photo.png")
     assert (mask != expected).mean() < 0.01
     assert (read_rgb(tmp_path / "out/photo/overlay.png") == tinted(photo, mask > 0)).all()
+    assert predict(tmp_path / "photo.png", "--side-px", 128, output="larger")[0] == 0
+    assert (read_grey(tmp_path / "larger/photo/masks/photo.png") != mask).any()
 
 
 def test_what_cannot_be_read_is_named_and_leaves_nothing(predict: Predict, tmp_path: Path) -> None:
