@@ -70,6 +70,7 @@ def test_ranks_share_the_samples(dataset: Path) -> None:
     assert all(parts)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
 def test_spawned_workers_share_the_samples_and_see_the_epoch(dataset: Path) -> None:
     samples = ShardDataset(str(dataset), buffer=1)
     loader: DataLoader[Triplet] = DataLoader(

@@ -85,6 +85,7 @@ def test_ranks_share_an_epoch(sources: Sources) -> None:
     assert Counter(name for part in parts for name in part) == Counter(ids(Mixture(sources, 8), 1))
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
 def test_spawned_workers_change_nothing(sources: Sources) -> None:
     def batches(workers: int) -> list[list[list[str]]]:
         mixture = Mixture(sources, 8)
