@@ -3,8 +3,9 @@
     python -m benchmarks.ablation --duts DUTS --davis DAVIS --flows davis-flows.zarr --work FOLDER
 
 Every arm sees as many samples; where photos take part, they are three of four, as published. The score is that of the
-last weights: nothing is chosen on the sequences that are scored. They are judged in larger pictures than they learnt
-from, where all of them see more. What is in FOLDER already is not made again. With
+last weights: nothing is chosen on the sequences that are scored. They are judged in pictures of the size that they
+learnt from, and in larger ones, where a network that knows more than its frames by heart sees more (as Touvron et al.,
+Fixing the train-test resolution discrepancy, NeurIPS 2019, found). What is in FOLDER already is not made again. With
 `--jobs` networks are trained side by side, each on its own cores; small ones leave most of a GPU idle.
 """
 
@@ -155,15 +156,19 @@ def validations_of(output: Path) -> list[dict[str, Any]]:
     return [one for one in read_metrics(output) if one["kind"] == "validation"]
 
 
-def draw(rows: list[dict[str, Any]], baselines: dict[str, dict[str, Any]], path: Path) -> None:
-    """Draw the score of every arm and seed, and of the baselines, as dots on one axis."""
+def draw(rows: list[dict[str, Any]], baselines: dict[str, dict[str, Any]], sizes: tuple[int, int], path: Path) -> None:
+    """Draw the scores of every arm and seed, and of the baselines, on one axis."""
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(7.5, 0.5 * len(rows) + 1.3), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(7.5, 0.5 * len(rows) + 1.6), layout="constrained")
     for place, row in enumerate(rows[::-1]):
         scores = [100 * one["J&F"] for one in row["runs"]]
-        axes.plot(scores, [place] * len(scores), "o", color="tab:blue", alpha=0.6)
+        as_learnt = [100 * one["curve"][-1][1] for one in row["runs"]]
+        label = {} if place else {"label": f"in pictures of {sizes[0]} px, as learnt from"}
+        axes.plot(as_learnt, [place] * len(scores), "o", color="tab:blue", fillstyle="none", **label)
+        label = {} if place else {"label": f"of {sizes[1]} px, with mean"}
+        axes.plot(scores, [place] * len(scores), "o", color="tab:blue", **label)
         axes.plot([mean(scores)] * 2, [place - 0.3, place + 0.3], color="tab:blue", linewidth=3)
     for (name, score), style in zip(baselines.items(), ("--", ":"), strict=False):
         axes.axvline(100 * score["J&F"], color="tab:gray", linestyle=style, label=name)
@@ -171,7 +176,7 @@ def draw(rows: list[dict[str, Any]], baselines: dict[str, dict[str, Any]], path:
     axes.set_xlabel("J&F on the validation sequences, %")
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="lower right", fontsize="small")
+    figure.legend(loc="outside upper center", ncols=2, fontsize="small")
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
 
@@ -241,7 +246,7 @@ def main() -> None:
             "arms": rows,
         },
     )
-    draw(rows, baselines, RESULTS / "ablation.png")
+    draw(rows, baselines, (arguments.side_px, arguments.judged_at_px), RESULTS / "ablation.png")
     for row in rows:
         scores = ", ".join(f"{100 * one['J&F']:.1f}" for one in row["runs"])
         print(f"{row['label']:24} {100 * row['mean']:5.1f}   ({scores})")
