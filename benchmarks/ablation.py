@@ -47,6 +47,8 @@ from segmentation.whole_files import write_whole
 
 Flow = Literal["stored", "fresh", "zero"]
 JUDGED_BY = "davis16-val"
+LAST_LOSSES = 10
+"""Records of the training loss whose mean is kept: one batch says little."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _take_share(shares: Any) -> None:
 
 
 def train_once(settings: TrainingSettings, judged_at_px: int) -> dict[str, Any]:
-    """Train one network unless it is trained already; return the scores of its last weights."""
+    """Train one network unless it is trained already; return its training loss, and the scores of its last weights."""
     output = Path(settings.output)
     if not validations_of(output) or validations_of(output)[-1]["step"] < settings.steps:
         with ProgressLine(f"samples of {output.name}") as line:
@@ -140,13 +142,15 @@ def train_once(settings: TrainingSettings, judged_at_px: int) -> dict[str, Any]:
         scores = judge(load_network(output / LAST, side_px=judged_at_px), open_data(settings)[1], settings.device)
         write_whole(judged, json.dumps(scores).encode())
     scores = json.loads(judged.read_text())
-    return {**scores, "curve": [(one["step"], one["J&F"]) for one in validations_of(output)]}
+    losses = [one["loss"] for one in read_metrics(output) if one["kind"] == "train"]
+    curve = [(one["step"], one["J&F"]) for one in validations_of(output)]
+    return {**scores, "training_loss": mean(losses[-LAST_LOSSES:]), "curve": curve}
 
 
 def judge(network: TwoStreamNetwork, validation: ValidationData, device: str) -> dict[str, Any]:
     """Score a network on some samples of videos."""
     device = local_share(device).device
-    scores = score_samples(network.to(device), validation.read(), with_boundaries=True, device=device)
+    scores = score_samples(network, validation.read(), with_boundaries=True, device=device)
     found = summarize(scores, with_boundaries=True)
     return {"J&F": found.value, "J": found.J, "F": found.F, "sequences": dict(found.sequences)}
 
@@ -214,8 +218,8 @@ def main() -> None:
     made = [make_photos(arguments, motion) for motion in dict.fromkeys(arm.motion for arm in arms if arm.motion)]
     runs: dict[str, list[dict[str, Any]]] = {arm.name: [] for arm in arms}
     settings = [(arm, settings_of(arguments, arm, seed)) for seed in arguments.seeds for arm in arms]
-    judged = train_all([one for _, one in settings], arguments.judged_at_px, arguments.jobs)
-    for (arm, one), scores in zip(settings, judged, strict=True):
+    trained = train_all([one for _, one in settings], arguments.judged_at_px, arguments.jobs)
+    for (arm, one), scores in zip(settings, trained, strict=True):
         runs[arm.name].append({"seed": one.seed, **scores})
     _, validation = open_data(settings[0][1])
     rows = [
@@ -231,15 +235,16 @@ def main() -> None:
     baselines = score_baselines(validation)
     recipe = dataclasses.asdict(settings[0][1].recipe)
     photos = ShardDataset(str(made[0])).samples if made else 0
-    size = {"photos": photos, "side_px": arguments.side_px, "judged_at_px": arguments.judged_at_px}
-    size["steps"] = settings[0][1].steps
     judged = {"name": validation.name, "frames": validation.samples, "sequences": len(validation.sequences)}
     written = write(
         "ablation",
         {
             "encoder": arguments.encoder,
             "initialization": arguments.initialization,
-            **size,
+            "photos": photos,
+            "side_px": arguments.side_px,
+            "judged_at_px": arguments.judged_at_px,
+            "steps": settings[0][1].steps,
             "judged_by": judged,
             "recipe": recipe,
             "baselines": baselines,

@@ -15,9 +15,10 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
-from benchmarks.ablation import ARMS, JUDGED_BY, add_options, judge, make_photos, settings_of
+from benchmarks.ablation import ARMS, JUDGED_BY, LAST_LOSSES, add_options, judge, make_photos, settings_of
 from benchmarks.baselines import score_baselines
 from benchmarks.record import RESULTS, write
 from pipeline.placement import local_share
@@ -121,7 +122,7 @@ def main() -> None:
     shutil.copyfile(run.parent / METRICS_FILE, RESULTS / "learning_metrics.jsonl")
     draw_curves(run.parent, RESULTS / f"learning_{CURVES_FILE}")
     device = local_share(settings.device).device
-    last = load_network(run / LAST, side_px=arguments.judged_at_px).to(device)
+    last = load_network(run / LAST, side_px=arguments.judged_at_px)
     draw_predictions(last, test, RESULTS / f"learning_{PREDICTIONS_FILE}", device=device, precision="float32")
     figures = {
         "encoder": settings.encoder,
@@ -131,7 +132,7 @@ def main() -> None:
         "stages": [
             {"side_px": one.side_px, "steps": one.steps, "recipe": dataclasses.asdict(one.recipe)} for one in stages
         ],
-        "loss": {"first": losses[0], "last": losses[-1]},
+        "loss": {"first": losses[0], "last": mean(losses[-LAST_LOSSES:])},
         "held_out": score(last, held_out, device),
         "test": score(last, test, device),
     }

@@ -170,14 +170,14 @@ def evaluate(
     opened = [_open(benchmark) for benchmark in benchmarks]
     if len({each.benchmark.name for each in opened}) < len(opened):
         raise SegmentationError("a dataset is named twice by --dataset; expected each once")
-    load_network(checkpoint, side_px=side_px)  # before hours are spent on flow
+    seen_px = load_network(checkpoint, side_px=side_px).side_px  # before hours are spent on flow
     flow_of = {each.benchmark.name: _given_flow(each) for each in opened if each.benchmark.flows is not None}
     for each in opened:
         settings = {
             "checkpoint_sha256": _sha256_of(checkpoint),
             "flow": each.benchmark.flows or f"RAFT {raft.weights}, {raft.iterations} iterations",
             "split": each.dataset.split,
-            **({} if side_px is None else {"side_px": side_px}),
+            "side_px": seen_px,
         }
         _begin_or_continue(output / each.benchmark.name, settings)
     evaluation = Evaluation()

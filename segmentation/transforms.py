@@ -185,7 +185,7 @@ class Flip(NamedTuple):
         if not (self.is_physical and self.axes):
             return flow_px
         signs = torch.tensor([-1.0 if self.columns else 1.0, -1.0 if self.rows else 1.0])
-        # A row at a time: along an axis of two, torch takes four times as long.
+        # A row at a time: torch is slow along an axis of two.
         return (flow_px.flatten(1) * signs.repeat(flow_px.shape[1])).view(flow_px.shape)
 
     def mirror_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -3,7 +3,6 @@ import os
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
@@ -415,16 +414,11 @@ def test_split_of_a_set_without_splits(tmp_path: Path) -> None:
 # Promises
 
 
-@pytest.fixture
-def snapshot(tmp_path: Path) -> Iterator[None]:
+def test_input_is_left_as_it_was(tmp_path: Path) -> None:
     duts(tmp_path)
     before = sorted((str(p), p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
-    yield
-    assert sorted((str(p), p.stat().st_mtime_ns) for p in tmp_path.rglob("*")) == before
-
-
-def test_input_is_left_as_it_was(tmp_path: Path, snapshot: None) -> None:
     build_manifest(str(tmp_path))
+    assert sorted((str(p), p.stat().st_mtime_ns) for p in tmp_path.rglob("*")) == before
 
 
 def test_errors_are_of_the_package() -> None:
