@@ -1,10 +1,12 @@
-"""One training on real data, from random weights, against what can be scored without learning.
+"""One training on real data against what can be scored without learning.
 
     python -m benchmarks.learning --duts DUTS --davis DAVIS --flows davis-flows.zarr --work FOLDER --stages 128:40 224:8
 
-It learns from photos with the motions of the preset `davis`, new ones in each epoch, and from DAVIS train, mixed as
-`segmentation train` does; a stage begins with the last weights of the one before. Scores are those of the last weights:
-on the training sequences that were held out, by which it was watched, and on DAVIS-2016 val.
+From random weights it writes learning.json, log and pictures; with `--initialization` (and `--encoder`;
+`benchmarks.package_weights` makes one) learning_pretrained.json and so on. It learns from photos with the motions of
+the preset `davis`, new ones in each epoch, and from DAVIS train, mixed as `segmentation train` does; a stage begins
+with the last weights of the one before. Scores are those of the last weights: on the training sequences that were held
+out, by which it was watched, and on DAVIS-2016 val.
 """
 
 from __future__ import annotations
@@ -118,15 +120,16 @@ def main() -> None:
     _, test = open_data(dataclasses.replace(settings, select=JUDGED_BY))
     _, held_out = open_data(settings)
     losses = [one["loss"] for one in records if one["kind"] == "train"]
+    name = "learning" if arguments.initialization == "random" else "learning_pretrained"
     RESULTS.mkdir(exist_ok=True)
-    shutil.copyfile(run.parent / METRICS_FILE, RESULTS / "learning_metrics.jsonl")
-    draw_curves(run.parent, RESULTS / f"learning_{CURVES_FILE}")
+    shutil.copyfile(run.parent / METRICS_FILE, RESULTS / f"{name}_{METRICS_FILE}")
+    draw_curves(run.parent, RESULTS / f"{name}_{CURVES_FILE}")
     device = local_share(settings.device).device
     last = load_network(run / LAST, side_px=arguments.judged_at_px)
-    draw_predictions(last, test, RESULTS / f"learning_{PREDICTIONS_FILE}", device=device, precision="float32")
+    draw_predictions(last, test, RESULTS / f"{name}_{PREDICTIONS_FILE}", device=device, precision="float32")
     figures = {
         "encoder": settings.encoder,
-        "initialization": arguments.initialization,
+        "initialization": Path(arguments.initialization).name,
         "photos": photos,
         "judged_at_px": arguments.judged_at_px,
         "stages": [
@@ -137,7 +140,7 @@ def main() -> None:
         "test": score(last, test, device),
     }
     print(figures)
-    print(write("learning", figures))
+    print(write(name, figures))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from segmentation.model import TwoStreamNetwork
 from segmentation.optimization import autocast, learning_rate_at, make_optimizer
 from segmentation.seeds import seed_of
 from segmentation.training_settings import TrainingSettings
-from segmentation.transforms import PreparedBatch, finish_batch
+from segmentation.transforms import Batch, PreparedBatch, finish_batch
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Learner:
         self.network = network.to(place.device).to(memory_format=layout).train()
         self.average = _make_average(network, self.recipe.ema_decay)
         self.optimizer = make_optimizer(network, self.recipe)
+        self._batch: Batch | None = None
         self._runner: nn.Module = network
         if place.ranks > 1:
             self._runner = nn.parallel.DistributedDataParallel(network, device_ids=place.gpus or None)
@@ -100,7 +101,7 @@ class Learner:
 
     def _learn(self, prepared: PreparedBatch, step: int) -> Float32[Tensor, " 3"]:
         device = self.place.device
-        batch = finish_batch(prepared, device)
+        batch = self._batch = finish_batch(prepared, device, self._batch)
         torch.manual_seed(seed_of(self.settings.seed, step, self.place.rank, use=1))  # of stochastic depth
         with autocast(self.recipe.precision, device):
             logits = self._runner(batch.image, batch.flow_rgb)

@@ -147,19 +147,37 @@ def prepare_batch(
     return PreparedBatch(torch.from_numpy(image), torch.from_numpy(colors), torch.from_numpy(mask), factors, ids)
 
 
-def finish_batch(prepared: PreparedBatch, device: torch.device | str) -> Batch:
-    """Bring a batch to the device, as floats, in the order of memory that torch calls channels_last; vary colours."""
-    image, flow_rgb = (_as_floats(pixels, torch.device(device)) for pixels in (prepared.image, prepared.colors))
+def finish_batch(prepared: PreparedBatch, device: torch.device | str, spent: Batch | None = None) -> Batch:
+    """Bring a batch to the device, as floats, in the order of memory that torch calls channels_last; vary colours.
+
+    Args:
+        prepared: the batch as bytes.
+        device: where the network is.
+        spent: a batch that nobody needs any more. A CPU writes into its memory if it is as large: the first touch of
+            fresh memory takes longer than the work.
+
+    Returns:
+        The batch.
+    """
+    used = (None, None) if spent is None else (spent.image, spent.flow_rgb)
+    image, flow_rgb = (
+        _as_floats(pixels, torch.device(device), memory)
+        for pixels, memory in zip((prepared.image, prepared.colors), used, strict=True)
+    )
     if not bool((prepared.factors == 1).all()):
-        image = _jitter(image, prepared.factors.to(device, non_blocking=True))
+        _jitter(image, prepared.factors.to(device, non_blocking=True))
     return Batch(image, flow_rgb, prepared.mask.to(device, non_blocking=True))
 
 
-def _as_floats(pixels: UInt8[Tensor, "b s s 3"], device: torch.device) -> Float32[Tensor, "b 3 s s"]:
+def _as_floats(
+    pixels: UInt8[Tensor, "b s s 3"], device: torch.device, memory: Float32[Tensor, "_ 3 _ _"] | None
+) -> Float32[Tensor, "b 3 s s"]:
     if device.type != "cpu":
         return pixels.to(device, non_blocking=True).movedim(-1, 1).float().div_(255)
-    # numpy asks for huge pages: the first touch of fresh memory in small ones takes longer than all the work on it.
-    floats = torch.from_numpy(np.empty(pixels.shape, np.float32))
+    if memory is not None and memory.movedim(1, -1).shape == pixels.shape:
+        floats = memory.movedim(1, -1)
+    else:
+        floats = torch.from_numpy(np.empty(pixels.shape, np.float32))  # numpy asks for huge pages
     for place in range(len(pixels)):  # one picture at a time: it stays in the processor's cache
         floats[place].copy_(pixels[place]).div_(255)
     return floats.movedim(-1, 1)
@@ -210,12 +228,12 @@ def _crops(
     return crops
 
 
-def _jitter(image: Float32[Tensor, "b 3 h w"], factors: Float32[Tensor, "b 3"]) -> Float32[Tensor, "b 3 h w"]:
+def _jitter(image: Float32[Tensor, "b 3 h w"], factors: Float32[Tensor, "b 3"]) -> None:
     """Scale brightness, contrast about the mean grey, and saturation about each pixel's grey; cut to [0, 1]."""
     brightness, contrast, saturation = factors[:, :, None, None, None].unbind(1)
     weights = torch.tensor(LUMA, device=image.device).view(1, 3, 1, 1)
-    image = (image * brightness).clamp(0, 1)
+    image.mul_(brightness).clamp_(0, 1)
     mean = (image * weights).sum(1, keepdim=True).mean((2, 3), keepdim=True)
-    image = (mean + contrast * (image - mean)).clamp(0, 1)
+    image.sub_(mean).mul_(contrast).add_(mean).clamp_(0, 1)
     grey = (image * weights).sum(1, keepdim=True)
-    return (grey + saturation * (image - grey)).clamp(0, 1)
+    image.sub_(grey).mul_(saturation).add_(grey).clamp_(0, 1)

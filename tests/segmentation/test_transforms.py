@@ -11,7 +11,7 @@ from torch import Tensor
 from flowsim import flow_to_rgb
 from segmentation.datasets import Triplet
 from segmentation.errors import SegmentationError
-from segmentation.transforms import Augmentation, make_batch
+from segmentation.transforms import Augmentation, PreparedBatch, finish_batch, make_batch, prepare_batch
 
 
 def make_sample(height: int, width: int, seed: int = 0) -> Triplet:
@@ -135,6 +135,23 @@ def test_jitter_changes_the_image_alone() -> None:
     assert not torch.allclose(varied.image, plain.image, atol=0.01)
     assert not torch.allclose(varied.image[0], varied.image[1], atol=0.01)
     assert 0 <= varied.image.min() <= varied.image.max() <= 1
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.3])
+def test_a_spent_batch_lends_its_memory(jitter: float) -> None:
+    options = Augmentation(jitter=jitter)
+
+    def prepared(seed: int, side_px: int = 24) -> PreparedBatch:
+        samples = [make_sample(20, 30, seed), make_sample(30, 20, seed + 1)]
+        return prepare_batch(samples, augmentation=options, generator=make_generator(seed), side_px=side_px)
+
+    spent = finish_batch(prepared(0), "cpu")
+    memory = [tensor.data_ptr() for tensor in spent[:2]]
+    batch = finish_batch(prepared(5), "cpu", spent)
+    assert [tensor.data_ptr() for tensor in batch[:2]] == memory
+    for again, fresh in zip(batch, finish_batch(prepared(5), "cpu"), strict=True):
+        assert torch.equal(again, fresh)
+    assert finish_batch(prepared(5, side_px=16), "cpu", batch).image.shape == (2, 3, 16, 16)
 
 
 def test_a_seed_decides_everything_and_the_global_generator_nothing() -> None:
