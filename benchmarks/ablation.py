@@ -5,8 +5,11 @@
 Every arm sees as many samples; where photos take part, they are three of four, as published. The score is that of the
 last weights: nothing is chosen on the sequences that are scored. They are judged in pictures of the size that they
 learnt from, and in larger ones, where a network that knows more than its frames by heart sees more (as Touvron et al.,
-Fixing the train-test resolution discrepancy, NeurIPS 2019, found). What is in FOLDER already is not made again. With
-`--jobs` networks are trained side by side, each on its own cores; small ones leave most of a GPU idle.
+Fixing the train-test resolution discrepancy, NeurIPS 2019, found). Beside it stands how well a threshold on the flow
+finds the object in what each arm learns from: whether its motion can teach that what moves by itself is the object.
+
+What is in FOLDER already is not made again. With `--jobs` networks are trained side by side, each on its own cores;
+small ones leave most of a GPU idle.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ import matplotlib
 import numpy as np
 import torch
 
-from benchmarks.baselines import score_baselines
+from benchmarks.baselines import moving, score_baselines
 from benchmarks.record import RESULTS, write
 from pipeline.config import RunConfig
 from pipeline.placement import local_share
@@ -36,6 +39,7 @@ from pipeline.progress import ProgressLine
 from pipeline.run import run
 from segmentation.checkpoint import load_network
 from segmentation.datasets import ShardDataset
+from segmentation.metrics import score_frames
 from segmentation.model import TwoStreamNetwork
 from segmentation.train import train
 from segmentation.training_data import ValidationData, open_data
@@ -47,6 +51,8 @@ from segmentation.whole_files import write_whole
 
 Flow = Literal["stored", "fresh", "zero"]
 JUDGED_BY = "davis16-val"
+SEEN_IN_MOTION = 400
+"""Samples on which it is seen how well motion alone shows the object."""
 LAST_LOSSES = 10
 """Records of the training loss whose mean is kept: one batch says little."""
 
@@ -155,6 +161,17 @@ def judge(network: TwoStreamNetwork, validation: ValidationData, device: str) ->
     return {"J&F": found.value, "J": found.J, "F": found.F, "sequences": dict(found.sequences)}
 
 
+def seen_in_motion(settings: TrainingSettings) -> float:
+    """Return the mean J of the flow threshold on what is learnt from: photos if there are any, else videos."""
+    source = open_data(settings)[0].sources[0]
+    found = []
+    for number in source.order(0)[:SEEN_IN_MOTION].tolist():
+        (sample,) = source.read([number], 0)
+        region, _ = score_frames(moving(sample)[None], sample.mask.numpy()[None] > 0, with_boundaries=False)
+        found.append(float(region[0]))
+    return mean(found)
+
+
 def validations_of(output: Path) -> list[dict[str, Any]]:
     """Return the records of a run's validations so far."""
     return [one for one in read_metrics(output) if one["kind"] == "validation"]
@@ -222,10 +239,12 @@ def main() -> None:
     for (arm, one), scores in zip(settings, trained, strict=True):
         runs[arm.name].append({"seed": one.seed, **scores})
     _, validation = open_data(settings[0][1])
+    firsts = {arm.name: one for arm, one in reversed(settings)}
     rows = [
         {
             "arm": arm.name,
             "label": arm.label,
+            "threshold_J_on_training_samples": seen_in_motion(firsts[arm.name]),
             "mean": mean(one["J&F"] for one in runs[arm.name]),
             "spread": float(np.ptp([one["J&F"] for one in runs[arm.name]])),
             "runs": runs[arm.name],
