@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,61 +13,16 @@ from pipeline.config import DEFAULT_DEPTH_MODEL, RunConfig, load_config
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.progress import ProgressLine
 from pipeline.redaction import redact
+from pipeline.shared_cli import INTERRUPTED, make_app, options_of, stoppable
 from pipeline.stopping import heed_sigterm
 
 if TYPE_CHECKING:
     from pipeline.commits import Failure
 
-app = typer.Typer(
-    help="Turn photos with masks into a Zarr dataset of image-flow-mask triplets.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+app = make_app("Turn photos with masks into a Zarr dataset of image-flow-mask triplets.")
 TOO_MANY_FAILURES = 3
 BROKEN = 4
-INTERRUPTED = 130
 LISTED_FINDINGS = 50
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end a command with a sentence and its own exit code."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo("Stopped. What is committed stays; the same command continues.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-
-
-def options_of(settings: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command one option per field of a settings class, with help and default from there.
-
-    Fields without help are no options.
-    """
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        hints = get_type_hints(settings)
-        parameters = []
-        for setting in (one for one in fields(settings) if "help" in one.metadata):
-            shown = "" if setting.default in (MISSING, None, False, ()) else f" [default: {setting.default}]"
-            flag = f"--{setting.name.replace('_', '-')}"
-            option = typer.Option(flag, help=f"{setting.metadata['help']}{shown}", show_default=False)
-            hint = list[str] if get_origin(hints[setting.name]) is tuple else hints[setting.name]
-            parameters.append(
-                inspect.Parameter(
-                    setting.name,
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=None,
-                    annotation=Annotated[hint | None, option],
-                )
-            )
-        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
-        command.__signature__ = inspect.Signature(own + parameters)  # type: ignore[attr-defined]
-        return command
-
-    return decorate
 
 
 @app.command("run")

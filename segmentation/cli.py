@@ -8,29 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli import INTERRUPTED, options_of, stoppable
 from pipeline.errors import PipelineError
 from pipeline.placement import Placement
+from pipeline.shared_cli import INTERRUPTED, make_app, options_of, stoppable
 from pipeline.stopping import heed_sigterm
 from segmentation import prediction_cli
 from segmentation.errors import SegmentationError, Stopped
 from segmentation.training_settings import TrainingSettings
 
-app = typer.Typer(
-    help="Video object segmentation: flow, training, masks and scores.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+app = make_app("Video object segmentation: flow, training, masks and scores.")
 SOME_VIDEOS_FAILED = prediction_cli.SOME_VIDEOS_FAILED
 app.command("evaluate")(prediction_cli.evaluate_command)
 app.command("predict")(prediction_cli.predict_command)
-
-
-@app.callback()
-def _several_commands() -> None:
-    """Keep `score` a word to be typed also while few commands exist."""
 
 
 @app.command("score")

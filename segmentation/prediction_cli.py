@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipeline.cli import stoppable
+from pipeline.shared_cli import stoppable
 
 if TYPE_CHECKING:
     from segmentation.evaluate import Evaluation
