@@ -239,12 +239,11 @@ def main() -> None:
     for (arm, one), scores in zip(settings, trained, strict=True):
         runs[arm.name].append({"seed": one.seed, **scores})
     _, validation = open_data(settings[0][1])
-    firsts = {arm.name: one for arm, one in reversed(settings)}
     rows = [
         {
             "arm": arm.name,
             "label": arm.label,
-            "threshold_J_on_training_samples": seen_in_motion(firsts[arm.name]),
+            "threshold_J_on_training_samples": seen_in_motion(settings_of(arguments, arm, arguments.seeds[0])),
             "mean": mean(one["J&F"] for one in runs[arm.name]),
             "spread": float(np.ptp([one["J&F"] for one in runs[arm.name]])),
             "runs": runs[arm.name],
