@@ -225,7 +225,7 @@ def fit_motion_command(
 @app.command("datasets")
 def datasets_command() -> None:
     """List the video datasets that are known: their trees, masks, licences, and where to get them."""
-    from segmentation.videos import DATASETS
+    from segmentation.video_table import DATASETS
 
     for row in DATASETS.values():
         typer.echo(f"{row.name}: {row.title}")

@@ -34,7 +34,7 @@ class Benchmark:
     """A dataset to be evaluated on.
 
     Attributes:
-        name: of the dataset, as in `segmentation.videos.DATASETS`.
+        name: of the dataset, as in `segmentation.video_table.DATASETS`.
         root: its folder.
         flows: store of `segmentation flows`, or root of a `JPEGFlows` tree; None = estimate it.
     """

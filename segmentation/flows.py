@@ -21,7 +21,8 @@ from segmentation.errors import DatasetError, FlowError
 from segmentation.flow_store import FlowDataset, FlowLayout, VideoFlowStore
 from segmentation.raft_weights import LoadedRaft, Size
 from segmentation.video_frames import Footage, ImageFiles, open_footage
-from segmentation.videos import DATASETS, OpenedDataset, open_dataset
+from segmentation.video_table import DATASETS
+from segmentation.videos import OpenedDataset, open_dataset
 
 
 @dataclass(frozen=True)
@@ -122,14 +123,12 @@ def clips_of(name: str, root: Path, split: str | None) -> tuple[list[Clip], dict
     clips: dict[str, Clip] = {}
     problems: dict[str, str] = {}
     for dataset in _opened(name, root, split):
-        folders = dataset.row.splits.get(dataset.split or "", ())
-        pattern = dataset.row.flows.replace("{split}", folders[-1] if folders else "")
         origin = {"dataset": dataset.row.title, "licence": dataset.row.licence}
         problems |= dataset.problems
         for video in dataset.videos:
             if video.name not in problems:
                 paths = tuple(frame.image for frame in video.frames if frame.image is not None)
-                folder = pattern.replace("{video}", video.name)
+                folder = dataset.flow_pictures[0].replace("{video}", video.name)
                 clips[video.name] = Clip(video.name, ImageFiles(paths), origin, folder)
     return list(clips.values()), problems
 

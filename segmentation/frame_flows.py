@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -59,14 +58,15 @@ def open_flows(place: str, dataset: OpenedDataset) -> FrameFlows:
     Raises:
         DatasetError: neither is there.
     """
-    pattern = _pictures(dataset)
-    if (Path(place) / pattern.split("/{")[0]).is_dir():
-        return PictureFlows(Path(place), pattern)
+    for pattern in dataset.flow_pictures:
+        if (Path(place) / pattern.split("/{")[0]).is_dir():
+            return PictureFlows(Path(place), pattern)
     try:
         FlowDataset.open(place)
     except PipelineError as error:
+        folder = dataset.flow_pictures[0].split("/{")[0]
         raise DatasetError(
-            f"{place} holds neither flows of {dataset.row.title} nor a folder {pattern.split('/{')[0]}: {error}"
+            f"{place} holds neither flows of {dataset.row.title} nor a folder {folder}: {error}"
         ) from error
     return StoredFlows(place, dataset.row.title)
 
@@ -183,9 +183,3 @@ class PictureFlows:
         folder = self.root / self.pattern.replace("{video}", video)
         paths = [folder / f"{frame}{suffix}" for suffix in PICTURES]
         return next((path for path in paths if path.is_file()), paths[0])
-
-
-def _pictures(dataset: OpenedDataset) -> str:
-    """Return the folder of a video's flow pictures, as the published code has it."""
-    folders: Sequence[str] = dataset.row.splits.get(dataset.split or "", ())
-    return dataset.row.flows.replace("{split}", folders[-1] if folders else "")

@@ -98,14 +98,29 @@ def as_grey(levels: Levels, path: Path) -> Bool[np.ndarray, "h w"]:
     Raises:
         MaskError: several objects.
     """
-    if levels.colors is None and levels.values.max(initial=0) > MAX_LABEL:
-        return levels.values >= OBJECT_LEVEL
     numbers = labels_of(levels.values)
-    if len(numbers) > 1:
+    if len(numbers) > 1 and (levels.colors is not None or numbers[-1] <= MAX_LABEL):
         raise MaskError(
             f"the mask {path} holds the labels 0, {', '.join(map(str, numbers))}: several objects; expected one object"
         )
+    return as_grey_or_labels(levels, path)
+
+
+def as_grey_or_labels(levels: Levels, path: Path) -> Bool[np.ndarray, "h w"]:
+    """Read grey levels >= 128 as object, and of object numbers everything that is not 0: all objects together."""
+    if levels.colors is None and levels.values.max(initial=0) > MAX_LABEL:
+        return levels.values >= OBJECT_LEVEL
     return levels.values > 0
+
+
+def as_binary_or_labels(levels: Levels, path: Path) -> Bool[np.ndarray, "h w"]:
+    """Read the same where the only grey levels are 0 and 255.
+
+    Raises:
+        MaskError: there are other grey levels.
+    """
+    refuse_soft(levels, path)
+    return as_grey_or_labels(levels, path)
 
 
 def as_labels(levels: Levels, path: Path) -> Bool[np.ndarray, "h w"]:

@@ -18,7 +18,7 @@ class Protocol:
 
     Attributes:
         name: printed with every result.
-        dataset: name in `segmentation.videos.DATASETS`.
+        dataset: name in `segmentation.video_table.DATASETS`.
         with_boundaries: F is part of it, else J alone.
         leaves_out_ends: the first and the last annotated frame of a sequence do not count.
         skips_empty_truth: frames without any object in the ground truth do not count; else J and F are 1 there if the

@@ -18,7 +18,7 @@ from segmentation.protocols import protocol_for
 from segmentation.sources import PhotoSource, VideoSource
 from segmentation.training_settings import HELD_OUT, TrainingSettings
 from segmentation.video_dataset import VideoFrames
-from segmentation.videos import DATASETS
+from segmentation.video_table import DATASETS
 
 SEQUENCES_SHARE, MOST_SEQUENCES, MOST_FRAMES = 1 / 6, 10, 20
 """Of a dataset's training sequences so many are held out, and of each so many frames are judged, evenly spaced."""

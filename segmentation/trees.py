@@ -21,12 +21,14 @@ class Tree:
         masks: folder of its masks, likewise.
         lists: text files that name the videos of a split; the first that exists counts, none = all that are found.
         has_objects: the folder of masks may hold one folder per object.
+        flows: folder of a video's flow pictures, as the published code has it beside such a tree.
     """
 
     images: str
     masks: str
     lists: tuple[str, ...] = ()
     has_objects: bool = False
+    flows: str = "JPEGFlows/{video}"
 
 
 @dataclass(frozen=True, slots=True)

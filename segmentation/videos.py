@@ -1,8 +1,6 @@
-"""The video datasets: where their frames and masks lie, and what their mask values mean.
+"""The videos of a dataset, as found in a folder; frames and masks are paired by name or number, never by position.
 
-One table row per dataset (`DATASETS`), each with the trees in which it is met: the official one as downloaded, and that
-of the published FakeFlow/DepthFlow/TMO code (JPEGImages, JPEGFlows, Annotations). Frames and masks are paired by
-name or number, never by position. No image is opened until a mask is read.
+No image is opened until a mask is read.
 """
 
 from collections.abc import Mapping
@@ -15,39 +13,7 @@ from jaxtyping import Bool
 from segmentation import masks
 from segmentation.errors import DatasetError, MaskError
 from segmentation.trees import Frame, Tree, VideoFolders, find_videos, list_frames, listed_videos, some
-
-
-@dataclass(frozen=True)
-class VideoDataset:
-    """One row of the table.
-
-    Attributes:
-        name: as given to `--dataset`.
-        title: as the literature calls it.
-        trees: where to look, the most specific first.
-        splits: names of splits, and the folders that hold them where the tree has such.
-        default_split: what is scored; None = there is but one.
-        annotated: which frames have masks.
-        labels: what the values of a mask mean.
-        convention: the same as a function.
-        licence: terms of use, as far as they are stated.
-        source: where to get it.
-        hallmarks: paths that only this dataset has, to tell it from others.
-        flows: folder of a video's flow pictures in the trees of the published code.
-    """
-
-    name: str
-    title: str
-    trees: tuple[Tree, ...]
-    splits: Mapping[str, tuple[str, ...]]
-    default_split: str | None
-    annotated: str
-    labels: str
-    convention: masks.Convention
-    licence: str
-    source: str
-    hallmarks: tuple[str, ...]
-    flows: str = "JPEGFlows/{video}"
+from segmentation.video_table import DATASETS, VideoDataset
 
 
 @dataclass(frozen=True)
@@ -75,6 +41,8 @@ class OpenedDataset:
     """The videos of one split, as found in a folder.
 
     Attributes:
+        flow_pictures: where the flow pictures of a video may lie below the root of a tree of the published code; the
+            first belongs to the tree that was found.
         problems: by name of a video, a sentence on what is wrong with it; such a video may still be among `videos`.
     """
 
@@ -83,6 +51,7 @@ class OpenedDataset:
     split: str | None
     videos: tuple[Video, ...]
     problems: Mapping[str, str]
+    flow_pictures: tuple[str, ...]
 
     def read_mask(self, frame: Frame, *, allow_soft: bool = True) -> Bool[np.ndarray, "h w"]:
         """Read a frame's mask.
@@ -103,7 +72,8 @@ class OpenedDataset:
         united: Bool[np.ndarray, "h w"] | None = None
         for path in frame.masks:
             levels = masks.read_levels(path)
-            if not allow_soft and self.row.convention is masks.as_grey and path.suffix.lower() not in (".jpg", ".jpeg"):
+            is_soft_by_nature = path.suffix.lower() in (".jpg", ".jpeg")
+            if not allow_soft and not is_soft_by_nature and self.row.convention is masks.as_grey_or_labels:
                 masks.refuse_soft(levels, path)
             mask = self.row.convention(levels, path)
             if united is not None and united.shape != mask.shape:
@@ -113,131 +83,6 @@ class OpenedDataset:
             united = mask if united is None else united | mask
         assert united is not None
         return united
-
-
-def _fbms_convention(levels: masks.Levels, path: Path) -> Bool[np.ndarray, "h w"]:
-    # Regions of motion. Coloured ground truth has white background; in grey ground truth background is the darkest
-    # region: 0 or nearly so, except in two sequences. Thresholds as used by those who publish figures on FBMS-59.
-    if path.suffix.lower() == ".ppm":
-        colors = np.repeat(np.arange(256)[:, None], 3, axis=1) if levels.colors is None else levels.colors
-        is_background = (colors == masks.WHITE).all(axis=1) | (colors == 0).all(axis=1)
-        is_object: Bool[np.ndarray, "h w"] = ~is_background[levels.values]
-        return is_object
-    if path.suffix.lower() == ".pgm":
-        video = path.parent.parent.name
-        return levels.values > {"marple7": 12, "marple2": 102}.get(video, 25)
-    return masks.as_grey(levels, path)
-
-
-_CLASSES = ("aeroplane", "bird", "boat", "car", "cat", "cow", "dog", "horse", "motorbike", "train")
-_FLAT = Tree("JPEGImages/{video}", "Annotations/{video}")
-
-DATASETS: Mapping[str, VideoDataset] = {
-    row.name: row
-    for row in (
-        VideoDataset(
-            name="davis16",
-            title="DAVIS-2016",
-            trees=(
-                Tree(
-                    "JPEGImages/480p/{video}",
-                    "Annotations/480p/{video}",
-                    ("ImageSets/2016/{split}.txt", "ImageSets/480p/{split}.txt"),
-                ),
-            ),
-            splits={"train": (), "val": (), "trainval": ()},
-            default_split="val",
-            annotated="every frame",
-            labels="one object: 0 and 255",
-            convention=masks.as_grey,
-            licence="CC BY-NC 4.0",
-            source="https://davischallenge.org/davis2016/code.html",
-            hallmarks=("Annotations/480p", "JPEGImages/480p"),
-            flows="JPEGFlows/480p/{video}",
-        ),
-        VideoDataset(
-            name="fbms",
-            title="FBMS-59",
-            trees=(
-                Tree("{split}/JPEGImages/{video}", "{split}/Annotations/{video}"),
-                Tree("{split}/{video}", "{split}/{video}/GroundTruth"),
-                _FLAT,
-                Tree("{video}", "{video}/GroundTruth"),
-            ),
-            splits={
-                "train": ("Trainingset", "TrainingSet", "TrainSet"),
-                "test": ("Testset", "TestSet"),
-            },
-            default_split="test",
-            annotated="some frames",
-            labels="regions of motion: colours on white (PPM), grey levels on 0 (PGM), or 0 and 255 (PNG)",
-            convention=_fbms_convention,
-            licence="research use",
-            source="https://lmb.informatik.uni-freiburg.de/resources/datasets/",
-            hallmarks=("Testset", "TestSet", "Trainingset", "TrainingSet", "marple*", "JPEGImages/marple*"),
-            flows="{split}/JPEGFlows/{video}",
-        ),
-        VideoDataset(
-            name="ytobj",
-            title="YouTube-Objects",
-            trees=(
-                Tree("JPEGImages/{class}/{video}", "Annotations/{class}/{video}"),
-                Tree("{class}/data/{video}/shots/{shot}/images", "{class}/data/{video}/shots/{shot}/labels"),
-            ),
-            splits={},
-            default_split=None,
-            annotated="every tenth frame",
-            labels="one object: 0 and 255, in the official tree as JPEG",
-            convention=masks.as_grey,
-            licence="not stated",
-            source="https://data.vision.ee.ethz.ch/cvl/youtube-objects",
-            hallmarks=tuple(f"{prefix}{name}" for name in _CLASSES[:2] for prefix in ("JPEGImages/", "")),
-        ),
-        VideoDataset(
-            name="lvid",
-            title="Long-Videos",
-            trees=(_FLAT,),
-            splits={},
-            default_split=None,
-            annotated="about twenty frames of each video, evenly spread",
-            labels="palette: 0 is background, everything else object",
-            convention=masks.as_labels,
-            licence="not stated",
-            source="https://www.kaggle.com/datasets/gvclsu/long-videos",
-            hallmarks=("JPEGImages/blueboy", "JPEGImages/dressage", "JPEGImages/rat"),
-        ),
-        VideoDataset(
-            name="ytvos18",
-            title="YouTube-VOS 2018",
-            trees=(
-                Tree("{split}/JPEGImages/{video}", "{split}/Annotations/{video}", ("ImageSets/{split}.txt",)),
-                _FLAT,
-            ),
-            splits={"train": ("train",), "valid": ("valid",), "test": ("test",)},
-            default_split="train",
-            annotated="every frame in train, the first frame of each object elsewhere",
-            labels="palette: 0 is background, everything else object",
-            convention=masks.as_labels,
-            licence="research use",
-            source="https://youtube-vos.org/dataset/vos/",
-            hallmarks=("train/JPEGImages", "valid/JPEGImages", "meta.json"),
-            flows="{split}/JPEGFlows/{video}",
-        ),
-        VideoDataset(
-            name="segtrackv2",
-            title="SegTrack-v2",
-            trees=(Tree("JPEGImages/{video}", "GroundTruth/{video}", has_objects=True), _FLAT),
-            splits={},
-            default_split=None,
-            annotated="every frame",
-            labels="0 and 255, one folder per object where there are several; all are united",
-            convention=masks.as_grey,
-            licence="not stated",
-            source="https://web.engr.oregonstate.edu/~lif/SegTrack2/dataset.html",
-            hallmarks=("GroundTruth/*", "JPEGImages/bird_of_paradise", "JPEGImages/birdfall"),
-        ),
-    )
-}
 
 
 def open_dataset(name: str, root: Path, split: str | None = None) -> OpenedDataset:
@@ -269,7 +114,7 @@ def open_dataset(name: str, root: Path, split: str | None = None) -> OpenedDatas
             if needs_masks or "JPEGImages" in tree.images:
                 found = find_videos(root, tree, folder, needs_masks=needs_masks)
                 if found:
-                    return _select(row, root, split, tree, found)
+                    return _select(row, root, split, tree, found, _flow_pictures(row, tree, folder, split))
     raise DatasetError(_not_recognised(row, root, split))
 
 
@@ -280,7 +125,12 @@ def looks_like(root: Path) -> VideoDataset | None:
 
 
 def _select(
-    row: VideoDataset, root: Path, split: str | None, tree: Tree, found: dict[str, VideoFolders]
+    row: VideoDataset,
+    root: Path,
+    split: str | None,
+    tree: Tree,
+    found: dict[str, VideoFolders],
+    flow_pictures: tuple[str, ...],
 ) -> OpenedDataset:
     """Keep the videos that the split lists, in its order, and list their frames."""
     listed = None if split is None else listed_videos(root, tree, split)
@@ -301,11 +151,19 @@ def _select(
         if not problems:
             raise DatasetError(f"the list of split {split} of {row.title} in {root} is empty; expected names of videos")
         raise DatasetError(f"none of the videos that {row.title} lists for {split} is in {root}: {some(problems)}")
-    return OpenedDataset(row, root, split, tuple(videos), problems)
+    return OpenedDataset(row, root, split, tuple(videos), problems, flow_pictures)
 
 
 def _folders_of(row: VideoDataset, tree: Tree, split: str | None) -> tuple[str, ...]:
     return row.splits.get(split or "", ()) if "{split}" in tree.masks else ("",)
+
+
+def _flow_pictures(row: VideoDataset, tree: Tree, folder: str, split: str | None) -> tuple[str, ...]:
+    """List where the published code may have flow pictures, first of all beside the tree that was found."""
+    published = row.splits.get(split or "", ())[-1:] or ("",)
+    own = (folder,) if "JPEGImages" in tree.images else published
+    places = [(tree, own)] + [(other, _folders_of(row, other, split) or published) for other in row.trees]
+    return tuple(dict.fromkeys(each.flows.replace("{split}", name) for each, names in places for name in names))
 
 
 def _not_recognised(row: VideoDataset, root: Path, split: str | None) -> str:

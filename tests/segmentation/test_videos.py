@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from segmentation.errors import DatasetError, MaskError
-from segmentation.videos import DATASETS, looks_like, open_dataset
+from segmentation.frame_flows import open_flows
+from segmentation.video_table import DATASETS
+from segmentation.videos import looks_like, open_dataset
 from tests.segmentation import trees
 
 
@@ -101,14 +103,35 @@ def test_folders_that_are_no_dataset(tmp_path: Path) -> None:
         open_dataset("davis16", tmp_path / "DAVIS")
 
 
-def test_masks_of_several_objects_are_refused_where_one_is_expected(tmp_path: Path) -> None:
+@pytest.mark.parametrize("allow_soft", [False, True], ids=["to learn from", "to score"])
+@pytest.mark.parametrize("kind", ["palette", "grey"])
+def test_object_numbers_of_davis_2017_are_united(kind: str, allow_soft: bool, tmp_path: Path) -> None:
     trees.davis16(tmp_path)
-    trees.save(
-        tmp_path / "Annotations/480p/libby/00001.png", trees.palette(trees.square(0) * 1 + trees.square(0, 4) * 2)
-    )
+    labels = trees.square(0) * 1 + trees.square(0, 4) * 2
+    picture = trees.palette(labels) if kind == "palette" else labels.astype(np.uint8)
+    trees.save(tmp_path / "Annotations/480p/libby/00001.png", picture)
     dataset = open_dataset("davis16", tmp_path)
-    with pytest.raises(MaskError, match=r"libby/00001.png holds the labels 0, 1, 3: several objects"):
-        dataset.read_mask(dataset.videos[0].frames[1])
+    found = dataset.read_mask(dataset.videos[0].frames[1], allow_soft=allow_soft)
+    assert (found == trees.square(0)).all()
+
+
+@pytest.mark.parametrize("allow_soft", [False, True], ids=["to learn from", "to score"])
+def test_soft_masks_of_davis_are_refused(allow_soft: bool, tmp_path: Path) -> None:
+    trees.davis16(tmp_path)
+    trees.save(tmp_path / "Annotations/480p/libby/00001.png", trees.square(0).astype(np.uint8) * np.uint8(200))
+    dataset = open_dataset("davis16", tmp_path)
+    with pytest.raises(MaskError, match=r"libby/00001.png has grey levels .* \(200\); expected 0 and 255"):
+        dataset.read_mask(dataset.videos[0].frames[1], allow_soft=allow_soft)
+
+
+def test_fbms_is_read_from_the_folder_that_the_published_code_reads(tmp_path: Path) -> None:
+    trees.fbms_preprocessed(tmp_path)
+    for root in (tmp_path, tmp_path / "TestSet"):
+        dataset = open_dataset("fbms", root)
+        flows = open_flows(str(root), dataset)
+        flows.check(dataset.videos[0])
+        assert flows.read_colors("camel01", "00006").shape == (*trees.SIZE, 3)
+    assert dataset.flow_pictures[0] == "JPEGFlows/{video}"
 
 
 def test_empty_masks_are_masks(tmp_path: Path) -> None:
