@@ -7,12 +7,13 @@ of every object of the shard, the photos that could not be used, and its own che
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.sealed import is_intact, sealed_json
+from pipeline.inventory import MALFORMED, DamagedFileError, Inventory, refuse_damaged, refuse_other_keys
+from pipeline.sealed import sealed_json
 from pipeline.storage import Storage
 
 PRIVATE_FOLDER = ".fakeflow"
@@ -31,15 +32,20 @@ class Failure:
     message: str
 
 
+_TYPES_OF_A_FAILURE = {field.name: int if field.name == "row" else str for field in fields(Failure)}
+
+
 class CommitRecords:
     """The records of one dataset.
 
     Args:
         storage: where it lies.
+        inventory: gives what the records are compared with.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, inventory: Callable[[], Inventory]) -> None:
         self.storage = storage
+        self._inventory = inventory
 
     def shards(self) -> set[int]:
         """Return the numbers of the shards that have a record, whether the dataset has so many or not."""
@@ -50,14 +56,16 @@ class CommitRecords:
         """Return what `write` recorded.
 
         Raises:
-            PipelineError: the record is damaged.
+            PipelineError: the record is damaged, or not one of this dataset.
             FileNotFoundError: there is none.
         """
         content = self.storage.read(commit_key(shard))
-        if not is_intact(content):
-            raise PipelineError(f"{self.storage.name}: {commit_key(shard)} is damaged. {how_to_mend(self.storage)}")
-        record: dict[str, Any] = json.loads(content)
-        return record
+        try:
+            return read_record(content, shard, self._inventory())
+        except DamagedFileError as damage:
+            raise PipelineError(
+                f"{self.storage.name}: {commit_key(shard)} {damage}. {how_to_mend(self.storage)}"
+            ) from None
 
     def write(
         self,
@@ -92,15 +100,40 @@ class CommitRecords:
         """Make a shard not exist, so that the same run makes it again."""
         self.storage.delete(commit_key(shard))
 
-    def drop_foreign(self, fingerprint: str | None) -> None:
-        """Drop records of shards that were made with other settings, where the root's metadata was lost."""
+    def drop_foreign(self) -> None:
+        """Drop records that are not of this dataset, where the root's metadata was lost."""
         for shard in self.shards():
             try:
-                is_ours = self.read(shard).get("fingerprint") == fingerprint
+                self.read(shard)
             except PipelineError:
-                is_ours = False
-            if not is_ours:
                 self.drop(shard)
+
+
+def read_record(content: bytes, shard: int, inventory: Inventory) -> dict[str, Any]:
+    """Read a commit record.
+
+    Args:
+        content: of the file.
+        shard: that it must be of.
+        inventory: of the dataset.
+
+    Raises:
+        DamagedFileError: it is damaged, or of another shard or dataset.
+    """
+    refuse_damaged(content)
+    try:
+        record: dict[str, Any] = json.loads(content)
+        if record["shard"] != shard:
+            raise DamagedFileError(f"is that of shard {record['shard']!r}")
+        if record["fingerprint"] != inventory.attributes.get("fingerprint"):
+            raise DamagedFileError("was made with other settings than the dataset's")
+        refuse_other_keys(record["objects"].keys(), inventory.object_keys(shard), f"object of shard {shard}")
+        for failure in record["failures"]:
+            if {name: type(value) for name, value in failure.items()} != _TYPES_OF_A_FAILURE:
+                raise DamagedFileError(f"holds a failure with other fields than {', '.join(_TYPES_OF_A_FAILURE)}")
+    except MALFORMED as error:
+        raise DamagedFileError("is not what a commit record is") from error
+    return record
 
 
 def commit_key(shard: int) -> str:

@@ -55,7 +55,7 @@ class DatasetChecker:
         ids, status, sizes = (self.store.read(name, here) for name in ("id", "status", "size"))
         motion = self.store.read("motion", here) if self.layout.is_simulated else np.zeros((len(rows), 0))
         yield from self._check_ids(ids)
-        yield from self._check_failures(shard, ids, status)
+        yield from self._check_failures(shard, rows, ids, status)
         for place, row in enumerate(rows):
             is_chosen = row in self._chosen
             self.rows_compared += is_chosen
@@ -73,11 +73,14 @@ class DatasetChecker:
                 yield (str(sample_id),), f"the id follows {self._last_id!r}; expected rising, unique ids"
             self._last_id = str(sample_id)
 
-    def _check_failures(self, shard: int, ids: NDArray[Any], status: NDArray[np.uint8]) -> Iterator[Problem]:
-        recorded = {failure["id"] for failure in self.store.commits.read(shard)["failures"]}
-        stored = {str(sample_id) for sample_id in ids[status == schema.FAILED]}
+    def _check_failures(
+        self, shard: int, rows: range, ids: NDArray[Any], status: NDArray[np.uint8]
+    ) -> Iterator[Problem]:
+        recorded = {(failure["row"], failure["id"]) for failure in self.store.commits.read(shard)["failures"]}
+        stored = {(rows[place], str(ids[place])) for place in np.flatnonzero(status == schema.FAILED)}
         if recorded != stored:
-            yield tuple(sorted(recorded ^ stored)), "`status` and the commit record name other samples as failed"
+            names = sorted({sample_id for _, sample_id in recorded ^ stored})
+            yield tuple(names), "`status` and the commit record name other samples as failed"
         for sample_id in ids[(status != schema.USABLE) & (status != schema.FAILED)]:
             yield (str(sample_id),), "`status` is neither usable nor failed in a committed shard"
 

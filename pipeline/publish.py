@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 
 from pipeline.arrays import ROOT_METADATA
 from pipeline.card import dataset_card
-from pipeline.commits import COMMITS_NOTE, commit_key
 from pipeline.errors import PipelineError
 from pipeline.manifest_file import CARD, MADE_BY_HOSTS, MANIFEST, PREVIEW, manifest_json
 from pipeline.preview import contact_sheet
 from pipeline.progress import Progress
 from pipeline.storage import PARTIAL, Storage
 from pipeline.store import LOCK, DatasetStore
+from pipeline.verify import verify
 
 COPIES = 4
 """Files that are copied at the same time; also how many are in memory."""
@@ -73,12 +73,12 @@ def publish(source: str, destination: str, progress: Progress) -> Published:
     target.refuse_overlap(store.storage)
     if target.is_file():
         raise PipelineError(f"{target.name} is a file. Choose a place that does not exist yet.")
-    progress.announce(f"reading the commit records of {store.name}")
-    shards, metadata = _shard_files(store), _metadata_files(store)
+    shards, metadata = _whole_files(store, progress)
     there = target.sizes()
     wanted = {file.key for file in [*shards, *metadata]} | {MANIFEST, CARD, PREVIEW}
     copier = _Copier(target, there, metadata[-1], progress, to_do=len(wanted))
     _sweep(target, there, wanted)
+    progress.announce(f"copying {len(wanted)} files to {target.name}")
     copier.copy(shards)
     copier.copy(_extras(store))
     files = {key: {"size": size, "sha256": sha256} for key, (size, sha256) in copier.done.items()}
@@ -134,8 +134,8 @@ class _Copier:
             content = file.content()
             if _sha256(content) != file.sha256:
                 raise PipelineError(
-                    f"{file.key} of the dataset is damaged. Run `pipeline verify --repair` on it and the command that "
-                    "made it, then publish with the same command."
+                    f"{file.key} of the dataset changed while it was published. Wait until nothing writes it any "
+                    "more, then publish with the same command."
                 )
             is_hidden_mark = file.key == self._mark.key and not self._is_visible
             is_there = self.there.get(file.key) == len(content) and not is_hidden_mark and self._has(file)
@@ -179,28 +179,30 @@ def _sweep(target: Storage, there: dict[str, int], wanted: set[str]) -> None:
         target.delete(key)
 
 
-def _shard_files(store: DatasetStore) -> list[_File]:
-    """List the objects of all shards and their commit records, which are small enough to be held."""
-    missing = store.layout.shards - len(store.committed())
-    if missing:
+def _whole_files(store: DatasetStore, progress: Progress) -> tuple[list[_File], list[_File]]:
+    """Verify the dataset; return its shards' files, and its metadata with the root's last.
+
+    Raises:
+        PipelineError: something is wrong with it, or missing.
+    """
+    progress.announce(f"verifying {store.name}")
+    found = verify(store.url, progress)
+    if found.findings:
+        first, others = found.findings[0], len(found.findings) - 1
+        more = f", and {others} more" if others else ""
         raise PipelineError(
-            f"{store.name} is incomplete: {missing} of {store.layout.shards} shards are not made. "
+            f"{store.name} is damaged ({first.key}: {first.problem}{more}). Look at it with `pipeline verify "
+            f"{store.name}`, mend it with `pipeline verify --repair {store.name}` and the command that made it, then "
+            "publish with the same command."
+        )
+    if found.missing_shards:
+        raise PipelineError(
+            f"{store.name} is incomplete: {found.missing_shards} of {found.shards} shards are not made. "
             "Run the command that made it again, then publish."
         )
-    files = [_made(COMMITS_NOTE, store.storage.read(COMMITS_NOTE))]
-    for shard in range(store.layout.shards):
-        key = commit_key(shard)
-        for name, sha256 in store.commits.read(shard)["objects"].items():
-            files.append(_stored(store, name, sha256))
-        files.append(_made(key, store.storage.read(key)))
-    return files
-
-
-def _metadata_files(store: DatasetStore) -> list[_File]:
-    """List the metadata; the root's last."""
-    root = store.storage.read(ROOT_METADATA)
-    arrays = [_stored(store, key, sha256) for key, sha256 in store.attributes["metadata"].items()]
-    return [*arrays, _made(ROOT_METADATA, root)]
+    files = [_stored(store, key, sha256) for key, sha256 in found.files.items()]
+    shards = [file for file in files if not file.key.endswith(ROOT_METADATA)]
+    return shards, [file for file in files if file.key.endswith(ROOT_METADATA)]
 
 
 def _extras(store: DatasetStore) -> list[_File]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pipeline.arrays import ROOT_METADATA
 from pipeline.commits import COMMITS_NOTE, COMMITS_NOTE_TEXT, PRIVATE_FOLDER, commit_key
+from pipeline.file_check import Verification, groups, is_of_shard
 from pipeline.locks import Announce
 from pipeline.manifest_file import MANIFEST, PUBLISHED_EXTRAS
 from pipeline.storage import PARTIAL, Storage
 from pipeline.store import DatasetStore
-from pipeline.verify import Verification, groups, is_of_shard
 
 
 def repair(url: str, found: Verification, announce: Announce) -> list[str]:

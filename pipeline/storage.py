@@ -83,6 +83,8 @@ class Storage:
 
         with explained(self.name, "write"):
             place = self.filesystem.resolve_path(self.root)
+            for key in files:
+                self.path(key)  # refuses keys that lead out of the place
             folder = f"{place.path_in_repo}/" if place.path_in_repo else ""
             HfApi(endpoint=self.filesystem.endpoint, token=self.filesystem.token).create_commit(
                 place.repo_id,
@@ -179,8 +181,22 @@ class Storage:
             )
 
     def path(self, key: str) -> str:
-        """Return a key as the file system names it."""
+        """Return a key as the file system names it.
+
+        Raises:
+            PipelineError: it does not name a file below this place.
+        """
+        if key and not is_plain_key(key):
+            raise PipelineError(
+                f"{self.name}: {key!r} leads out of this place or is no path in it; expected one such as "
+                "flow/zarr.json. The dataset is damaged, or was made to do harm: do not use it."
+            )
         return f"{self.root.rstrip('/')}/{key}" if key else self.root
+
+
+def is_plain_key(key: str) -> bool:
+    """Tell whether a key is a relative path without `..`: no leading `/`, no scheme, nothing empty between two `/`."""
+    return "\0" not in key and not {"", ".", ".."} & set(key.split("/"))
 
 
 def open_filesystem(url: str) -> tuple[Any, str]:

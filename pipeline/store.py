@@ -32,6 +32,7 @@ from pipeline.commits import (
     how_to_mend,
 )
 from pipeline.errors import PipelineError
+from pipeline.inventory import MALFORMED, DamagedFileError, Inventory, read_inventory
 from pipeline.locks import Announce, WriterLock, lease, lock_file
 from pipeline.schema import SCHEMA_VERSION, ArraySpec, Layout, ShardedLayout, array_specs
 from pipeline.sealed import is_intact, sealed_json
@@ -75,8 +76,8 @@ class ShardedStore(ABC, Generic[AnyLayout]):
     def __init__(self, url: str) -> None:
         self.url = url
         self.storage = Storage(url)
-        self.commits = CommitRecords(self.storage)
-        self._attributes: dict[str, Any] | None = None
+        self.commits = CommitRecords(self.storage, lambda: self.inventory)
+        self._inventory: Inventory | None = None
         self._group: zarr.Group | None = None
 
     @property
@@ -121,8 +122,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
                 f"{self.name} has schema version {version}, this fakeflow reads version {self.version}. "
                 f"Use the version of fakeflow that wrote it, or make the dataset again in another place."
             )
-        if not is_intact(metadata):
-            raise _root_is_damaged(self.storage)
+        self._inventory = self._read_inventory(metadata)
         return True
 
     @classmethod
@@ -144,11 +144,16 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         return self._group
 
     @property
+    def inventory(self) -> Inventory:
+        """What the root's metadata say, compared with the schema."""
+        if self._inventory is None:
+            self._inventory = self._read_inventory(self.storage.read(ROOT_METADATA))
+        return self._inventory
+
+    @property
     def attributes(self) -> dict[str, Any]:
         """The group attribute `fakeflow`: schema version, configuration, fingerprint, provenance."""
-        if self._attributes is None:
-            self._attributes = dict(self.group.attrs["fakeflow"])  # type: ignore[arg-type]
-        return self._attributes
+        return self.inventory.attributes
 
     @property
     def layout(self) -> AnyLayout:
@@ -166,7 +171,8 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         """
         whole = {"kind": self.kind, "schema_version": self.version, "layout": asdict(layout), **attributes}
         files = metadata_files(self.specs(layout), layout.samples_per_shard, whole)
-        self.commits.drop_foreign(whole.get("fingerprint"))
+        self._inventory = self._read_inventory(files[ROOT_METADATA])
+        self.commits.drop_foreign()
         self.storage.write(COMMITS_NOTE, COMMITS_NOTE_TEXT)
         for key in sorted(files, key=lambda key: (key == ROOT_METADATA, key)):
             self.storage.write(key, files[key])
@@ -262,6 +268,12 @@ class ShardedStore(ABC, Generic[AnyLayout]):
 
     # ---- inside
 
+    def _read_inventory(self, metadata: bytes) -> Inventory:
+        try:
+            return read_inventory(metadata, lambda layout: self.specs(self.read_layout(layout)))
+        except DamagedFileError as damage:
+            raise _root_is_damaged(self.storage, str(damage)) from None
+
     def _array(self, name: str) -> zarr.Array[Any]:
         array = self.group[name]
         assert isinstance(array, zarr.Array)
@@ -319,14 +331,13 @@ def our_attributes(root_metadata: bytes, storage: Storage) -> dict[str, Any] | N
         PipelineError: the metadata is damaged.
     """
     try:
-        metadata = json.loads(root_metadata)
-        ours = metadata.get("attributes", {}).get(OURS)
-    except (ValueError, AttributeError):
-        raise _root_is_damaged(storage) from None
+        ours = json.loads(root_metadata).get("attributes", {}).get(OURS)
+    except MALFORMED:
+        raise _root_is_damaged(storage, "is no JSON object") from None
     return ours if isinstance(ours, dict) else None
 
 
-def _root_is_damaged(storage: Storage) -> PipelineError:
+def _root_is_damaged(storage: Storage, how: str) -> PipelineError:
     return PipelineError(
-        f"{storage.name}: {ROOT_METADATA} is damaged, or another tool changed it. {how_to_mend(storage)}"
+        f"{storage.name}: {ROOT_METADATA} {how}; it is damaged, or another tool changed it. {how_to_mend(storage)}"
     )

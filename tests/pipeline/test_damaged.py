@@ -75,10 +75,12 @@ def test_records_of_shards_that_there_are_not(dataset: Path, tmp_path: Path, pip
         (dataset / ".fakeflow/commits" / name).write_text("{}")
     assert "3 of 3" in pipeline("status", dataset).said
     assert pipeline("export", dataset, tmp_path / "tree").returncode == 0
-    assert pipeline("publish", dataset, tmp_path / "published").returncode == 0
+    assert "000077.json: does not belong" in pipeline("publish", dataset, tmp_path / "published").said
+    assert not (tmp_path / "published").exists()
     assert pipeline("verify", "--repair", dataset).returncode == 4
     assert contents(dataset) == before
     assert pipeline("verify", dataset).returncode == 0
+    assert pipeline("publish", dataset, tmp_path / "published").returncode == 0
 
 
 def test_a_damaged_note_on_a_run_takes_no_page_away(dataset: Path, tmp_path: Path, pipeline: Command) -> None:
