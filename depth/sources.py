@@ -119,7 +119,8 @@ def _download(model: str, revision: str | None) -> Path:
 
 
 def _find_weights(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    found = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    return [path for path in found if path.is_file()]  # a pipe would be waited for
 
 
 def _open_folder(folder: Path, name: str, revision: str | None) -> LoadedNetwork:
@@ -134,7 +135,7 @@ def _open_tiny(folder: Path, name: str) -> LoadedNetwork:
 
     config = _read_json(folder / "config.json")
     weights = folder / "model.safetensors"
-    if not weights.exists():
+    if not weights.is_file():
         raise DepthError(f"{folder} has a config.json but no model.safetensors: copy both files of the model.")
     try:
         network = TinyDPT.load(folder)
@@ -209,14 +210,14 @@ def _infer_input(folder: Path, config: dict[str, Any]) -> InputRule:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text())
-    except FileNotFoundError as error:
+    if not path.is_file():  # a pipe would be waited for
         raise DepthError(
             f"{path.parent} is no model folder: it has no {path.name}. Expected what `save_pretrained` or "
             "`hf download --local-dir` writes: config.json, preprocessor_config.json and model.safetensors."
-        ) from error
-    except ValueError as error:
+        )
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
         raise DepthError(f"{path} is not JSON ({error}): download it again.") from error
     if not isinstance(values, dict):
         raise DepthError(f"{path} is not a configuration but a {type(values).__name__}: download it again.")

@@ -1,5 +1,6 @@
 """Flow files: Middlebury .flo, and KITTI's 16-bit png."""
 
+import stat
 import struct
 from pathlib import Path
 
@@ -14,6 +15,7 @@ _FLO_HEADER = struct.Struct("<fii")
 # What the format's authors write for an unknown component.
 _FLO_UNKNOWN = 1.666666752e9
 _LARGEST_SIDE = 99_999
+_LARGEST_FILE = 2**31  # bytes; 16,000 x 16,000 pixels as .flo
 
 # KITTI: stored = 64 flow + 2^15 in 16 bits.
 _KITTI_SCALE = 64.0
@@ -33,7 +35,7 @@ def read_flo(path: str | Path) -> FlowField:
     Raises:
         FlowsimError: not a .flo file, or shorter or longer than its header says.
     """
-    content = Path(path).read_bytes()
+    content = _read(path)
     if len(content) < _FLO_HEADER.size:
         raise FlowsimError(f"{path}: {len(content)} bytes, too short for a .flo header; fetch the file again")
     magic, width, height = _FLO_HEADER.unpack_from(content)
@@ -84,7 +86,7 @@ def read_kitti_flow(path: str | Path) -> FlowField:
     """
     import cv2
 
-    content = Path(path).read_bytes()
+    content = _read(path)
     if not content.startswith(b"\x89PNG"):
         raise FlowsimError(f"{path}: not a png file (starts with {content[:4]!r})")
     if not content.endswith(_PNG_END):
@@ -122,6 +124,14 @@ def write_kitti_flow(path: str | Path, flow: np.ndarray, valid: np.ndarray | Non
     channels[~known] = 0
     _, encoded = cv2.imencode(".png", channels)
     _write_whole(path, encoded.tobytes())
+
+
+def _read(path: str | Path) -> bytes:
+    """Read a regular file; a pipe would be waited for, a device never end."""
+    found = Path(path).stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST_FILE:
+        raise FlowsimError(f"{path}: no regular file of at most {_LARGEST_FILE:,} bytes, expected a file of flow")
+    return Path(path).read_bytes()
 
 
 def _known(flow: np.ndarray, valid: np.ndarray | None) -> np.ndarray:

@@ -13,8 +13,8 @@ from pipeline.config import DEFAULT_DEPTH_MODEL, RunConfig, load_config
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.progress import ProgressLine
 from pipeline.redaction import redact
-from pipeline.shared_cli import INTERRUPTED, make_app, options_of, stoppable
-from pipeline.stopping import heed_sigterm
+from pipeline.shared_cli import make_app, options_of, stoppable
+from pipeline.stopping import INTERRUPTED, stopped_by_signals
 
 if TYPE_CHECKING:
     from pipeline.commits import Failure
@@ -252,11 +252,12 @@ def depth_command(
     from pipeline.pictures import write_png
     from pipeline.placement import local_share
     from pipeline.preview import depth_in_colour
+    from pipeline.regular_files import read_file
 
     try:
-        pixels = decode_photo(photo.read_bytes())
+        pixels = decode_photo(read_file(photo))
     except OSError as error:
-        raise PipelineError(f"{photo}: cannot be read ({error.strerror}); expected one photo.") from None
+        raise PipelineError(f"{photo}: cannot be read ({error.strerror or error}); expected one photo.") from None
     except UnusablePhoto as error:
         raise PipelineError(f"{photo}: {error}") from None
     (inverse_depth,) = DepthEstimator.load(depth_model, device=local_share(device).device)([pixels])
@@ -274,9 +275,9 @@ def depth_command(
 
 def main() -> None:
     """Run the command line; a user's error is one sentence and exit code 1."""
-    heed_sigterm()
     try:
-        app(standalone_mode=True)
+        with stopped_by_signals():
+            app(standalone_mode=True)
     except Exception as error:
         if not is_user_error(error):
             raise

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pipeline.errors import PipelineError
 from pipeline.placement import Placement
+from pipeline.regular_files import read_text
 
 DEFAULT_DEPTH_MODEL = "Intel/dpt-hybrid-midas"
 
@@ -96,7 +97,7 @@ def load_config(given: Mapping[str, Any], config_file: Path | None) -> RunConfig
     values: dict[str, Any] = {}
     if config_file is not None:
         try:
-            table = tomllib.loads(config_file.read_text(encoding="utf-8"))
+            table = tomllib.loads(read_text(config_file))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise PipelineError(f"{config_file}: cannot be read as TOML ({error}).") from None
         for key, value in table.items():

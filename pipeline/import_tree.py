@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import cv2
-import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from pipeline.commits import Failure
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.export import FLOWS
 from pipeline.manifest import Manifest, build_manifest, find_partners
+from pipeline.originals import read_original
 from pipeline.plan import ShardTask, create_or_continue, make_plan
 from pipeline.progress import Progress
 from pipeline.run import RunSummary
@@ -128,7 +128,9 @@ def _make_shard(
         row = task.rows[position]
         number = store.layout.rows(task.shard).start + position
         try:
-            _put_sample(arrays, position, store.layout, _read(row.image), _read(row.mask), _read(flow_of[row.id]))
+            assert row.mask is not None  # build_manifest refuses photos without a mask
+            parts = read_original(row.image), read_original(row.mask, "mask"), read_original(flow_of[row.id], "flow")
+            _put_sample(arrays, position, store.layout, *parts)
         except UnusablePhoto as problem:
             return Failure(number, row.id, problem.reason, f"{row.image}: {problem}")
         except Exception as problem:  # whatever it is, it concerns this sample alone
@@ -172,10 +174,3 @@ def _stretched(
     known: Any = cv2.resize(valid.astype(np.float32), (width, height), interpolation=method)
     resized: Any = cv2.resize(flow_px, (width, height), interpolation=method)
     return resized, known > 0.999  # a mixture with unknown vectors is unknown
-
-
-def _read(url: str | None) -> bytes:
-    assert url is not None  # build_manifest refuses photos without a mask
-    with fsspec.open(url, "rb") as stream:
-        content: bytes = stream.read()
-    return content

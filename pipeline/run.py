@@ -16,6 +16,7 @@ from pipeline.manifest import Manifest, build_manifest
 from pipeline.placement import Share
 from pipeline.plan import make_plan, prepare
 from pipeline.progress import Progress
+from pipeline.regular_files import read_text
 from pipeline.run_log import RunLog
 from pipeline.schema import Layout
 from pipeline.store import DatasetStore
@@ -81,14 +82,13 @@ def _layout(config: RunConfig, manifest: Manifest) -> Layout:
 def _resolve(config: RunConfig) -> dict[str, Any]:
     """Find out what the depth model and the motion model are, exactly."""
     import tomllib
-    from pathlib import Path
 
     from depth import DepthEstimator
     from flowsim import FlowsimError, MotionPrior
 
     try:
         if config.motion.endswith(".toml"):
-            prior = MotionPrior.from_dict(tomllib.loads(Path(config.motion).read_text(encoding="utf-8")))
+            prior = MotionPrior.from_dict(tomllib.loads(read_text(config.motion)))
         else:
             prior = MotionPrior.preset(config.motion)
     except (FlowsimError, OSError, tomllib.TOMLDecodeError) as error:

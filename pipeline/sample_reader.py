@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import shard_key
 from pipeline.errors import PipelineError
+from pipeline.regular_files import open_regular
 from pipeline.shards import decode_chunk, decode_index, index_bytes
 from pipeline.store import AnyLayout, ShardedStore
 
@@ -94,7 +95,7 @@ class SampleReader:
 
 
 def _read_range(path: Path, start: int, stop: int | None) -> bytes:
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         if stop is None:
             file.seek(start, os.SEEK_END)
             return file.read()

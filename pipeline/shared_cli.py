@@ -10,7 +10,7 @@ from typing import Annotated, get_origin, get_type_hints
 
 import typer
 
-INTERRUPTED = 130
+from pipeline.stopping import INTERRUPTED
 
 
 def make_app(words: str) -> typer.Typer:

@@ -16,6 +16,7 @@ import numpy as np
 
 from pipeline.errors import PipelineError
 from pipeline.redaction import redact
+from pipeline.regular_files import read_file
 
 log = logging.getLogger("pipeline.storage")
 
@@ -55,6 +56,8 @@ class Storage:
             FileNotFoundError: it is not there.
         """
         with explained(self.name, "read"):
+            if self.is_local:
+                return read_file(self.path(key), limit=None)
             content: bytes = self.filesystem.cat_file(self.path(key))
         return content
 

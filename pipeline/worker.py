@@ -22,11 +22,12 @@ from pipeline.commits import Failure
 from pipeline.config import RunConfig
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.images import decode_pair
+from pipeline.originals import read_original
 from pipeline.placement import Share
 from pipeline.plan import ShardTask
 from pipeline.redaction import redact
 from pipeline.rows import Row
-from pipeline.storage import is_of_store, is_transient, open_filesystem
+from pipeline.storage import is_of_store, is_transient
 from pipeline.store import DatasetStore
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -184,15 +185,9 @@ def _check_folders(config: RunConfig) -> None:
 
 
 def _read_pair(row: Row, max_side: int) -> Pair:
-    photo = _read(row.image)
-    mask = None if row.mask is None else _read(row.mask)
+    photo = read_original(row.image)
+    mask = None if row.mask is None else read_original(row.mask, "mask")
     return decode_pair(photo, mask, max_side)
-
-
-def _read(url: str) -> bytes:
-    filesystem, path = open_filesystem(url)
-    content: bytes = filesystem.cat_file(path)
-    return content
 
 
 class _Clock:

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pipeline.regular_files import read_text, refuse_irregular
 from segmentation.encoders import MIT_VARIANTS, MitVariant
 from segmentation.errors import SegmentationError
 from segmentation.model import NETWORK_SIDE_PX, TwoStreamNetwork
@@ -131,8 +132,8 @@ def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         if not (folder / file).is_file():
             raise SegmentationError(f"{folder} holds no network: it has no {file}. Expected {EXPECTED}.")
     try:
-        config = json.loads((folder / CONFIG_FILE).read_text())
-    except ValueError as error:
+        config = json.loads(read_text(folder / CONFIG_FILE))
+    except (OSError, ValueError) as error:
         raise SegmentationError(f"{folder / CONFIG_FILE} is no JSON ({error}): copy the folder again.") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT or not {"encoder", "side_px"} <= config.keys():
         raise SegmentationError(f"{folder / CONFIG_FILE} does not describe a {FORMAT}. Expected {EXPECTED}.")
@@ -149,6 +150,7 @@ def _read_released(path: Path) -> dict[str, Tensor]:
     if not path.exists():
         raise SegmentationError(f"{path} does not exist. Expected {EXPECTED}.")
     try:
+        refuse_irregular(path)
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except NOT_READABLE as error:
         raise SegmentationError(

@@ -10,8 +10,8 @@ import typer
 
 from pipeline.errors import PipelineError
 from pipeline.placement import Placement
-from pipeline.shared_cli import INTERRUPTED, make_app, options_of, stoppable
-from pipeline.stopping import heed_sigterm
+from pipeline.shared_cli import make_app, options_of, stoppable
+from pipeline.stopping import INTERRUPTED, stopped_by_signals
 from segmentation import prediction_cli
 from segmentation.errors import SegmentationError, Stopped
 from segmentation.training_settings import TrainingSettings
@@ -241,11 +241,11 @@ def datasets_command() -> None:
 
 def main() -> None:
     """Run the command line; a user's error is one sentence and exit code 1, Ctrl-C exit code 130."""
-    heed_sigterm()
     try:
-        app(standalone_mode=True)
+        with stopped_by_signals():
+            app(standalone_mode=True)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except (SegmentationError, PipelineError) as error:
         sys.exit(f"error: {error}")
 

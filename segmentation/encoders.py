@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pipeline.regular_files import refuse_irregular
 from segmentation.errors import SegmentationError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -111,6 +112,7 @@ def make_encoder(name: str, initialization: str, side_px: int) -> Encoder:
             f"Initialisation {initialization!r} of encoder {name} is neither 'imagenet' nor 'random', "
             "and no such file or folder exists."
         )
+    _refuse_irregular_files(Path(initialization))
     if name.startswith(TIMM_PREFIX):
         return TimmEncoder(_make_timm(name.removeprefix(TIMM_PREFIX), initialization, side_px))
     if name not in MIT_VARIANTS:
@@ -124,6 +126,17 @@ def make_encoder(name: str, initialization: str, side_px: int) -> Encoder:
         folder = _download_mit(name) if initialization == "imagenet" else Path(initialization)
         backbone = _load_mit(name, variant, folder)
     return MitEncoder(backbone, variant.channels, IMAGENET_MEAN, IMAGENET_STD)
+
+
+def _refuse_irregular_files(path: Path) -> None:
+    """Raise if a path, or what lies in it, is a pipe or a device, which the libraries would wait for."""
+    try:
+        for file in (
+            file for file in (path.iterdir() if path.is_dir() else [path]) if file.exists() and not file.is_dir()
+        ):
+            refuse_irregular(file)
+    except OSError as error:
+        raise SegmentationError(f"{path} cannot be read as an encoder's weights: {error}.") from None
 
 
 def _make_random_mit(variant: MitVariant) -> nn.Module:

@@ -16,6 +16,7 @@ from pipeline import engine
 from pipeline.config import differences
 from pipeline.placement import Placement
 from pipeline.progress import Progress
+from pipeline.regular_files import read_text
 from segmentation.errors import DatasetError, SegmentationError
 from segmentation.flows import Clip, FlowSettings, clips_of, make_flows
 from segmentation.frame_flows import FrameFlows, open_flows
@@ -277,7 +278,7 @@ def _begin_or_continue(folder: Path, settings: Mapping[str, Any]) -> None:
     path = folder / SETTINGS_FILE
     try:
         if path.exists():
-            stored = json.loads(path.read_text())
+            stored = json.loads(read_text(path))
         elif folder.exists() and any(folder.iterdir()):
             inside = some(sorted(child.name for child in folder.iterdir()))
             raise SegmentationError(f"{folder} holds other files ({inside}); choose another --output")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.regular_files import MAX_TEXT_BYTES, read_file
 from segmentation.checkpoint import CONFIG_FILE, FORMAT, load_network
 from segmentation.encoders import TIMM_PREFIX
 from segmentation.model import TwoStreamNetwork
@@ -32,4 +33,7 @@ def make_network(settings: TrainingSettings) -> TwoStreamNetwork:
 def _is_network(folder: Path) -> bool:
     """Tell a folder of `save_network` from that of an encoder: only the former has its own format named."""
     config = folder / CONFIG_FILE
-    return config.is_file() and FORMAT in config.read_text(errors="replace")
+    try:
+        return FORMAT.encode() in read_file(config, MAX_TEXT_BYTES)
+    except OSError:
+        return False

@@ -11,6 +11,7 @@ from jaxtyping import Float32, UInt8
 from flowsim import flow_to_rgb, rgb_to_flow
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.images import decode_photo
+from pipeline.regular_files import read_file
 from pipeline.sample_reader import SampleReader
 from pipeline.schema import decode_flow
 from segmentation.errors import DatasetError, FlowError
@@ -174,7 +175,7 @@ class PictureFlows:
         """Return the picture as it is; errors as in `read`."""
         path = self._path(video, frame)
         try:
-            return decode_photo(path.read_bytes())
+            return decode_photo(read_file(path))
         except (UnusablePhoto, OSError) as error:
             raise DatasetError(f"the flow picture {path} cannot be read: {error}") from error
 

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
+from pipeline.regular_files import read_file
 from segmentation.errors import MaskError
 
 OBJECT_LEVEL = 128  # grey levels from here on are object
@@ -72,7 +73,7 @@ def read_levels(path: Path) -> Levels:
         MaskError: the file is missing, no image, damaged, a coloured photo, or holds floating-point numbers.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         raise MaskError(f"the mask {path} cannot be read: {error.strerror or error}") from error
     if content[:8] == _PNG_SIGNATURE and content[24:29] == _PNG_GREY and content.endswith(_PNG_END):

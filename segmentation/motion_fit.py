@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float32
 
 from pipeline.errors import PipelineError
 from pipeline.progress import Progress
+from pipeline.regular_files import refuse_irregular
 from pipeline.schema import FLOW_STEPS_PER_PIXEL, USABLE, decode_inverse_depth
 from pipeline.store import DatasetStore
 from segmentation.errors import FlowError
@@ -54,6 +55,7 @@ def fields_of_folder(folder: Path, side_px: int | float | None = None) -> dict[s
 
 def _fields_of_file(path: Path, side_px: int | float | None) -> list[Field]:
     try:
+        refuse_irregular(path)
         with np.load(path, allow_pickle=False) as arrays:
             flow, mask = arrays["flow"], arrays["mask"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

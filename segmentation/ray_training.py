@@ -19,6 +19,7 @@ from pipeline.cluster import go_to, live_nodes, ray_session
 from pipeline.errors import PipelineError
 from pipeline.placement import Share, describe_crew, plan_workers
 from pipeline.progress import Progress
+from pipeline.stopping import take_all_time
 from segmentation.errors import SegmentationError, Stopped, TrainingError
 from segmentation.training_log import follow_metrics
 from segmentation.training_settings import TrainingSettings
@@ -67,6 +68,7 @@ def train_on_ray(settings: TrainingSettings, progress: Progress) -> None:
                     if was_stopped:
                         raise
                     was_stopped = True
+                    take_all_time()
                     progress.announce("stopping after this step")
                     (output / STOP_FILE).touch()
                     follower = follow_metrics(output, settings, progress)  # the stop may have ended the other

@@ -25,6 +25,7 @@ from torch.optim import Optimizer
 
 from pipeline.config import differences
 from pipeline.locks import lock_file
+from pipeline.regular_files import read_text, refuse_irregular
 from pipeline.storage import Storage
 from segmentation.errors import TrainingError
 from segmentation.whole_files import save_whole, write_whole
@@ -115,6 +116,7 @@ def load_state(
     if not path.exists():
         return Position()
     try:
+        refuse_irregular(path)
         state = torch.load(path, map_location=device, weights_only=True)
         network.load_state_dict(state["network"])
         if average is not None:
@@ -130,7 +132,7 @@ def load_state(
 
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
-        stored = json.loads(path.read_text())
+        stored = json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise TrainingError(f"{path} cannot be read ({error}); choose another --output") from error
     if not isinstance(stored, dict):

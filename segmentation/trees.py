@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.regular_files import read_text
 from segmentation.masks import EXTENSIONS
 
 _LISTED = 3  # names shown in a message before "and n more"
@@ -90,7 +91,7 @@ def listed_videos(root: Path, tree: Tree, split: str) -> list[str] | None:
         path = root / pattern.replace("{split}", split)
         if path.is_file():
             # A line is a video's name or, as in DAVIS-2016, the paths of one frame and its mask.
-            lines = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+            lines = [line.split()[0] for line in read_text(path).splitlines() if line.strip()]
             return list(dict.fromkeys(line.split("/")[-2] if "/" in line else line for line in lines))
     return None
 

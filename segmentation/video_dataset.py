@@ -11,6 +11,7 @@ from jaxtyping import Int64
 
 from pipeline.errors import UnusablePhoto
 from pipeline.images import decode_photo
+from pipeline.regular_files import read_file
 from segmentation.datasets import Triplet, TripletSource
 from segmentation.errors import DatasetError, MaskError
 from segmentation.frame_flows import open_flows
@@ -99,7 +100,7 @@ class VideoFrames(TripletSource):
     def _read(self, video: Video, frame: Frame) -> Triplet:
         assert frame.image is not None  # else the video had a problem
         try:
-            image = np.require(decode_photo(frame.image.read_bytes()), requirements="W")  # torch wants it writable
+            image = np.require(decode_photo(read_file(frame.image)), requirements="W")  # torch wants it writable
             mask = self._dataset.read_mask(frame, allow_soft=False)
         except (UnusablePhoto, MaskError, OSError) as error:
             raise DatasetError(f"frame {frame.name} of {video.name} cannot be used: {error}") from error

@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 
 from pipeline.errors import UnusablePhoto
 from pipeline.images import decode_photo
+from pipeline.regular_files import read_file, refuse_irregular
 from segmentation.errors import FlowError
 from segmentation.trees import VideoFolders, list_frames
 
@@ -50,7 +51,7 @@ class ImageFiles:
         """
         for path in self.paths[start:stop]:
             try:
-                yield decode_photo(path.read_bytes())
+                yield decode_photo(read_file(path))
             except (UnusablePhoto, OSError) as problem:
                 raise FlowError(f"frame {path} cannot be read: {problem}") from None
 
@@ -131,6 +132,10 @@ def open_footage(path: Path) -> Footage:
         return ImageFiles(tuple(frame.image for frame in frames if frame.image is not None))
     if not path.exists():
         raise FlowError(f"{path} does not exist; expected a video file or a folder of frames")
+    try:
+        refuse_irregular(path)
+    except OSError as error:
+        raise FlowError(f"{path} cannot be read as a video: {error}") from None
     return VideoFile(path, _count(path))
 
 

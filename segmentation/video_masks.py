@@ -16,6 +16,7 @@ from flowsim import flow_to_rgb
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.images import decode_photo
 from pipeline.placement import Share
+from pipeline.regular_files import read_file
 from segmentation.checkpoint import load_network
 from segmentation.errors import DatasetError, FlowError, SegmentationError
 from segmentation.frame_flows import FrameFlows
@@ -138,7 +139,7 @@ class _Reader:
         """
         path = self.task.images[name]
         try:
-            image = decode_photo(path.read_bytes())
+            image = decode_photo(read_file(path))
         except (UnusablePhoto, OSError) as problem:
             raise FlowError(f"frame {path} cannot be read: {problem}") from None
         colors = self.task.flows.read_colors(self.task.video, name)

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.errors import UnusablePhoto
 from pipeline.images import decode_photo
+from pipeline.regular_files import read_file
 from segmentation.errors import SegmentationError
 from segmentation.overlay import outlined
 from segmentation.predictions import PredictionReader, match_predictions
@@ -94,7 +95,7 @@ def _image(frame: Frame, truth: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h
     if frame.image is None:
         return grey
     try:
-        image = decode_photo(frame.image.read_bytes())
+        image = decode_photo(read_file(frame.image))
     except (UnusablePhoto, OSError):
         return grey
     return np.array(image) if image.shape[:2] == truth.shape else grey

@@ -47,7 +47,8 @@ def photos_in(folder: Path) -> list[Path]:
     Raises:
         DepthError: there is no such folder, or no photo in it.
     """
-    photos = sorted(p for p in folder.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES) if folder.is_dir() else []
+    inside = folder.iterdir() if folder.is_dir() else ()
+    photos = sorted(p for p in inside if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
     if not photos:
         raise DepthError(f"{folder}: no photos here; expected files such as name.jpg.")
     return photos
