@@ -28,8 +28,10 @@ from segmentation.checkpoint import load_network
 from segmentation.cli import app
 from segmentation.errors import DatasetError, SegmentationError, Stopped, TrainingError
 from segmentation.train import train
+from segmentation.training_data import open_data
 from segmentation.training_settings import TrainingSettings
 from segmentation.training_state import held_folder
+from segmentation.validation import score_samples, summarize
 from tests.conftest import ROOT
 
 
@@ -102,6 +104,32 @@ def test_a_network_learns_what_it_sees(tmp_path: Path) -> None:
     assert summary.best_score > 0.5
     losses = [one["loss"] for one in records(tmp_path / "run") if one["kind"] == "train"]
     assert losses[-1] < losses[0] / 2
+
+
+def test_averaged_weights_are_judged_and_kept(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, samples_per_epoch=16, epochs=1, learning_rate=1e-2)
+    summary = train(settings, Watcher())
+    state = torch.load(tmp_path / "run/last/training.pt", weights_only=True)
+    _, validation = open_data(settings)
+    scores = {}
+    for name in ("network", "average"):
+        network = load_network(summary.last_network)
+        network.load_state_dict(state[name])
+        found = list(score_samples(network, validation.read(), with_boundaries=False, device="cpu"))
+        scores[name] = summarize(found, with_boundaries=False).value
+    assert scores["network"] != scores["average"]
+    assert summary.best_score == pytest.approx(scores["average"], abs=1e-9)
+    for folder in ("last", "best"):
+        kept = load_network(tmp_path / "run" / folder).state_dict()
+        assert all(torch.equal(kept[name], values) for name, values in state["average"].items())
+
+
+def test_the_first_of_equal_networks_is_the_best(tmp_path: Path) -> None:
+    summary = train_in(tmp_path, epochs=3, samples_per_epoch=2, learning_rate=1e-12)
+    judged = [one for one in records(tmp_path / "run") if one["kind"] == "validation"]
+    assert len({one["IoU"] for one in judged}) == 1
+    assert [one["is_best"] for one in judged] == [True, False, False]
+    assert summary.best_epoch == 1
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])

@@ -125,16 +125,35 @@ def test_crops_keep_the_three_aligned() -> None:
     assert max(sizes) - min(sizes) > 0.1
 
 
+def jitter_slowly(image: np.ndarray, brightness: float, contrast: float, saturation: float) -> np.ndarray:
+    """Vary an image (h,w,3) in [0, 1] pixel by pixel, in the order and with the greys of torchvision's transforms."""
+
+    def grey(pixels: np.ndarray) -> np.ndarray:
+        return 0.299 * pixels[..., 0] + 0.587 * pixels[..., 1] + 0.114 * pixels[..., 2]
+
+    image = np.clip(image * brightness, 0, 1)
+    mean = grey(image).mean()
+    image = np.clip(mean + contrast * (image - mean), 0, 1)
+    own = grey(image)[..., None]
+    varied: np.ndarray = np.clip(own + saturation * (image - own), 0, 1)
+    return varied
+
+
 def test_jitter_changes_the_image_alone() -> None:
-    sample = make_sample(20, 20)
-    plain = make_batch([sample] * 2, side_px=20)
+    samples = [make_sample(20, 20, seed) for seed in range(16)]
+    plain = make_batch(samples, side_px=20)
     options = Augmentation(flips="none", jitter=0.4)
-    varied = make_batch([sample] * 2, augmentation=options, generator=make_generator(0), side_px=20)
+    prepared = prepare_batch(samples, augmentation=options, generator=make_generator(0), side_px=20)
+    varied = finish_batch(prepared, "cpu")
     assert torch.equal(varied.flow_rgb, plain.flow_rgb)
     assert torch.equal(varied.mask, plain.mask)
-    assert not torch.allclose(varied.image, plain.image, atol=0.01)
-    assert not torch.allclose(varied.image[0], varied.image[1], atol=0.01)
-    assert 0 <= varied.image.min() <= varied.image.max() <= 1
+    assert 0.6 <= prepared.factors.min() < 0.7
+    assert 1.3 < prepared.factors.max() <= 1.4
+    assert len(prepared.factors.unique()) == 48
+    for before, after, factors in zip(plain.image, varied.image, prepared.factors.tolist(), strict=True):
+        expected = jitter_slowly(before.movedim(0, -1).double().numpy(), *factors)
+        np.testing.assert_allclose(after.movedim(0, -1), expected, rtol=0, atol=1e-5)
+        assert np.abs(expected - before.movedim(0, -1).numpy()).max() > 0.01
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.3])
