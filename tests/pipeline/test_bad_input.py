@@ -18,6 +18,7 @@ from pipeline import schema
 from pipeline.store import DatasetStore
 from tests.conftest import ROOT, MakeDuts, draw_scene, write_png
 from tests.pipeline.conftest import Command, Done
+from tests.pipeline.drawn_dataset import contents
 
 SMALL = ["--workers", "0", "--depth-model", "tiny-dpt", "--max-side", "96", "--samples-per-shard", "4"]
 
@@ -93,6 +94,37 @@ def test_retry_failed_does_those_alone(make_duts: MakeDuts, tmp_path: Path, pipe
     for name in ("image", "mask", "inverse_depth", "flow", "motion", "id", "size", "status"):
         made, wanted = (zarr.open_group(str(place), mode="r")[name][:] for place in (tmp_path / "out.zarr", fresh))
         assert (made == wanted).all(), name
+
+
+def test_failures_beyond_the_first_shard_keep_their_rows_and_are_tried_again(
+    make_duts: MakeDuts, tmp_path: Path, pipeline_run: Command
+) -> None:
+    root, output = make_duts(10), tmp_path / "out.zarr"
+    photos = root / "DUTS-TR/DUTS-TR-Image"
+    whole = {row: (photos / f"scene_{row:03d}.png").read_bytes() for row in (5, 6, 9)}
+
+    def failed_rows() -> list[int]:
+        store = DatasetStore.open(str(output))
+        rows = np.flatnonzero(store.read("status", slice(None)) == schema.FAILED).tolist()
+        assert [(failure.row, failure.id) for failure in store.failures()] == [
+            (row, f"scene_{row:03d}") for row in rows
+        ]
+        return rows
+
+    for row in whole:
+        (photos / f"scene_{row:03d}.png").write_bytes(b"")
+    assert pipeline_run("--input", str(root)).returncode == 3
+    assert failed_rows() == [5, 6, 9]
+    (photos / "scene_006.png").write_bytes(whole[6])
+    done = pipeline_run("--input", str(root), "--retry-failed", "--max-failures", "2")
+    assert done.returncode == 0, done.stderr
+    assert failed_rows() == [5, 9]
+    for row in (5, 9):
+        (photos / f"scene_{row:03d}.png").write_bytes(whole[row])
+    done = pipeline_run("--input", str(root), "--retry-failed")
+    assert "10 of 10 photos usable, 2 in this run" in done.stdout
+    assert pipeline_run("--input", str(root), output=tmp_path / "fresh.zarr").returncode == 0
+    assert contents(output) == contents(tmp_path / "fresh.zarr")
 
 
 def test_every_kind_of_picture_that_people_call_a_photo(make_duts: MakeDuts, pipeline_run: Command) -> None:

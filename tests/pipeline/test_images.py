@@ -255,6 +255,13 @@ def test_shrinking_averages_areas(file_format: str) -> None:
     assert np.abs(pixels - expected).max() < 3
 
 
+def test_shrinking_leaves_no_pixel_out() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3)).astype(np.uint8)
+    expected = noise.reshape(75, 4, 100, 4, 3).mean(axis=(1, 3))
+    pixels = decode_photo(encode(Image.fromarray(noise)), 100)
+    assert np.abs(pixels - expected).max() <= 1
+
+
 def test_max_side_below_the_smallest_photo_is_an_error() -> None:
     with pytest.raises(ValueError, match="max_side is 8 px; expected at least 16"):
         decode_photo(encode(scene()), 8)
@@ -284,8 +291,10 @@ def _grey(inside: int, outside: int = 0) -> Image.Image:
         pytest.param(encode(_grey(255).convert("RGBA")), id="four channels"),
         pytest.param(encode(_grey(1)), id="0/1"),
         pytest.param(encode(_grey(3)), id="object number"),
+        pytest.param(encode(_grey(15)), id="the largest object number"),
         pytest.param(encode_array(np.where(disc(), 65535, 0).astype(np.uint16)), id="16 bits"),
         pytest.param(encode_array(disc().astype(np.uint16)), id="16 bits 0/1"),
+        pytest.param(encode_array(disc().astype(np.uint16) * 15), id="16 bits, the largest object number"),
         pytest.param(_davis_palette(), id="palette of DAVIS"),
         pytest.param(encode(Image.open(io.BytesIO(_davis_palette())).convert("RGB")), id="colours of DAVIS"),
         pytest.param(encode(_grey(255).convert("P")), id="grey palette"),
@@ -320,6 +329,23 @@ def test_smaller_mask_of_the_same_proportions_is_enlarged() -> None:
     mask = decode_mask(MASK, (HEIGHT * 4, WIDTH * 4))
     assert set(np.unique(mask)) == {0, 255}
     assert ((mask > 0) != disc(WIDTH * 4, HEIGHT * 4)).mean() < 0.03
+
+
+def test_levels_above_the_object_numbers_are_grey() -> None:
+    for content in (encode(_grey(16)), encode_array(disc().astype(np.uint16) * 16)):
+        with pytest.raises(UnusablePhoto, match="the mask is all background"):
+            decode_mask(content, SIZE)
+
+
+@pytest.mark.parametrize(("width", "height"), [(800, 605), (400, 302), (400, 298)])
+def test_mask_off_by_less_than_a_hundredth_is_used(width: int, height: int) -> None:
+    assert decode_mask(encode(Image.fromarray(disc(width, height))), (300, 400)).shape == (300, 400)
+
+
+@pytest.mark.parametrize(("width", "height"), [(800, 618), (800, 582), (400, 310), (400, 290)])
+def test_mask_off_by_three_hundredths_is_refused(width: int, height: int) -> None:
+    with pytest.raises(UnusablePhoto, match="other proportions"):
+        decode_mask(encode(Image.fromarray(disc(width, height))), (300, 400))
 
 
 def test_mask_one_pixel_off_is_used() -> None:

@@ -15,7 +15,7 @@ from pipeline import schema
 from pipeline.cli import app
 from pipeline.errors import InputError, PipelineError
 from pipeline.export import export_tree
-from pipeline.import_tree import ImportSettings, import_tree
+from pipeline.import_tree import SAMPLES_PER_SHARD, ImportSettings, import_tree
 from pipeline.store import DatasetStore
 from segmentation.datasets import ShardDataset
 from segmentation.errors import DatasetError
@@ -133,6 +133,32 @@ def test_pictures_of_other_sizes_are_stretched_and_black_is_unknown(tmp_path: Pa
     assert np.isnan(flow[:35]).all()
     np.testing.assert_allclose(flow[40:, :, 0], LONGEST_PX * np.linspace(0.2, 1, 96)[None].repeat(32, 0), atol=0.3)
     np.testing.assert_allclose(flow[40:, :, 1], 0, atol=0.1)
+
+
+@pytest.mark.parametrize("size", [(108, 144), (48, 64), (72, 96)])
+def test_no_vector_is_a_mixture_with_unknown_ones(tmp_path: Path, size: tuple[int, int]) -> None:
+    right = np.zeros((*size, 2), np.float32)
+    right[..., 0] = 1
+    colours = flow_to_rgb(right)
+    first = size[0] // 2 + 1
+    colours[:first] = 0
+    root = draw_tree(tmp_path / "tree", {"half": colours})
+    import_tree(str(root), str(tmp_path / "out.zarr"), SETTINGS, Watcher())
+    flow = flow_of(DatasetStore.open(str(tmp_path / "out.zarr")), 0)
+    known = np.isfinite(flow).all(-1)
+    np.testing.assert_allclose(flow[known][:, 0], LONGEST_PX, atol=0.3)
+    share = 1 - first / size[0]
+    assert share - 2 / 72 <= known.mean() <= share
+
+
+def test_failures_name_the_row_of_the_whole_dataset(tmp_path: Path) -> None:
+    colours = flow_to_rgb(np.full((72, 96, 2), 3, np.float32))
+    root = draw_tree(tmp_path / "tree", {f"{number:03d}": colours for number in range(SAMPLES_PER_SHARD + 2)})
+    (root / "JPEGFlows/065.png").write_bytes(b"")
+    import_tree(str(root), str(tmp_path / "out.zarr"), SETTINGS, Watcher())
+    store = DatasetStore.open(str(tmp_path / "out.zarr"))
+    assert [(failure.row, failure.id) for failure in store.failures()] == [(65, "065")]
+    assert np.flatnonzero(store.read("status", slice(None)) != schema.USABLE).tolist() == [65]
 
 
 def test_damaged_flow_is_listed_repaired_and_tried_again(tmp_path: Path) -> None:

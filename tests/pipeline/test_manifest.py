@@ -123,6 +123,12 @@ def test_limit_takes_the_first_by_id(tmp_path: Path) -> None:
     assert manifest.listing_hash != build_manifest(str(tmp_path)).listing_hash
 
 
+def test_limit_counts_after_the_parts_are_put_together(tmp_path: Path) -> None:
+    duts(duts(tmp_path, "DUTS-TR", ("c", "d")), "DUTS-TE", ("a", "e"))
+    assert ids(build_manifest(str(tmp_path), limit=1)) == ["a"]
+    assert ids(build_manifest(str(tmp_path), limit=3)) == ["a", "c", "d"]
+
+
 def test_extensions_in_any_case_and_dots_in_stems(two_folders: tuple[Path, Path]) -> None:
     images, masks = two_folders
     touch(images / "x.y.JPEG", masks / "x.y.Png")

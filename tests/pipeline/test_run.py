@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -152,23 +151,37 @@ def test_lost_commit_records_and_strays_are_made_good(dataset: Path, tmp_path: P
     assert contents(dataset) == before
 
 
+DIES_AT_A_COMMIT = """
+import os, signal, sys
+left = int(sys.argv.pop(1))
+
+def die_in_time(event, arguments):
+    global left
+    if event == "os.rename" and str(arguments[1]).endswith(".json") and ".fakeflow/commits" in str(arguments[1]):
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+
+sys.addaudithook(die_in_time)
+from pipeline.cli import main
+main()
+"""
+"""The command, killed just before it would commit one shard more than its first argument."""
+
+
 @pytest.mark.parametrize("committed_before_kill", [0, 1, 3])
 def test_killed_run_continues_to_the_same_dataset(
     make_duts: MakeDuts, tmp_path: Path, committed_before_kill: int
 ) -> None:
     root, output = make_duts(9), tmp_path / "killed.zarr"
-    command = [sys.executable, "-m", "pipeline.cli", "run", "--input", str(root), "--output", str(output)]
+    command = [sys.executable, "-c", DIES_AT_A_COMMIT, str(committed_before_kill)]
+    command += ["run", "--input", str(root), "--output", str(output)]
     command += ["--workers", "0", "--depth-model", "tiny-dpt", "--max-side", "96", "--samples-per-shard", "2"]
     command += ["--motion", "camera+object"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
-        if output.exists() and len(list(output.glob(".fakeflow/commits/*.json"))) >= committed_before_kill:
-            break
-        time.sleep(0.001)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    run(config(root, output), Watcher())
+    killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(DatasetStore.open(str(output)).committed()) == committed_before_kill
+    assert run(config(root, output), Watcher()).photos_made_now == 9 - 2 * committed_before_kill
     run(config(root, tmp_path / "alone.zarr"), Watcher())
     assert contents(output) == contents(tmp_path / "alone.zarr")
 

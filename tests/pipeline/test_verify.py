@@ -16,6 +16,7 @@ from pipeline import schema
 from pipeline.cli import app
 from pipeline.errors import PipelineError
 from pipeline.repair import repair
+from pipeline.sealed import FIELD, UNSEALED, seal
 from pipeline.store import DatasetStore
 from pipeline.verify import Verification, verify
 from segmentation.flow_store import FlowDataset, FlowLayout
@@ -122,6 +123,28 @@ def test_what_is_lost_truncated_or_added_is_named(dataset: Path, case: str) -> N
     result = check(dataset)
     assert {finding.key for finding in result.findings} == {key}
     assert problem in result.findings[0].problem
+
+
+def reseal(path: Path, change: Callable[[str], str]) -> None:
+    """Change a sealed file and give it the checksum that fits."""
+    changed = re.sub(f'"{FIELD}": "[0-9a-f]+"', f'"{FIELD}": "{UNSEALED}"', change(path.read_text()))
+    assert changed != path.read_text()
+    path.write_bytes(seal(changed.encode()))
+
+
+def test_a_shard_that_was_made_with_other_settings_is_named(dataset: Path) -> None:
+    key = ".fakeflow/commits/000001.json"
+    reseal(dataset / key, lambda text: re.sub('"fingerprint": "[0-9a-f]+"', f'"fingerprint": "{"e" * 64}"', text))
+    (finding,) = check(dataset).findings
+    assert (finding.key, finding.shard) == (key, 1)
+    assert "made with other settings than the dataset's" in finding.problem
+
+
+def test_settings_that_were_changed_afterwards_are_named(dataset: Path) -> None:
+    reseal(dataset / "zarr.json", lambda text: re.sub('"seed": 5', '"seed": 6', text))
+    assert [(finding.key, finding.problem) for finding in check(dataset).findings] == [
+        ("zarr.json", "has settings that do not give its fingerprint")
+    ]
 
 
 def test_a_broken_shard_is_named_by_the_ids_of_its_samples(dataset: Path) -> None:
