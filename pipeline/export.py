@@ -57,7 +57,7 @@ def export_tree(store: DatasetStore, root: Path, progress: Progress) -> ExportSu
             "that began it, then export."
         )
     Storage(str(root)).refuse_overlap(store.storage)
-    usable = np.flatnonzero(store.read("status", slice(None)) == schema.USABLE)
+    usable = store.usable_rows()
     ids = [str(name) for name in store.read("id", slice(None))]
     _check_names([ids[row] for row in usable])
     chunks = np.split(usable, np.flatnonzero(np.diff(usable // _ROWS_PER_READ)) + 1)

@@ -96,6 +96,7 @@ def import_tree(
                 failures = _make_shard(store, task, flow_of, pool)
                 done, failed = done + task.photos, failed + len(failures)
                 progress.update(sum(task.photos for task in tasks), done, failed)
+        store.refuse_unfinished()
         return RunSummary(len(manifest), done, tuple(store.failures()), manifest.notes)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from pipeline import schema
 from pipeline.arrays import ROOT_METADATA
 from pipeline.errors import PipelineError
@@ -40,13 +38,9 @@ def describe(url: str) -> str:
 
 def counts(store: DatasetStore) -> dict[str, int]:
     """Return the numbers of samples: `usable`, `failed`, `not made`."""
-    status = store.read("status", slice(None))
-    made = np.zeros(len(status), bool)
-    for shard in store.committed():
-        rows = store.layout.rows(shard)
-        made[rows.start : rows.stop] = True
-    usable, failed = (int((made & (status == value)).sum()) for value in (schema.USABLE, schema.FAILED))
-    return {"usable": usable, "failed": failed, "not made": len(status) - usable - failed}
+    states = store.states()
+    usable, failed = (int((states == state).sum()) for state in (schema.USABLE, schema.FAILED))
+    return {"usable": usable, "failed": failed, "not made": len(states) - usable - failed}
 
 
 def stored_as(spec: schema.ArraySpec) -> str:

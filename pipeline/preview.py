@@ -30,7 +30,7 @@ def contact_sheet(store: DatasetStore, rows: int) -> Image.Image:
     Raises:
         PipelineError: no sample is usable yet.
     """
-    chosen = spread(usable_rows(store), rows)
+    chosen = spread(store.usable_rows(), rows)
     if not chosen:
         raise PipelineError(f"{store.url}: no usable sample yet. See `pipeline status {store.url} --failures`.")
     motions = store.layout.motions
@@ -61,17 +61,6 @@ def depth_in_colour(inverse_depth: NDArray[np.float32]) -> NDArray[np.uint8]:
     in_colour = cv2.applyColorMap((inverse_depth * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     rgb: NDArray[np.uint8] = cv2.cvtColor(in_colour, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
     return rgb
-
-
-def usable_rows(store: DatasetStore) -> NDArray[np.int64]:
-    """Return the rows that hold a sample, in order."""
-    status = store.read("status", slice(None))
-    exists = np.zeros(len(status), bool)
-    for shard in store.committed():
-        made = store.layout.rows(shard)
-        exists[made.start : made.stop] = True
-    rows: NDArray[np.int64] = np.flatnonzero(exists & (status == schema.USABLE))
-    return rows
 
 
 def spread(rows: NDArray[np.int64], count: int) -> list[int]:

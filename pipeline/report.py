@@ -20,7 +20,7 @@ from flowsim import flow_to_rgb
 from pipeline.commits import Failure
 from pipeline.errors import PipelineError
 from pipeline.pictures import write_whole
-from pipeline.preview import sample_pictures, scaled_to, spread, usable_rows
+from pipeline.preview import sample_pictures, scaled_to, spread
 from pipeline.progress import Progress
 from pipeline.provenance import origin
 from pipeline.report_measures import (
@@ -72,7 +72,7 @@ def write_report(store: DatasetStore, path: Path, progress: Progress) -> None:
     """
     if not path.absolute().parent.is_dir():
         raise PipelineError(f"{path}: there is no folder {path.parent}. Make it, or choose another --output.")
-    usable, failures = usable_rows(store), store.failures()
+    usable, failures = store.usable_rows(), store.failures()
     progress.announce(f"{len(usable)} usable samples; measuring flow")
     fields = measure_fields(store, usable, progress)
     sections = [

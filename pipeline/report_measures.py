@@ -112,11 +112,12 @@ def mean_directions(fields: list[MeasuredField]) -> NDArray[np.float64]:
 
 def read_motions(store: DatasetStore) -> NDArray[np.float64]:
     """Return motions, (n, parameters), of the usable rows of up to `SHARDS_OF_MOTIONS` shards, evenly spread."""
-    shards = spread(np.array(sorted(store.committed()), np.int64), SHARDS_OF_MOTIONS)
+    usable = store.usable_rows()
     parts = []
-    for shard in shards:
-        rows = slice(store.layout.rows(shard).start, store.layout.rows(shard).stop)
-        parts.append(store.read("motion", rows)[store.read("status", rows) == schema.USABLE])
+    for shard in spread(np.array(sorted(store.committed()), np.int64), SHARDS_OF_MOTIONS):
+        rows = store.layout.rows(shard)
+        inside = usable[(usable >= rows.start) & (usable < rows.stop)] - rows.start
+        parts.append(store.read("motion", slice(rows.start, rows.stop))[inside])
     motions: NDArray[np.float64] = np.concatenate(parts).reshape(-1, len(store.layout.motion_parameters))
     return motions
 

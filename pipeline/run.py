@@ -70,6 +70,7 @@ def run(config: RunConfig, progress: Progress) -> RunSummary:
         finally:
             with suppress(PipelineError):  # a full disk has been said by then, and a note is not worth a failed run
                 log.save(store)
+        store.refuse_unfinished()
         return RunSummary(len(manifest), done, tuple(store.failures()), manifest.notes)
 
 

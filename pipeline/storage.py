@@ -47,6 +47,7 @@ class Storage:
         self.name = redact(url)
         self.filesystem, self.root = open_filesystem(url)
         self.is_local = "file" in np.atleast_1d(self.filesystem.protocol)
+        self._was_there = False
         self.files_at_once = FILES_OF_A_COMMIT if self._is_hub else 1
 
     def read(self, key: str) -> bytes:
@@ -72,7 +73,9 @@ class Storage:
         """Write a file atomically: by rename on a local file system, by PUT elsewhere."""
         with explained(self.name, "write"):
             if self.is_local:
-                _write_by_rename(Path(self.path(key)), content)
+                final = Path(self.path(key))
+                self._make_folders(final.parent)
+                _write_by_rename(final, content)
             else:
                 self.filesystem.pipe_file(self.path(key), content)
 
@@ -157,12 +160,29 @@ class Storage:
         """Tell whether anything is at the URL."""
         with explained(self.name, "read"):
             self.filesystem.invalidate_cache(self.root)
-            return bool(self.filesystem.exists(self.root))
+            is_there = bool(self.filesystem.exists(self.root))
+        self._was_there |= is_there
+        return is_there
 
     def is_file(self) -> bool:
         """Tell whether the URL is a file's."""
         with explained(self.name, "read"):
             return bool(self.filesystem.isfile(self.root))
+
+    def _make_folders(self, folder: Path) -> None:
+        """Make a local folder at or below the root; the root itself is made once and never again."""
+        root = Path(self.root)
+        if not self._was_there:
+            root.mkdir(parents=True, exist_ok=True)
+            self._was_there = True
+        elif not root.is_dir():
+            raise PipelineError(
+                f"{self.name} is gone: it was deleted or moved while this command was writing to it. What was in it is "
+                "lost with it; run the same command again to make it anew."
+            )
+        if not folder.is_dir():
+            for parent in (*reversed(folder.relative_to(root).parents[:-1]), folder.relative_to(root)):
+                (root / parent).mkdir(exist_ok=True)  # fails where the root has gone a moment ago
 
     @property
     def _is_hub(self) -> bool:
@@ -289,7 +309,6 @@ def _code(error: Exception) -> str:
 
 
 def _write_by_rename(final: Path, content: bytes) -> None:
-    final.parent.mkdir(parents=True, exist_ok=True)
     partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}{PARTIAL}")
     try:
         with partial.open("wb") as stream:

@@ -34,7 +34,7 @@ from pipeline.commits import (
 from pipeline.errors import PipelineError
 from pipeline.inventory import MALFORMED, DamagedFileError, Inventory, read_inventory
 from pipeline.locks import Announce, WriterLock, lease, lock_file
-from pipeline.schema import SCHEMA_VERSION, ArraySpec, Layout, ShardedLayout, array_specs
+from pipeline.schema import NOT_MADE, SCHEMA_VERSION, USABLE, ArraySpec, Layout, ShardedLayout, array_specs
 from pipeline.sealed import is_intact, sealed_json
 from pipeline.shards import Map, encode_shard
 from pipeline.storage import Storage, explained
@@ -210,6 +210,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         Raises:
             PipelineError: no room, no permission, or the store returned other values than were written.
         """
+        self._refuse_lost_root()
         layout, specs = self.layout, self.specs(self.layout)
         self.commits.drop(shard)
         with ThreadPoolExecutor(1) as disk:  # one array is stored while the next is encoded
@@ -223,6 +224,19 @@ class ShardedStore(ABC, Generic[AnyLayout]):
                 stored[key] = disk.submit(self._write_object, key, content)
             checksums = {key: checksum.result() for key, checksum in stored.items()}
         self.commits.write(shard, checksums, failures, self.attributes.get("fingerprint"), precision)
+
+    def refuse_unfinished(self) -> None:
+        """Look at what is stored when all shards were reported as made.
+
+        Raises:
+            PipelineError: the root's metadata or commit records are gone.
+        """
+        self._refuse_lost_root()
+        if missing := self.layout.shards - len(self.committed()):
+            raise PipelineError(
+                f"{self.name}: {missing} of {self.layout.shards} commit records are gone: they were deleted while this "
+                "command was running. Run the same command again: it makes what is missing."
+            )
 
     def put_run_record(self, name: str, record: Mapping[str, Any]) -> None:
         """Keep a note on a run, which is no part of the content.
@@ -274,6 +288,15 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         except DamagedFileError as damage:
             raise _root_is_damaged(self.storage, str(damage)) from None
 
+    def _refuse_lost_root(self) -> None:
+        content = self.storage.read_if_there(ROOT_METADATA)
+        if content is None or self._read_inventory(content).attributes != self.attributes:
+            what = "is gone" if content is None else "is another dataset's"
+            raise PipelineError(
+                f"{self.name}: its {ROOT_METADATA} {what}: the dataset was deleted, moved or replaced while this "
+                "command was running. Run the same command again to make it anew, or to go on."
+            )
+
     def _array(self, name: str) -> zarr.Array[Any]:
         array = self.group[name]
         assert isinstance(array, zarr.Array)
@@ -322,6 +345,18 @@ class DatasetStore(ShardedStore[Layout]):
     def read_layout(stored: Mapping[str, Any]) -> Layout:
         """Return the layout that `create` kept as plain values."""
         return Layout(**{**stored, "motion_parameters": tuple(stored["motion_parameters"])})
+
+    def states(self) -> NDArray[np.uint8]:
+        """Return the status of every row: `NOT_MADE` in shards that do not exist, whatever is stored of them."""
+        status: NDArray[np.uint8] = self.read("status", slice(None)).copy()
+        for shard in set(range(self.layout.shards)) - self.committed():
+            rows = self.layout.rows(shard)
+            status[rows.start : rows.stop] = NOT_MADE
+        return status
+
+    def usable_rows(self) -> NDArray[np.int64]:
+        """Return the rows that hold a sample, in order: those of shards that exist that did not fail."""
+        return np.flatnonzero(self.states() == USABLE)
 
 
 def our_attributes(root_metadata: bytes, storage: Storage) -> dict[str, Any] | None:

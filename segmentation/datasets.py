@@ -17,7 +17,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from flowsim import MotionPrior, sample_motion, simulate_flow
 from pipeline.errors import PipelineError
 from pipeline.sample_reader import SampleReader
-from pipeline.schema import USABLE, decode_flow, decode_inverse_depth
+from pipeline.schema import decode_flow, decode_inverse_depth
 from pipeline.store import DatasetStore
 from segmentation.errors import DatasetError
 
@@ -151,8 +151,8 @@ class ShardDataset(TripletSource):
                 f"{url} is unfinished: {len(shards)} of {layout.shards} shards are there. Run `pipeline run "
                 f"--output {url}` as before, it goes on from there; or allow unfinished datasets."
             )
-        is_usable = store.read("status", slice(None)) == USABLE
-        self._rows = [np.array([row for row in layout.rows(shard) if is_usable[row]], np.int64) for shard in shards]
+        usable = store.usable_rows()
+        self._rows = np.split(usable, np.searchsorted(usable, [layout.rows(shard).start for shard in shards[1:]]))
         self.samples = sum(map(len, self._rows))
         if self.samples == 0:
             raise DatasetError(

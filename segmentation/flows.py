@@ -206,7 +206,9 @@ def make_flows(
                 else:
                     summary.frames_made_now += report.frames
                 progress.update(to_do, summary.frames_made_now + failed, failed)
-    summary.complete = [clip.name for clip in clips if clip.name not in summary.problems]
+        summary.complete = [clip.name for clip in clips if clip.name not in summary.problems]
+        for name in summary.complete:
+            dataset.video(name).refuse_unfinished()
     return summary
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float32
 from pipeline.errors import PipelineError
 from pipeline.progress import Progress
 from pipeline.regular_files import refuse_irregular
-from pipeline.schema import FLOW_STEPS_PER_PIXEL, USABLE, decode_inverse_depth
+from pipeline.schema import FLOW_STEPS_PER_PIXEL, decode_inverse_depth
 from pipeline.store import DatasetStore
 from segmentation.errors import FlowError
 from segmentation.sources import VideoSource
@@ -103,9 +103,9 @@ def scenes_of(photos: str, longer_side: int | None, rows: slice = slice(None)) -
     from flowsim.inversion import Scene
 
     store = DatasetStore.open(photos)
-    size, status = store.read("size", slice(None)), store.read("status", slice(None))
+    size = store.read("size", slice(None))
     found = []
-    for row in np.flatnonzero(status == USABLE)[rows][:_MOST_SCENES]:
+    for row in store.usable_rows()[rows][:_MOST_SCENES]:
         inside = tuple(slice(0, int(side)) for side in size[row])
         depth = decode_inverse_depth(store.read("inverse_depth", int(row))[inside])
         mask = store.read("mask", int(row))[inside] > 0

@@ -13,10 +13,11 @@ import pytest
 
 from flowsim import MotionPrior
 from pipeline.schema import encode_flow
+from pipeline.store import DatasetStore
 from segmentation import cli
 from segmentation.errors import FlowError
 from segmentation.flow_store import FlowDataset, FlowLayout
-from segmentation.motion_fit import fields_of_folder, fields_of_videos
+from segmentation.motion_fit import fields_of_folder, fields_of_videos, scenes_of
 from segmentation.sources import VideoSource
 from tests.segmentation.zarr_datasets import make_dataset
 
@@ -106,6 +107,13 @@ def test_fields_of_a_dataset_are_its_flow_with_its_masks(tmp_path: Path) -> None
         picture.write_bytes(path.read_bytes())
     with pytest.raises(FlowError, match="holds pictures, which do not tell lengths; make flow by"):
         next(fields_of_videos(VideoSource.parse(f"davis16={root}:{root}")))
+
+
+def test_photos_of_a_shard_without_a_record_are_not_simulated_on(tmp_path: Path) -> None:
+    photos = make_dataset(tmp_path / "photos.zarr", samples=6)
+    assert len(scenes_of(str(photos), None)) == 5
+    DatasetStore.open(str(photos)).commits.drop(0)
+    assert len(scenes_of(str(photos), None)) == 3
 
 
 def test_mistakes_are_one_sentence(fit: Fit, tmp_path: Path) -> None:
