@@ -41,11 +41,11 @@ from segmentation.checkpoint import load_network
 from segmentation.datasets import ShardDataset
 from segmentation.metrics import score_frames
 from segmentation.model import TwoStreamNetwork
+from segmentation.network_files import LAST
 from segmentation.train import train
 from segmentation.training_data import ValidationData, open_data
 from segmentation.training_log import read_metrics
 from segmentation.training_settings import TrainingSettings
-from segmentation.training_state import LAST
 from segmentation.validation import score_samples, summarize
 from segmentation.whole_files import write_whole
 

@@ -28,12 +28,12 @@ from pipeline.progress import ProgressLine
 from segmentation.checkpoint import load_network
 from segmentation.datasets import ShardDataset
 from segmentation.model import TwoStreamNetwork
+from segmentation.network_files import LAST
 from segmentation.train import train
 from segmentation.training_data import ValidationData, open_data
 from segmentation.training_log import METRICS_FILE, read_metrics
 from segmentation.training_report import CURVES_FILE, PREDICTIONS_FILE, draw_curves, draw_predictions
 from segmentation.training_settings import HELD_OUT, TrainingSettings
-from segmentation.training_state import LAST
 
 (ARM,) = (arm for arm in ARMS if arm.name == "davis-fresh")
 

@@ -105,7 +105,7 @@ def peak_memory_mb(arguments: argparse.Namespace, folder: Path, frames: int) -> 
         writer.write(np.ascontiguousarray(texture[:, k : k + 160]))
     writer.release()
     command = [sys.executable, "-m", "benchmarks.peak_memory", "segmentation.cli", "flows", "--video", str(clip)]
-    command += ["--output", str(folder / "flows.zarr"), "--weights", arguments.weights, "--iterations", "1"]
+    command += ["--output", str(folder / "flows.zarr"), "--raft", arguments.weights, "--raft-iterations", "1"]
     command += ["--workers", "0"]
     done = subprocess.run(["/usr/bin/env", *command], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:

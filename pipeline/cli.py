@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -46,7 +47,7 @@ def run_command(
     rate = f"{made} in this run at {made / elapsed:.1f} photos/s"
     typer.echo(f"{settings.output}: {summary.photos - failed} of {summary.photos} photos usable, {rate}")
     tell_failures(settings.output, summary.failures)
-    typer.echo(f"Look at it:  pipeline preview {settings.output} --output preview.png")
+    typer.echo(f"Look at it:  pipeline preview {quote(settings.output)} --output preview.png")
     if failed > settings.max_failures:
         typer.echo(f"{failed} failures are more than --max-failures {settings.max_failures}.", err=True)
         raise typer.Exit(TOO_MANY_FAILURES)
@@ -59,7 +60,7 @@ def tell_failures(dataset: str, failures: tuple[Failure, ...]) -> None:
     for reason, count in reasons(failures):
         typer.echo(f"  {count} failed: {reason}")
     if failures:
-        typer.echo(f"  which and why:     pipeline status {dataset} --failures")
+        typer.echo(f"  which and why:     pipeline status {quote(dataset)} --failures")
         typer.echo("  after the repair:  the same command with --retry-failed")
 
 
@@ -154,7 +155,7 @@ def publish_command(
         typer.echo("Stopped; nothing is visible yet. The same command continues.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     typer.echo(f"{destination}: {summary.files} files, {summary.size:,} bytes; {summary.copied} copied now")
-    typer.echo(f"Check it there:  pipeline verify {destination}")
+    typer.echo(f"Check it there:  pipeline verify {quote(destination)}")
 
 
 @app.command("info")
@@ -209,7 +210,9 @@ def export_command(
         summary = export_tree(DatasetStore.open(dataset), folder, line)
     typer.echo(f"{folder}: {summary.samples} samples, {summary.written_now} written now")
     if summary.left_out:
-        typer.echo(f"  {summary.left_out} photos left out, they had failed: pipeline status {dataset} --failures")
+        typer.echo(
+            f"  {summary.left_out} photos left out, they had failed: pipeline status {quote(dataset)} --failures"
+        )
 
 
 @app.command("import")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from shlex import quote
 from typing import Any
 
 from pipeline.errors import PipelineError
@@ -149,4 +150,4 @@ def shard_of_record(name: str) -> int | None:
 
 def how_to_mend(storage: Storage) -> str:
     """Return the sentence that tells what to do with a damaged dataset."""
-    return f"Run `pipeline verify --repair {storage.name}`, then the command that made it."
+    return f"Run `pipeline verify --repair {quote(storage.name)}`, then the command that made it."

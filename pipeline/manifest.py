@@ -10,6 +10,7 @@ import posixpath
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Literal, get_args
 
 import fsspec
@@ -288,14 +289,14 @@ def _not_recognised(root: _Folder, names: Sequence[str], photos: int) -> str:
     if photos:
         if _is_half_of_a_pair(root):
             parent = root.url.rpartition("/")[0]
-            return f"{root} is one folder of a pair; pass the folder that holds both: --input {parent}"
+            return f"{root} is one folder of a pair; pass the folder that holds both: --input {quote(str(parent))}"
         return (
-            f"{root} holds {photos} photos and no masks; pass --images {root} --masks FOLDER, or, to do without masks, "
-            "--allow-missing-masks"
+            f"{root} holds {photos} photos and no masks; pass --images {quote(str(root))} --masks FOLDER, or, to do "
+            "without masks, --allow-missing-masks"
         )
     for name in ("DUTS", "DUTSv2"):
         if name in names:
-            return f"{root} is not a data set, but holds one; pass --input {root.child(name)}"
+            return f"{root} is not a data set, but holds one; pass --input {quote(str(root.child(name)))}"
     return f"{root} is no data set that is known here: found {_some(names)}; {expected}"
 
 

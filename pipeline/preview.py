@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shlex import quote
 
 import cv2
 import numpy as np
@@ -32,7 +33,7 @@ def contact_sheet(store: DatasetStore, rows: int) -> Image.Image:
     """
     chosen = spread(store.usable_rows(), rows)
     if not chosen:
-        raise PipelineError(f"{store.url}: no usable sample yet. See `pipeline status {store.url} --failures`.")
+        raise PipelineError(f"{store.url}: no usable sample yet. See `pipeline status {quote(store.url)} --failures`.")
     motions = store.layout.motions
     flows = [f"flow {k + 1} (colour = direction)" for k in range(motions)]
     depth = ["inverse depth (bright = near)"] if store.layout.is_simulated else []

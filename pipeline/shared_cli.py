@@ -44,7 +44,7 @@ def options_of(settings: type) -> Callable[[Callable[..., None]], Callable[..., 
         hints = get_type_hints(settings)
         parameters = []
         for setting in (one for one in fields(settings) if "help" in one.metadata):
-            shown = "" if setting.default in (MISSING, None, False, ()) else f" [default: {setting.default}]"
+            shown = "" if setting.default in (MISSING, None, False, (), "") else f" [default: {setting.default}]"
             flag = f"--{setting.name.replace('_', '-')}"
             option = typer.Option(flag, help=f"{setting.metadata['help']}{shown}", show_default=False)
             hint = list[str] if get_origin(hints[setting.name]) is tuple else hints[setting.name]

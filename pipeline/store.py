@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
+from shlex import quote
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
@@ -131,7 +132,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         store = cls(url)
         if not store.exists():
             raise PipelineError(
-                f"{store.name}: there is no dataset here. Make one with `{cls.made_by.format(url=store.name)}`."
+                f"{store.name}: there is no dataset here. Make one with `{cls.made_by.format(url=quote(store.name))}`."
             )
         return store
 

@@ -19,16 +19,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pipeline.regular_files import read_text, refuse_irregular
-from segmentation.encoders import MIT_VARIANTS, MitVariant
+from segmentation.encoder_names import MIT_VARIANTS, MitVariant
 from segmentation.errors import SegmentationError
 from segmentation.model import NETWORK_SIDE_PX, TwoStreamNetwork
+from segmentation.network_files import CONFIG_FILE, EXPECTED, WEIGHTS_FILE, find_network
 from segmentation.whole_files import save_whole, write_whole
 
 FORMAT = "fakeflow two-stream network"
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 NOT_READABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError)
 """What the readers of damaged or foreign files raise."""
-EXPECTED = "a folder written by save_network, or a released FakeFlow_mitb*.pth or DepthFlow_mitb*.pth"
 
 UNUSED = re.compile(r"vos\.(app|mo)_encoder\.(mean|std)")
 """ImageNet's mean and deviation: constants of the architecture."""
@@ -70,14 +69,15 @@ def load_network(
     """Load a network in evaluation mode, float32, on the CPU.
 
     Args:
-        path: a folder that `save_network` wrote, or a released .pth file; its encoder is seen from the shapes.
+        path: a folder that `save_network` wrote, the folder of a training run, of which the best network is taken, or
+            a released .pth file, whose encoder is seen from the shapes.
         expected_encoder: refuse a checkpoint of any other encoder.
         side_px: of the square that it sees; None = as it was trained.
 
     Raises:
         SegmentationError: no such file, truncated, another network's, or another encoder's.
     """
-    path = Path(path)
+    path = find_network(Path(path))
     if path.is_dir():
         config, weights = _read_folder(path)
         encoder, trained_px = config["encoder"], config["side_px"]
@@ -147,8 +147,6 @@ def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _read_released(path: Path) -> dict[str, Tensor]:
     """Read a .pth file of tensors, without running any code in it."""
-    if not path.exists():
-        raise SegmentationError(f"{path} does not exist. Expected {EXPECTED}.")
     try:
         refuse_irregular(path)
         weights = torch.load(path, map_location="cpu", weights_only=True)

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.errors import PipelineError
-from pipeline.placement import Placement
+from pipeline.placement import Placement, count_of
 from pipeline.shared_cli import make_app, options_of, stoppable
 from pipeline.stopping import INTERRUPTED, stopped_by_signals
 from segmentation import prediction_cli
 from segmentation.errors import SegmentationError, Stopped
+from segmentation.raft_names import Size
 from segmentation.training_settings import TrainingSettings
 
 app = make_app("Video object segmentation: flow, training, masks and scores.")
@@ -42,14 +43,15 @@ def score_command(
 ) -> None:
     """Score predicted masks (0/1, 0/255, palette or soft grey levels) by a dataset's protocol."""
     from segmentation.protocols import protocol_for
-    from segmentation.reporting import show_report, write_json
-    from segmentation.scoring import score_predictions
     from segmentation.videos import open_dataset
 
     chosen = protocol_for(dataset, protocol)
     opened = open_dataset(dataset, root, split)
     from rich.console import Console
     from rich.progress import Progress
+
+    from segmentation.reporting import show_report, write_json
+    from segmentation.scoring import score_predictions
 
     errors = Console(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
@@ -90,14 +92,9 @@ def flows_command(
     video: Annotated[
         Path | None, typer.Option(help="A video file or a folder of frames, in place of a dataset.")
     ] = None,
-    weights: Annotated[
-        str,
-        typer.Option(help="raft-large, raft-small (downloaded), or a checkpoint's path such as raft-things.pth."),
-    ] = "raft-large",
-    model: Annotated[
-        str | None, typer.Option(help="raft-large or raft-small: refuse weights of the other; default: either.")
-    ] = None,
-    iterations: Annotated[int, typer.Option(help="Updates of the flow field.", min=1)] = 20,
+    raft: prediction_cli.Raft = "raft-large",
+    model: Annotated[Size | None, typer.Option(help="Refuse weights of the other network; default: either.")] = None,
+    raft_iterations: prediction_cli.Iterations = 20,
     stride: Annotated[int, typer.Option(help="Flow of frame k points to frame k + stride.", min=1)] = 1,
     upscale: Annotated[
         bool, typer.Option("--upscale", help="Enlarge frames below 128 px instead of refusing them.")
@@ -108,23 +105,28 @@ def flows_command(
     gpus_per_worker: Annotated[
         float | None, typer.Option(help="Part of a GPU that each Ray worker gets: 0.5 = two share one; default: 1.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: prediction_cli.Device = "auto",
     jpeg: Annotated[
         Path | None, typer.Option(help="Folder for a JPEGFlows tree as the published code reads it.")
     ] = None,
 ) -> None:
     """Estimate optical flow of videos by RAFT, or continue: the same command again does what is missing."""
     from pipeline.progress import ProgressLine
-    from segmentation.flows import FlowSettings, clip_of, clips_of, make_flows
-    from segmentation.raft_weights import SIZES
 
     if (dataset is None) == (video is None) or (dataset is None) != (root is None):
         raise SegmentationError("give either --dataset with --root, or --video")
-    size = next((known for known in SIZES if known == model), None)
-    if size != model:
-        raise SegmentationError(f"--model {model}; expected {' or '.join(SIZES)}")
-    if device not in ("auto", "cpu", "cuda"):
-        raise SegmentationError(f"--device {device}; expected auto, cpu or cuda")
+    from segmentation.early_checks import check_flows, check_input
+    from segmentation.raft_names import check_raft
+
+    if video is not None:
+        check_input(video)
+        check_raft(raft)
+    else:
+        assert dataset is not None
+        assert root is not None
+        check_flows(dataset, root, split, raft)
+    from segmentation.flows import FlowSettings, clip_of, clips_of, make_flows
+
     problems: dict[str, str] = {}
     if video is not None:
         clips = [clip_of(video)]
@@ -132,7 +134,7 @@ def flows_command(
         assert dataset is not None
         assert root is not None
         clips, problems = clips_of(dataset, root, split)
-    settings = FlowSettings(weights, size, iterations, stride, upscale)
+    settings = FlowSettings(raft, model, raft_iterations, stride, upscale)
     placement = Placement(workers, device, gpus_per_worker)
     with stoppable(), ProgressLine("frames") as line:
         summary = make_flows(clips, output, settings, line, placement)
@@ -143,8 +145,8 @@ def flows_command(
         with ProgressLine("pictures") as line:
             write_jpeg_tree([clip for clip in clips if clip.name in summary.complete], output, jpeg, line)
     typer.echo(
-        f"{output}: flow of {len(summary.complete)} of {len(summary.complete) + len(problems)} videos, "
-        f"{summary.frames_made_now} frames made in this run"
+        f"{output}: flow of {len(summary.complete)} of {count_of(len(summary.complete) + len(problems), 'video')}, "
+        f"{count_of(summary.frames_made_now, 'frame')} made in this run"
     )
     for name, problem in problems.items():
         typer.echo(f"not done: {name}: {problem}", err=True)
@@ -166,6 +168,10 @@ def train_command(
         typed[name] = tuple(typed.get(name, ()))
     settings = TrainingSettings(**typed, flow="fresh" if fresh_motion else "stored")
     from pipeline.progress import ProgressLine
+    from segmentation.early_checks import check_training
+
+    check_training(settings)
+    from segmentation.next_steps import next_command
     from segmentation.train import train
 
     try:
@@ -180,6 +186,7 @@ def train_command(
     )
     for picture in summary.pictures:
         typer.echo(str(picture.resolve()))
+    typer.echo(f"Try it:  {next_command(settings)}")
 
 
 @app.command("fit-motion")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from shlex import quote
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -144,19 +145,20 @@ class ShardDataset(TripletSource):
             )
         if not shards:
             raise DatasetError(
-                f"{url} has no finished shard. Run `pipeline run --output {url}` as before: it goes on from there."
+                f"{url} has no finished shard. Run `pipeline run --output {quote(url)}` as before: it goes on from "
+                "there."
             )
         if len(shards) < layout.shards and not allow_unfinished:
             raise DatasetError(
                 f"{url} is unfinished: {len(shards)} of {layout.shards} shards are there. Run `pipeline run "
-                f"--output {url}` as before, it goes on from there; or allow unfinished datasets."
+                f"--output {quote(url)}` as before, it goes on from there; or allow unfinished datasets."
             )
         usable = store.usable_rows()
         self._rows = np.split(usable, np.searchsorted(usable, [layout.rows(shard).start for shard in shards[1:]]))
         self.samples = sum(map(len, self._rows))
         if self.samples == 0:
             raise DatasetError(
-                f"{url} has no usable sample: every photo failed. See `pipeline status --failures {url}`."
+                f"{url} has no usable sample: every photo failed. See `pipeline status --failures {quote(url)}`."
             )
         self._opened: _OpenedShards | None = None
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +16,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipeline.regular_files import refuse_irregular
+from segmentation.encoder_names import MIT_VARIANTS, TIMM_PREFIX, MitVariant, check_initialization
 from segmentation.errors import SegmentationError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 STRIDES = (4, 8, 16, 32)
-TIMM_PREFIX = "timm:"
 HUB_TIMEOUT_S = 10
-
-
-@dataclass(frozen=True)
-class MitVariant:
-    """What tells the Mix Transformers apart: blocks and channels of each of the four stages."""
-
-    depths: tuple[int, ...]
-    channels: tuple[int, ...]
-
-
-MIT_VARIANTS = {
-    "mit-b0": MitVariant((2, 2, 2, 2), (32, 64, 160, 256)),
-    "mit-b1": MitVariant((2, 2, 2, 2), (64, 128, 320, 512)),
-    "mit-b2": MitVariant((3, 4, 6, 3), (64, 128, 320, 512)),
-}
 
 
 class Encoder(nn.Module, ABC):
@@ -107,18 +91,10 @@ def make_encoder(name: str, initialization: str, side_px: int) -> Encoder:
     Raises:
         SegmentationError: unknown name, no such path, no network, or weights of another encoder.
     """
-    if initialization not in ("imagenet", "random") and not Path(initialization).exists():
-        raise SegmentationError(
-            f"Initialisation {initialization!r} of encoder {name} is neither 'imagenet' nor 'random', "
-            "and no such file or folder exists."
-        )
+    check_initialization(name, initialization)
     _refuse_irregular_files(Path(initialization))
     if name.startswith(TIMM_PREFIX):
         return TimmEncoder(_make_timm(name.removeprefix(TIMM_PREFIX), initialization, side_px))
-    if name not in MIT_VARIANTS:
-        raise SegmentationError(
-            f"Encoder {name!r} is unknown; expected {', '.join(MIT_VARIANTS)} or timm:NAME, such as timm:convnext_tiny."
-        )
     variant = MIT_VARIANTS[name]
     if initialization == "random":
         backbone = _make_random_mit(variant)

@@ -14,47 +14,21 @@ from typing import Any
 
 from pipeline import engine
 from pipeline.config import differences
-from pipeline.placement import Placement
+from pipeline.placement import Placement, count_of
 from pipeline.progress import Progress
 from pipeline.regular_files import read_text
 from segmentation.errors import DatasetError, SegmentationError
 from segmentation.flows import Clip, FlowSettings, clips_of, make_flows
 from segmentation.frame_flows import FrameFlows, open_flows
+from segmentation.network_files import WEIGHTS_FILE, find_network
 from segmentation.protocols import Protocol, protocol_for
 from segmentation.scoring import Report, score_predictions
-from segmentation.sources import split_places
+from segmentation.sources import Benchmark
 from segmentation.trees import some
 from segmentation.video_masks import VideoMasksTask, has_masks, start_worker, unfinished_folder
 from segmentation.videos import OpenedDataset, Video, open_dataset
 
 SETTINGS_FILE = "settings.json"
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """A dataset to be evaluated on.
-
-    Attributes:
-        name: of the dataset, as in `segmentation.video_table.DATASETS`.
-        root: its folder.
-        flows: store of `segmentation flows`, or root of a `JPEGFlows` tree; None = estimate it.
-    """
-
-    name: str
-    root: Path
-    flows: str | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Benchmark:
-        """Read `NAME=ROOT` or `NAME=ROOT:FLOWS`.
-
-        Raises:
-            SegmentationError: it is neither.
-        """
-        name, root, flows = split_places(text)
-        if flows and "://" not in flows:
-            flows = str(Path(flows).absolute())  # the same place, however it is written
-        return cls(name, root, flows)
 
 
 @dataclass(frozen=True)
@@ -198,7 +172,7 @@ def evaluate(
                 flow_of[name].check(video)
         tasks += _tasks(each, flow_of[name], output / name)
     in_all = sum(len(task.images) for task in tasks)
-    progress.announce(f"{len(tasks)} videos, {in_all} frames to predict")
+    progress.announce(f"{count_of(len(tasks), 'video')}, {count_of(in_all, 'frame')} to predict")
     done = failed = 0
     started = time.perf_counter()
     for report in engine.run_tasks(partial(start_worker, checkpoint, side_px), tasks, placement, progress.announce):
@@ -300,7 +274,6 @@ def _begin_or_continue(folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _sha256_of(checkpoint: Path) -> str:
-    from segmentation.checkpoint import WEIGHTS_FILE
-
-    with (checkpoint / WEIGHTS_FILE if checkpoint.is_dir() else checkpoint).open("rb") as file:
+    path = find_network(checkpoint)
+    with (path / WEIGHTS_FILE if path.is_dir() else path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.regular_files import MAX_TEXT_BYTES, read_file
-from segmentation.checkpoint import CONFIG_FILE, FORMAT, load_network
-from segmentation.encoders import TIMM_PREFIX
+from segmentation.checkpoint import FORMAT, load_network
+from segmentation.encoder_names import TIMM_PREFIX
 from segmentation.model import TwoStreamNetwork
+from segmentation.network_files import CONFIG_FILE
 from segmentation.training_settings import TrainingSettings
 
 

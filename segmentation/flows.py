@@ -13,13 +13,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline import engine
-from pipeline.placement import Placement, Share
+from pipeline.placement import Placement, Share, count_of
 from pipeline.plan import create_or_continue
 from pipeline.progress import Progress
 from pipeline.schema import encode_flow
 from segmentation.errors import DatasetError, FlowError
 from segmentation.flow_store import FlowDataset, FlowLayout, VideoFlowStore
-from segmentation.raft_weights import LoadedRaft, Size
+from segmentation.raft_names import Size
+from segmentation.raft_weights import LoadedRaft
 from segmentation.video_frames import Footage, ImageFiles, open_footage
 from segmentation.video_table import DATASETS
 from segmentation.videos import OpenedDataset, open_dataset
@@ -194,7 +195,9 @@ def make_flows(
             except FlowError as problem:
                 summary.problems[clip.name] = str(problem)
         to_do = sum(len(task.pairs) for task in tasks)
-        progress.announce(f"{len(clips)} videos, {to_do} frames to do; {loaded.name} ({loaded.size})")
+        progress.announce(
+            f"{count_of(len(clips), 'video')}, {count_of(to_do, 'frame')} to do; {loaded.name} ({loaded.size})"
+        )
         failed = 0
         factory = partial(start_worker, output, settings)
         with closing(engine.run_tasks(factory, tasks, placement, progress.announce)) as reports:
@@ -224,7 +227,8 @@ def _prepare(store: VideoFlowStore, clip: Clip, settings: FlowSettings, loaded: 
     frames = len(clip.footage.names)
     if frames <= settings.stride:
         raise FlowError(
-            f"{clip.name} has {frames} frame(s); flow with --stride {settings.stride} needs {settings.stride + 1}"
+            f"{clip.name} has {count_of(frames, 'frame')}; flow with --stride {settings.stride} needs "
+            f"{settings.stride + 1}"
         )
     content: dict[str, Any] = {
         "network": loaded.size,

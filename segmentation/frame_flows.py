@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,6 +12,7 @@ from jaxtyping import Float32, UInt8
 from flowsim import flow_to_rgb, rgb_to_flow
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.images import decode_photo
+from pipeline.placement import count_of
 from pipeline.regular_files import read_file
 from pipeline.sample_reader import SampleReader
 from pipeline.schema import decode_flow
@@ -97,7 +99,7 @@ class StoredFlows:
         Raises:
             DatasetError: it is not, or belongs to another video.
         """
-        repair = f"run `segmentation flows --output {self.url}` with this dataset"
+        repair = f"run `segmentation flows --output {quote(self.url)}` with this dataset"
         try:
             store = FlowDataset(self.url).video(video.name)
             if not store.exists() or not store.is_complete():
@@ -112,7 +114,7 @@ class StoredFlows:
         missing = [frame.name for frame in video.annotated if frame.name not in rows]
         if missing:
             raise DatasetError(
-                f"{self.url} has no flow of {len(missing)} annotated frames of {video.name}, the first is "
+                f"{self.url} has no flow of {count_of(len(missing), 'annotated frame')} of {video.name}, the first is "
                 f"{missing[0]}: it was made from other frames; {repair} to another place"
             )
         self._rows[video.name] = rows
@@ -157,8 +159,9 @@ class PictureFlows:
         """
         missing = [frame.name for frame in video.annotated if not self._path(video.name, frame.name).is_file()]
         if missing:
+            have = "has" if len(missing) == 1 else "have"
             raise DatasetError(
-                f"{len(missing)} annotated frames of {video.name} have no flow picture, the first is "
+                f"{count_of(len(missing), 'annotated frame')} of {video.name} {have} no flow picture, the first is "
                 f"{self._path(video.name, missing[0])}"
             )
 

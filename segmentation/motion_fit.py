@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from pipeline.errors import PipelineError
+from pipeline.placement import count_of
 from pipeline.progress import Progress
 from pipeline.regular_files import refuse_irregular
 from pipeline.schema import FLOW_STEPS_PER_PIXEL, decode_inverse_depth
@@ -177,7 +178,8 @@ def fit_motion(
     # Evenly over all videos: neighbouring frames say the same.
     chosen = [fields[i] for i in np.linspace(0, len(fields) - 1, min(len(fields), _MOST_FIELDS)).astype(int)]
     scenes = scenes_of(photos, FIT_GRID)
-    progress.announce(f"{len(measured)} videos, {len(chosen)} fields; {len(scenes)} photos to simulate on")
+    photos_known = f"{count_of(len(scenes), 'photo')} to simulate on"
+    progress.announce(f"{count_of(len(measured), 'video')}, {count_of(len(chosen), 'field')}; {photos_known}")
     try:
         prior = fit_prior(
             output.stem, chosen, scenes, seed=seed, progress=lambda done, total: progress.update(total, done, 0)

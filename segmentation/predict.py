@@ -17,7 +17,7 @@ from depth import DepthError, DepthEstimator
 from flowsim import MotionPrior, flow_to_rgb, sample_motion, simulate_flow
 from flowsim.prior import Shot
 from pipeline.errors import PipelineError
-from pipeline.placement import local_share
+from pipeline.placement import count_of, local_share
 from pipeline.progress import Progress
 from segmentation.checkpoint import load_network
 from segmentation.errors import SegmentationError
@@ -101,7 +101,7 @@ class Predictor:
         try:
             shutil.rmtree(unfinished, ignore_errors=True)
             (unfinished / "masks").mkdir(parents=True)
-            progress.announce(f"{source}: {len(footage.names)} frame(s)")
+            progress.announce(f"{source}: {count_of(len(footage.names), 'frame')}")
             if len(footage.names) == 1:
                 flow = self._predict_photo(footage, unfinished)
             else:

@@ -7,19 +7,27 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pipeline.placement import Placement, count_of
 from pipeline.shared_cli import stoppable
 
 if TYPE_CHECKING:
     from segmentation.evaluate import Evaluation
 
 SOME_VIDEOS_FAILED = 3
-Checkpoint = Annotated[Path, typer.Option(help="A folder that training wrote, or a released FakeFlow_mitb*.pth.")]
+Checkpoint = Annotated[
+    Path,
+    typer.Option(help="Folder of a run of `segmentation train` (its best network), or a released FakeFlow_mitb*.pth."),
+]
 SidePx = Annotated[
     int | None,
     typer.Option("--side-px", help="Side of the square that the network sees; default: as it was trained.", min=32),
 ]
 Raft = Annotated[
-    str, typer.Option("--raft", help="Weights for flow: raft-large, raft-small (downloaded), or a checkpoint's path.")
+    str,
+    typer.Option(
+        "--raft",
+        help="Weights of RAFT: raft-large, raft-small (downloaded), or a checkpoint's path such as raft-things.pth.",
+    ),
 ]
 Iterations = Annotated[int, typer.Option("--raft-iterations", help="Updates of the flow field.", min=1)]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes a GPU where there is one.")]
@@ -47,12 +55,15 @@ def evaluate_command(
     device: Device = "auto",
 ) -> None:
     """Predict the masks of whole benchmarks and score them by their protocols."""
-    from pipeline.placement import Placement
     from pipeline.progress import ProgressLine
-    from segmentation.evaluate import Benchmark, evaluate
-    from segmentation.flows import FlowSettings
+    from segmentation.early_checks import check_evaluation
+    from segmentation.sources import Benchmark
 
     benchmarks = [Benchmark.parse(text) for text in dataset]
+    check_evaluation(benchmarks, checkpoint, raft)
+    from segmentation.evaluate import evaluate
+    from segmentation.flows import FlowSettings
+
     settings = FlowSettings(raft, iterations=raft_iterations, upscale=True)
     placement = Placement(workers, device, gpus_per_worker)
     with stoppable(), ProgressLine("frames") as line:
@@ -79,13 +90,16 @@ def predict_command(
 ) -> None:
     """Masks and an overlay for videos of your own, and for photos by simulated flow."""
     from pipeline.progress import ProgressLine
+    from segmentation.early_checks import check_prediction
+
+    check_prediction(inputs, checkpoint, raft)
     from segmentation.predict import PredictionSettings, predict
 
     settings = PredictionSettings(checkpoint, raft, raft_iterations, depth_model, device, side_px)
     with stoppable(), ProgressLine("frames") as line:
         made, problems = predict(inputs, output, settings, line)
     for prediction in made:
-        typer.echo(f"{prediction.folder}: {prediction.frames} frame(s), flow {prediction.flow}")
+        typer.echo(f"{prediction.folder}: {count_of(prediction.frames, 'frame')}, flow {prediction.flow}")
     for source, problem in problems.items():
         typer.echo(f"not done: {source}: {problem}", err=True)
     if problems:
@@ -112,7 +126,7 @@ def _show(evaluation: Evaluation, checkpoint: Path, output: Path) -> None:
     if evaluation.waiting_share is not None:
         rate = evaluation.frames / evaluation.seconds
         typer.echo(
-            f"{evaluation.frames} frames predicted at {rate:.1f}/s; the network waited for data "
+            f"{count_of(evaluation.frames, 'frame')} predicted at {rate:.1f}/s; the network waited for data "
             f"{100 * evaluation.waiting_share:.1f} % of the time"
         )
     typer.echo(str((output / "scores.json").resolve()))

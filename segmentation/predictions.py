@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -161,8 +162,7 @@ def _nothing_fits(videos: Sequence[Video], root: Path, by_folder: Mapping[str, o
     for folder in by_folder:
         for name in names:
             if folder.endswith(f"/{name}"):
-                return (
-                    f"{root} holds the videos one folder deeper; pass --predictions {root / folder.removesuffix(name)}"
-                )
+                deeper = quote(str(root / folder.removesuffix(name)))
+                return f"{root} holds the videos one folder deeper; pass --predictions {deeper}"
     found = f"found {some([*by_folder])}" if by_folder else "found no images"
     return f"no folder in {root} is named as a video of the dataset: {found}; expected {some(sorted(names))}"

@@ -14,10 +14,12 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from depth.streams import map_on_cores
+from pipeline.placement import count_of
 from segmentation.correlation import volume_bytes
 from segmentation.errors import FlowError
+from segmentation.raft_names import Size
 from segmentation.raft_network import RaftNetwork
-from segmentation.raft_weights import LoadedRaft, Size, open_raft
+from segmentation.raft_weights import LoadedRaft, open_raft
 
 Image = UInt8[np.ndarray, "h w 3"]
 Flow = Float32[np.ndarray, "h w 2"]
@@ -117,7 +119,7 @@ class Raft:
             arrived = list(enumerate(itertools.islice(images, max(0, end - read)), read))
             read += len(arrived)
             if read < end:
-                raise FlowError(f"the video ends after {read} frame(s), but frame {end - 1} is needed")
+                raise FlowError(f"the video ends after {count_of(read, 'frame')}, but frame {end - 1} is needed")
             needed = [(position, image) for position, image in arrived if last_use.get(position, -1) >= places.start]
             known |= self._encode(needed, fit, starts)
             yield from map(fit.restore, self._estimate([(known[first], known[second]) for first, second in chosen]))

@@ -7,16 +7,15 @@ import pickle
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 from zipfile import BadZipFile
 
 import torch
 from torch import Tensor, nn
 
 from segmentation.errors import FlowError
+from segmentation.raft_names import Size, check_raft
 
-Size = Literal["raft-large", "raft-small"]
-SIZES: tuple[Size, ...] = ("raft-large", "raft-small")
 DEFAULT_VARIANT = "C_T_V1"
 """Trained on FlyingChairs and FlyingThings: torchvision's copies of the authors' raft-things.pth and raft-small.pth."""
 
@@ -126,12 +125,8 @@ def _named(weights: str) -> tuple[Path, str]:
     """Return the file of torchvision's weights, downloaded if need be, and their full name."""
     from torchvision.models import optical_flow
 
+    check_raft(weights)
     size, _, variant = weights.partition(":")
-    if size not in SIZES:
-        raise FlowError(
-            f"there is no file {weights!r}, and it is no name of RAFT weights: expected {' or '.join(SIZES)}, or the "
-            "path of a checkpoint such as raft-things.pth (https://github.com/princeton-vl/RAFT, download_models.sh)"
-        )
     variant = variant or DEFAULT_VARIANT
     table: Any = optical_flow.Raft_Large_Weights if size == "raft-large" else optical_flow.Raft_Small_Weights
     if variant not in table.__members__:
@@ -147,7 +142,7 @@ def _named(weights: str) -> tuple[Path, str]:
             raise FlowError(
                 f"the weights {size}:{variant} are not on this machine and cannot be fetched ({error}). Download {url} "
                 "elsewhere, or a checkpoint of https://github.com/princeton-vl/RAFT such as raft-things.pth, and give "
-                "the file's path instead: --weights PATH"
+                "the file's path instead: --raft PATH"
             ) from None
     return path, f"{size}:{variant}"
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
+from pipeline.placement import count_of
 from segmentation.errors import PredictionError
 from segmentation.metrics import Statistics, score_frames, statistics
 from segmentation.predictions import MatchedFrame, PredictionReader, check_size, match_predictions
@@ -142,9 +143,11 @@ def score_predictions(
     matches = match_predictions(dataset.videos, counted, predictions)
     in_all = sum(map(len, counted.values()))
     if matches.missing:
-        problems.append(f"{len(matches.missing)} of {in_all} predictions are missing: {some(matches.missing)}")
+        are = "is" if len(matches.missing) == 1 else "are"
+        problems.append(f"{len(matches.missing)} of {in_all} predictions {are} missing: {some(matches.missing)}")
     if matches.surplus:
-        problems.append(f"{len(matches.surplus)} predictions belong to no frame: {some(matches.surplus)}")
+        belong = "belongs" if len(matches.surplus) == 1 else "belong"
+        problems.append(f"{count_of(len(matches.surplus), 'prediction')} {belong} to no frame: {some(matches.surplus)}")
     if problems and not allow_missing:
         raise PredictionError(f"{'; '.join(problems)}; to score what there is, pass --allow-missing")
     tasks = [(video.name, matched) for video in dataset.videos for matched in matches.frames[video.name]]
@@ -213,7 +216,7 @@ def _truth_problems(dataset: OpenedDataset, counted: dict[str, Sequence[Frame]])
     problems = [f"{name}: {why}" for name, why in dataset.problems.items() if name not in counted]
     unannotated = [name for name, frames in counted.items() if not frames]
     if unannotated:
-        problems.append(f"{len(unannotated)} sequences have no ground truth that counts: {some(unannotated)}")
+        problems.append(f"no ground truth that counts in {count_of(len(unannotated), 'sequence')}: {some(unannotated)}")
     return problems
 
 

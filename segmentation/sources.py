@@ -1,4 +1,4 @@
-"""What to train on, as typed on the command line."""
+"""What to train on and to evaluate on, as typed on the command line."""
 
 from __future__ import annotations
 
@@ -52,6 +52,33 @@ class VideoSource:
                 "as davis16=DAVIS:davis-flows.zarr:1"
             )
         return VideoSource(dataset, root, flows, 1.0 if weight is None else weight)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A dataset to be evaluated on.
+
+    Attributes:
+        name: of the dataset, as in `segmentation.video_table.DATASETS`.
+        root: its folder.
+        flows: store of `segmentation flows`, or root of a `JPEGFlows` tree; None = estimate it.
+    """
+
+    name: str
+    root: Path
+    flows: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Benchmark:
+        """Read `NAME=ROOT` or `NAME=ROOT:FLOWS`.
+
+        Raises:
+            SegmentationError: it is neither.
+        """
+        name, root, flows = split_places(text)
+        if flows and "://" not in flows:
+            flows = str(Path(flows).absolute())  # the same place, however it is written
+        return cls(name, root, flows)
 
 
 def split_places(text: str) -> tuple[str, Path, str | None]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
+from pipeline.placement import count_of
 from segmentation.metrics import Statistics
 from segmentation.published import Published
 from segmentation.scoring import Report
@@ -32,7 +33,9 @@ def score_table(report: Report) -> Table:
         table.add_row("mean over classes", "", *_cells(report.mean_over_classes), style="bold")
     table.add_section()
     frames = sum(len(sequence.frames) for sequence in report.sequences)
-    table.add_row(f"mean of {len(report.sequences)} sequences", str(frames), *_cells(report.mean), style="bold")
+    table.add_row(
+        f"mean of {count_of(len(report.sequences), 'sequence')}", str(frames), *_cells(report.mean), style="bold"
+    )
     return table
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.placement import Share, local_share
+from pipeline.placement import Share, count_of, local_share
 from pipeline.progress import Progress
 from segmentation.training_settings import TrainingSettings
 
@@ -93,17 +93,17 @@ def _train_here(
     size = settings.recipe.batch_size
     progress.update(settings.steps * size, trainer.position.step * size, 0)
     progress.announce(
-        f"{settings.encoder} on {share.device}: {settings.recipe.epochs} epochs of {settings.steps_per_epoch} "
-        f"steps, judged by {validation.name}"
+        f"{settings.encoder} on {share.device}: {count_of(settings.recipe.epochs, 'epoch')} of "
+        f"{count_of(settings.steps_per_epoch, 'step')}, judged by {validation.name}"
     )
     trainer.run()
 
 
 def _summarize(settings: TrainingSettings, validation: ValidationData, started: float) -> TrainingSummary:
     """Draw the pictures, and say what the best network is."""
-    from segmentation.checkpoint import CONFIG_FILE, load_network
+    from segmentation.checkpoint import load_network
+    from segmentation.network_files import BEST, CONFIG_FILE, LAST
     from segmentation.training_report import CURVES_FILE, PREDICTIONS_FILE, draw_curves, draw_predictions
-    from segmentation.training_state import BEST, LAST
 
     output = Path(settings.output)
     # Workers may have had devices that this machine lacks.

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any, Self
 
 import torch
@@ -22,11 +23,12 @@ from segmentation.errors import Stopped, TrainingError
 from segmentation.learner import Learner, Place
 from segmentation.mixture import Mixture
 from segmentation.model import TwoStreamNetwork
+from segmentation.network_files import BEST, LAST
 from segmentation.optimization import learning_rate_at, same_bits
 from segmentation.training_data import ValidationData
 from segmentation.training_log import TrainingLog, describe_step, describe_validation
 from segmentation.training_settings import TrainingSettings
-from segmentation.training_state import BEST, LAST, STOP_FILE, Position, load_state, save_state
+from segmentation.training_state import STOP_FILE, Position, load_state, save_state
 from segmentation.transforms import PreparedBatch
 from segmentation.validation import SampleScore, ValidationScore, score_samples, summarize
 
@@ -252,7 +254,8 @@ class Trainer:
         advice = "Lower --learning-rate and train again in another --output"
         if not (self.output / LAST).exists():
             return f"there is no checkpoint yet. {advice}"
-        return f"the last good checkpoint is kept. {advice}, from it with --initialization {self.output / LAST}"
+        last = quote(str(self.output / LAST))
+        return f"the last good checkpoint is kept. {advice}, from it with --initialization {last}"
 
     def _save_network(self, folder: str) -> None:
         about = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline.placement import Placement
+from segmentation.encoder_names import check_encoder
 from segmentation.errors import TrainingError
 from segmentation.recipes import RECIPES, Recipe
 
@@ -79,6 +80,7 @@ class TrainingSettings:
                 raise TrainingError(f"{option(name)} is {value}; expected at least {low}")
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise TrainingError(f"--learning-rate is {self.learning_rate}; expected above 0")
+        check_encoder(self.encoder)
         Placement(self.workers, self.device, self.gpus_per_worker)  # refuses contradictions
         recipe = self.recipe
         if recipe.samples_per_epoch < recipe.batch_size:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -28,9 +29,10 @@ from pipeline.locks import lock_file
 from pipeline.regular_files import read_text, refuse_irregular
 from pipeline.storage import Storage
 from segmentation.errors import TrainingError
+from segmentation.network_files import BEST, LAST
 from segmentation.whole_files import save_whole, write_whole
 
-SETTINGS_FILE, LAST, BEST, STATE_FILE, LOCK_FILE = "settings.json", "last", "best", "training.pt", "lock"
+SETTINGS_FILE, STATE_FILE, LOCK_FILE = "settings.json", "training.pt", "lock"
 STOP_FILE = "stop"
 """While it exists, workers on Ray stop."""
 
@@ -126,7 +128,7 @@ def load_state(
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
         raise TrainingError(
             f"the checkpoint {path} is truncated, damaged or another network's; start again in another --output, from "
-            f"its best network with --initialization {output / BEST}"
+            f"its best network with --initialization {quote(str(output / BEST))}"
         ) from error
 
 

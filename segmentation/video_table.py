@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from segmentation import masks
+from segmentation.errors import DatasetError
 from segmentation.trees import Tree
 
 
@@ -172,3 +173,18 @@ DATASETS: Mapping[str, VideoDataset] = {
         ),
     )
 }
+
+
+def check_split(name: str, split: str | None) -> VideoDataset:
+    """Return a dataset's row.
+
+    Raises:
+        DatasetError: there is no such dataset, or it has no such split.
+    """
+    if name not in DATASETS:
+        raise DatasetError(f"unknown dataset {name!r}; expected one of {', '.join(DATASETS)}")
+    row = DATASETS[name]
+    if split is not None and split not in row.splits:
+        known = f"expected {' or '.join(row.splits)}" if row.splits else "it has none; leave it out"
+        raise DatasetError(f"{row.title} has no split {split!r}; {known}")
+    return row

@@ -6,6 +6,7 @@ No image is opened until a mask is read.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 from jaxtyping import Bool
@@ -13,7 +14,7 @@ from jaxtyping import Bool
 from segmentation import masks
 from segmentation.errors import DatasetError, MaskError
 from segmentation.trees import Frame, Tree, VideoFolders, find_videos, list_frames, listed_videos, some
-from segmentation.video_table import DATASETS, VideoDataset
+from segmentation.video_table import DATASETS, VideoDataset, check_split
 
 
 @dataclass(frozen=True)
@@ -96,16 +97,9 @@ def open_dataset(name: str, root: Path, split: str | None = None) -> OpenedDatas
     Raises:
         DatasetError: no such dataset or split, or the folder is not that dataset; then which one it looks like.
     """
-    if name not in DATASETS:
-        raise DatasetError(f"unknown dataset {name!r}; expected one of {', '.join(DATASETS)}")
-    row = DATASETS[name]
+    row = check_split(name, split)
     split = split or row.default_split
-    if split is not None and split not in row.splits:
-        known = f"expected {' or '.join(row.splits)}" if row.splits else "it has none; leave it out"
-        raise DatasetError(f"{row.title} has no split {split!r}; {known}")
-    if not root.is_dir():
-        what = "is a file" if root.exists() else "does not exist"
-        raise DatasetError(f"{root} {what}; expected the folder of {row.title} ({row.source})")
+    check_root(row, root)
     other = looks_like(root)
     trees = [(tree, folder) for tree in row.trees for folder in _folders_of(row, tree, split)]
     for needs_masks in (True, False):
@@ -116,6 +110,13 @@ def open_dataset(name: str, root: Path, split: str | None = None) -> OpenedDatas
                 if found:
                     return _select(row, root, split, tree, found, _flow_pictures(row, tree, folder, split))
     raise DatasetError(_not_recognised(row, root, split))
+
+
+def check_root(row: VideoDataset, root: Path) -> None:
+    """Raise if a dataset's folder does not exist; what is in it is not looked at."""
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "does not exist"
+        raise DatasetError(f"{root} {what}; expected the folder of {row.title} ({row.source})")
 
 
 def looks_like(root: Path) -> VideoDataset | None:
@@ -176,7 +177,7 @@ def _not_recognised(row: VideoDataset, root: Path, split: str | None) -> str:
     children = sorted(path for path in root.iterdir() if not path.name.startswith("."))
     for child in children:
         if child.is_dir() and looks_like(child) is row:
-            return f"{root} is not {row.title} itself, but holds it; pass --root {child}"
+            return f"{root} is not {row.title} itself, but holds it; pass --root {quote(str(child))}"
     found = some([child.name for child in children]) or "nothing"
     return f"{root} is not {row.title}: found {found}; expected folders such as {expected}"
 

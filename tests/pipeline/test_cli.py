@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,15 @@ def invoke(*arguments: str) -> str:
     if done.exception:
         raise done.exception
     return done.output
+
+
+def test_the_suggested_command_is_quoted_for_the_shell(make_duts: MakeDuts, tmp_path: Path) -> None:
+    output = str(tmp_path / "my data/c2.zarr")
+    printed = invoke("run", "--input", str(make_duts(1)), "--output", output, *SMALL)
+    (suggested,) = [line for line in printed.splitlines() if line.startswith("Look at it:")]
+    assert shlex.split(suggested.removeprefix("Look at it:"))[:3] == ["pipeline", "preview", output]
+    with pytest.raises(PipelineError, match=r"run --input ... --output '.*/my other/x.zarr'`"):
+        invoke("status", str(tmp_path / "my other/x.zarr"))
 
 
 @pytest.fixture

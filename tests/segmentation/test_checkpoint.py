@@ -54,6 +54,17 @@ def test_names_of_older_transformers_pass_unchanged() -> None:
     assert file_name(old) == "vos.app_encoder.backbone.encoder.block.0.1.attention.self.query.weight"
 
 
+def test_a_run_folder_means_its_best_network(saved: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    save_network(TwoStreamNetwork("mit-b0", initialization="random", side_px=96), run / "last")
+    with pytest.raises(SegmentationError, match=r"has not been validated yet.*take its last network: .*run/last$"):
+        load_network(run)
+    saved.rename(run / "best")
+    assert load_network(run).side_px == 64
+    (run / "settings.json").write_text("{}")
+    assert load_network(run, side_px=32).side_px == 32
+
+
 def test_a_checkpoint_of_another_encoder_is_refused(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(SegmentationError, match="net is a checkpoint of encoder mit-b0, expected mit-b1"):
         load_network(saved, expected_encoder="mit-b1")
@@ -105,7 +116,7 @@ def test_damaged_files_are_refused(saved: Path, tmp_path: Path) -> None:
     (saved / "config.json").write_text('{"model_type": "segformer"}')
     with pytest.raises(SegmentationError, match=r"does not describe a fakeflow two-stream network"):
         load_network(saved)
-    with pytest.raises(SegmentationError, match=r"nowhere does not exist. Expected a folder written by save_network"):
+    with pytest.raises(SegmentationError, match=r"nowhere does not exist. Expected a run folder of `segmenta"):
         load_network(tmp_path / "nowhere")
 
 

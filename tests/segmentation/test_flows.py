@@ -40,9 +40,9 @@ def flows(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 
     def run(*arguments: str | Path, output: Path | None = None) -> tuple[int | str | None, str]:
         fixed = [
-            "--weights",
+            "--raft",
             weights,
-            "--iterations",
+            "--raft-iterations",
             "1",
             "--workers",
             "0",
@@ -136,7 +136,7 @@ def test_stride(flows: Flows, weights: Path, tmp_path: Path) -> None:
     root = davis(tmp_path / "DAVIS", libby=frames, surf=frames[:2])
     code, printed = flows("--dataset", "davis16", "--root", root, "--stride", "2")
     assert code == 3
-    assert "not done: surf: surf has 2 frame(s); flow with --stride 2 needs 3" in printed
+    assert "not done: surf: surf has 2 frames; flow with --stride 2 needs 3" in printed
     stored = [flow for _, flow in read_flow(str(tmp_path / "out.zarr"), "libby")]
     raft = load_raft(str(weights), iterations=1)
     expected = [raft(frames[[k, k + 2]])[0] for k in range(3)] + [-raft(frames[[k, k - 2]])[0] for k in (3, 4)]
@@ -146,7 +146,7 @@ def test_stride(flows: Flows, weights: Path, tmp_path: Path) -> None:
 def test_other_settings_on_the_same_output_are_refused(flows: Flows, tmp_path: Path) -> None:
     root = davis(tmp_path / "DAVIS", libby=moving_texture(2))
     assert flows("--dataset", "davis16", "--root", root)[0] == 0
-    code, _ = flows("--dataset", "davis16", "--root", root, "--iterations", "2")
+    code, _ = flows("--dataset", "davis16", "--root", root, "--raft-iterations", "2")
     assert isinstance(code, str)
     assert "was begun with other settings" in code
     assert "iterations: 1 -> 2" in code
@@ -179,7 +179,7 @@ def test_each_bad_video_is_named_and_the_others_are_done(flows: Flows, tmp_path:
     assert "flow of 1 of 8 videos" in printed
     found = {line.split(": ")[1]: line for line in printed.splitlines() if line.startswith("not done: ")}
     expected = {
-        "single": "has 1 frame(s); flow with --stride 1 needs 2",
+        "single": "has 1 frame; flow with --stride 1 needs 2",
         "sizes": "frame 00002 is 160x136, the first frame 160x128",
         "gap": "images missing between others",
         "damaged": "damaged/00001.png cannot be read",
@@ -226,7 +226,7 @@ def test_videos_that_cannot_be_opened(flows: Flows, tmp_path: Path) -> None:
     content = clip.read_bytes()
     clip.write_bytes(content[: len(content) // 2])
     assert "clip.mp4 is no video that can be decoded: the container is damaged" in str(flows("--video", clip)[0])
-    assert "does not exist; expected a video file or a folder" in str(flows("--video", tmp_path / "absent.mp4")[0])
+    assert "does not exist; expected a video file, a folder" in str(flows("--video", tmp_path / "absent.mp4")[0])
     (tmp_path / "empty").mkdir()
     assert "holds no images" in str(flows("--video", tmp_path / "empty")[0])
     write_frames(tmp_path / "frames", moving_texture(5))
@@ -283,7 +283,7 @@ def test_ray_gives_the_same_bytes(flows: Flows, weights: Path, tmp_path: Path) -
     root = davis(tmp_path / "DAVIS", libby=moving_texture(18), surf=moving_texture(3, seed=1))
     assert flows("--dataset", "davis16", "--root", root)[0] == 0
     command = [sys.executable, "-m", "segmentation.cli", "flows", "--dataset", "davis16", "--root", root]
-    command += ["--weights", weights, "--iterations", "1", "--workers", "2", "--output", tmp_path / "ray.zarr"]
+    command += ["--raft", weights, "--raft-iterations", "1", "--workers", "2", "--output", tmp_path / "ray.zarr"]
     done = subprocess.run(
         [str(part) for part in command],
         cwd=ROOT,

@@ -75,7 +75,7 @@ def test_a_video(predict: Predict, checkpoint: Path, raft: Path, tmp_path: Path)
     frames = write_clip(tmp_path / "clip.mp4", moving_texture(7), 12.5)
     code, printed = predict(tmp_path / "clip.mp4")
     assert code == 0, printed
-    assert "7 frame(s), flow estimated by RAFT (small.pth)" in printed
+    assert "7 frames, flow estimated by RAFT (small.pth)" in printed
     flow = load_raft(str(raft), iterations=1)
     flow_px = [*flow(frames), -flow(frames[[6, 5]])[0]]
     masks = [read_grey(path) for path in sorted((tmp_path / "out/clip/masks").iterdir())]
@@ -101,7 +101,7 @@ def test_a_folder_of_frames_and_photos(predict: Predict, checkpoint: Path, tmp_p
     assert code == 0, printed
     assert sorted(path.name for path in (tmp_path / "out/holiday/masks").iterdir()) == ["000.png", "001.png", "002.png"]
     assert decode(tmp_path / "out/holiday/overlay.mp4")[0].shape == (3, 98, 132, 3)
-    assert "1 frame(s), flow simulated from depth by tiny-dpt, not measured" in printed
+    assert "1 frame, flow simulated from depth by tiny-dpt, not measured" in printed
     assert "simulated from depth" in json.loads((tmp_path / "out/photo/about.json").read_text())["flow"]
     # The nearer, the further to the right; colours do not depend on how far.
     (inverse_depth,) = DepthEstimator.load("tiny-dpt")([photo])
@@ -120,13 +120,12 @@ def test_what_cannot_be_read_is_named_and_leaves_nothing(predict: Predict, tmp_p
     (tmp_path / "clip.mp4").write_bytes(b"no video")
     (tmp_path / "photo.jpg").write_bytes(b"no photo")
     write_png(tmp_path / "good.png", draw_scene(0)[0])
-    names = ("frames", "clip.mp4", "photo.jpg", "nowhere", "good.png")
+    names = ("frames", "clip.mp4", "photo.jpg", "good.png")
     code, printed = predict(*(tmp_path / name for name in names))
     assert code == 3
     assert "00003.png cannot be read: not an image" in printed
     assert "clip.mp4 is no video that can be decoded" in printed
     assert "photo.jpg cannot be read: not an image" in printed
-    assert "nowhere does not exist" in printed
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good"]
     code, printed = predict(tmp_path / "good.png")
     assert code == 3

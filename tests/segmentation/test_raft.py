@@ -209,7 +209,7 @@ def test_weights_that_cannot_be_used(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for proxy in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")
-    with pytest.raises(FlowError, match=r"raft-large:C_T_V1 are not on this machine.*--weights PATH"):
+    with pytest.raises(FlowError, match=r"raft-large:C_T_V1 are not on this machine.*--raft PATH"):
         load_raft()
 
 

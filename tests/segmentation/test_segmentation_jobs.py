@@ -37,7 +37,7 @@ def test_flows_and_evaluate_give_what_they_give_in_process(jobs: Jobs, tmp_path:
 
     flows = jobs.run(
         f"cd {tmp_path} && segmentation flows --dataset davis16 --root DAVIS --output flows.zarr --upscale",
-        "--weights small.pth --iterations 1",
+        "--raft small.pth --raft-iterations 1",
     )
     assert flows.status == "SUCCEEDED", flows.log
     assert "running on Ray: 2 nodes, 2 workers, each cpu, 1 core\n" in flows.log

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_runs import Watcher, make_videos, settings_in, train_in
+from training_runs import FRAMES, Watcher, make_videos, settings_in, train_in
 from typer.testing import CliRunner
 from zarr_datasets import make_dataset
 
@@ -382,6 +383,21 @@ def test_the_command_trains_with_fresh_motion(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "after epoch 1, the best" in done.output
     assert json.loads((tmp_path / "run/settings.json").read_text())["flow"] == "fresh"
+
+
+def test_the_next_command_runs_as_printed(tmp_path: Path) -> None:
+    folder = tmp_path / "my data"
+    folder.mkdir()
+    arguments = command(settings_in(folder, epochs=1), folder / "run")[3:]
+    done = CliRunner().invoke(app, [*arguments, "--videos", make_videos(folder)])
+    assert done.exit_code == 0, done.output
+    (suggested,) = [line.removeprefix("Try it:") for line in done.output.splitlines() if line.startswith("Try it:")]
+    program, *arguments = shlex.split(suggested)
+    assert program == "segmentation"
+    assert arguments[:3] == ["evaluate", "--checkpoint", str(folder / "run")]
+    done = CliRunner().invoke(app, [*arguments, "--workers", "0"])
+    assert done.exit_code == 0, done.output
+    assert sorted(path.stem for path in (folder / "run/results/davis16/libby").iterdir()) == FRAMES
 
 
 @pytest.mark.slow

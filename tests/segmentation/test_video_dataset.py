@@ -91,7 +91,7 @@ def test_flow_pictures_give_directions_relative_to_the_longest_vector(davis: Pat
         expected = flow_px / np.linalg.norm(flow_px, axis=-1).max()
         assert np.abs(sample.flow_px.numpy() - expected).mean() < 0.04
     (tmp_path / "pictures/JPEGFlows/480p/libby/00004.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"1 annotated frames of libby have no flow picture.*libby/00004.jpg"):
+    with pytest.raises(DatasetError, match=r"1 annotated frame of libby has no flow picture.*libby/00004.jpg"):
         VideoFrames("davis16", davis, str(tmp_path / "pictures"))
 
 

@@ -1,0 +1,43 @@
+"""The names of encoders, as they are typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from segmentation.errors import SegmentationError
+
+TIMM_PREFIX = "timm:"
+
+
+@dataclass(frozen=True)
+class MitVariant:
+    """What tells the Mix Transformers apart: blocks and channels of each of the four stages."""
+
+    depths: tuple[int, ...]
+    channels: tuple[int, ...]
+
+
+MIT_VARIANTS = {
+    "mit-b0": MitVariant((2, 2, 2, 2), (32, 64, 160, 256)),
+    "mit-b1": MitVariant((2, 2, 2, 2), (64, 128, 320, 512)),
+    "mit-b2": MitVariant((3, 4, 6, 3), (64, 128, 320, 512)),
+}
+
+
+def check_encoder(name: str) -> None:
+    """Raise if an encoder is unknown; what timm has, only timm knows."""
+    if name not in MIT_VARIANTS and not name.startswith(TIMM_PREFIX):
+        raise SegmentationError(
+            f"Encoder {name!r} is unknown; expected {', '.join(MIT_VARIANTS)} or timm:NAME, such as timm:convnext_tiny."
+        )
+
+
+def check_initialization(encoder: str, initialization: str) -> None:
+    """Raise if an encoder is unknown, or what it is to start from does not exist."""
+    check_encoder(encoder)
+    if initialization not in ("imagenet", "random") and not Path(initialization).exists():
+        raise SegmentationError(
+            f"Initialisation {initialization!r} of encoder {encoder} is neither 'imagenet' nor 'random', "
+            "and no such file or folder exists."
+        )
