@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 ## demo: example photos -> dataset -> picture, offline (after the installation)
 demo: .venv/installed
-	$(BIN)/pipeline run --input examples/DUTS --depth-model tiny-dpt --motion camera+object --workers 0 --output demo/dutsv2.zarr
+	$(BIN)/pipeline run --input examples/DUTS --depth-model tiny-dpt --workers 0 --output demo/dutsv2.zarr
 	$(BIN)/pipeline preview demo/dutsv2.zarr --output demo/preview.png
 
 ## test: everything that runs in a few minutes on two cores

@@ -3,13 +3,14 @@ r"""The README's first picture: what is made of photos, and real flow beside it.
     python -m benchmarks.front_picture dutsv2.zarr --ids cameraman coffee pagoda --fields FOLDER \
         --sequences horsejump-low scooter-gray flamingo
 
-The dataset is one of `pipeline run --motion davis`; FOLDER holds real flow with masks, `flow` in 1/64 px and `mask` in
+The dataset is that of `make demo`; FOLDER holds real flow with masks, `flow` in 1/64 px and `mask` in
 .npz files, as `segmentation fit-motion --fields` reads it.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -45,6 +46,22 @@ def real_tile(flow_px: np.ndarray, mask: np.ndarray) -> Image.Image:
     return tile(picture)
 
 
+def made_tiles(store: DatasetStore, ids: Sequence[str]) -> Iterator[list[Image.Image]]:
+    """Yield the tiles of each sample: photo, inverse depth, flow and mask."""
+    rows = {str(name): row for row, name in enumerate(store.read("id", slice(None)))}
+    for name in ids:
+        sample = sample_pictures(store, rows[name])
+        pictures = (sample.photo, sample.depth, sample.flows[0], sample.mask)
+        yield [tile(picture) for picture in pictures if picture is not None]
+
+
+def tile_box(line: int, column: int) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of a tile in the sheet."""
+    left = column * (TILE[0] + GAP) + (APART if column == 4 else 0)
+    top = HEADER + line * (TILE[1] + GAP)
+    return left, top, left + TILE[0], top + TILE[1]
+
+
 def main() -> None:
     """Write examples/front.png."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -53,23 +70,16 @@ def main() -> None:
     parser.add_argument("--fields", type=Path, required=True)
     parser.add_argument("--sequences", nargs="+", required=True, help="videos of FOLDER, one a line")
     arguments = parser.parse_args()
-    store = DatasetStore.open(arguments.dataset)
-    rows = {str(name): row for row, name in enumerate(store.read("id", slice(None)))}
     videos = fields_of_folder(arguments.fields)
-    sheet = Image.new(
-        "RGB", (5 * (TILE[0] + GAP) - GAP + APART, HEADER + len(arguments.ids) * (TILE[1] + GAP) - GAP), "white"
-    )
+    sheet = Image.new("RGB", tile_box(len(arguments.ids) - 1, 4)[2:], "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
-    lefts = [column * (TILE[0] + GAP) + (APART if column == 4 else 0) for column in range(5)]
-    for left, heading in zip(lefts, HEADINGS, strict=True):
-        draw.text((left + 2, 3), heading, fill="black", font=font)
-    for line, (name, video) in enumerate(zip(arguments.ids, arguments.sequences, strict=True)):
-        sample = sample_pictures(store, rows[name])
+    for column, heading in enumerate(HEADINGS):
+        draw.text((tile_box(0, column)[0] + 2, 3), heading, fill="black", font=font)
+    lines = made_tiles(DatasetStore.open(arguments.dataset), arguments.ids)
+    for line, (made, video) in enumerate(zip(lines, arguments.sequences, strict=True)):
         flow_px, mask, _ = videos[video][len(videos[video]) // 2]
-        pictures = (sample.photo, sample.depth, sample.flows[0], sample.mask)
-        tiles = [*(tile(picture) for picture in pictures if picture is not None), real_tile(flow_px, mask)]
-        for left, one in zip(lefts, tiles, strict=True):
-            sheet.paste(one, (left, HEADER + line * (TILE[1] + GAP)))
+        for column, one in enumerate([*made, real_tile(flow_px, mask)]):
+            sheet.paste(one, tile_box(line, column))
     path = ROOT / "examples/front.png"
     sheet.save(path, optimize=True)
     print(path)

@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--input", required=True)
     parser.add_argument("--depth-model", default="tiny-dpt")
     parser.add_argument("--random", choices=NETWORKS, help="in its place: a network of true size with random weights")
-    parser.add_argument("--motion", default="camera+object")
+    parser.add_argument("--motion", default="davis")
     parser.add_argument("--short", type=int, default=500)
     parser.add_argument("--long", type=int, default=3500)
     parser.add_argument("--sample", type=int, default=256, help="photos for the network alone")
@@ -138,6 +138,7 @@ def main() -> None:
         long = whole_path(arguments, output, min(arguments.long, len(manifest)))
         alone += network_alone(estimator, photos, 2)
         figures: dict[str, Any] = {
+            "motion": arguments.motion,
             "depth_model": arguments.random or arguments.depth_model,
             "device": device,
             "network_alone_photos_per_second": {"median": round(median(alone), 2), "all": [round(r, 2) for r in alone]},

@@ -157,7 +157,7 @@ class MotionPrior:
         """Return one of the priors that come with fakeflow.
 
         Args:
-            name: `parallax`, `camera`, `camera+object`, or `davis`, which was fitted to real flow of DAVIS.
+            name: `parallax` (our reading of the paper), `camera`, `camera+object`, or `davis` (fitted to real flow).
 
         Raises:
             FlowsimError: there is no such preset.

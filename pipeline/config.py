@@ -41,7 +41,11 @@ class RunConfig:
     normalization: Literal["minmax", "percentile"] = _setting(
         "How the model's output becomes inverse depth in [0, 1].", default="minmax"
     )
-    motion: str = _setting("Motion model: parallax, camera, camera+object, davis, or a TOML file.", default="parallax")
+    motion: str = _setting(
+        "Motion model: davis (fitted to real videos), camera+object, camera, parallax (our reading of the paper), or a "
+        "TOML file.",
+        default="davis",
+    )
     motions: int = _setting("Flow fields per photo, each of its own motion.", default=1)
     max_side: int = _setting("Photos with a longer side are shrunk to it, pixels; also the canvas.", default=400)
     seed: int = _setting("Seed of all drawn motions.", default=0)

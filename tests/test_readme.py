@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from benchmarks.front_picture import made_tiles, tile_box
+from pipeline.store import DatasetStore
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = {"astronaut", "cameraman", "chelsea", "coffee", "flower", "pagoda", "rocket"}
+FRONT = ("cameraman", "coffee", "pagoda")
+SAME_PICTURE = 3.0
+"""Mean difference in levels between a picture made here and the same one made by another version of torch or Pillow."""
 
 
 def blocks(language: str) -> list[str]:
@@ -20,19 +29,97 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-def test_commands_and_code_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv/bin").symlink_to(Path(sys.executable).parent)
-    lines = [line for block in blocks("bash") for line in block.splitlines() if not line.startswith("make ")]
-    assert any("pipeline run" in line for line in lines)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    for script in [*lines, *(f"{sys.executable} - <<'END'\n{code}\nEND" for code in blocks("python"))]:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder in which the README's commands were run; what each printed is in `said.json`."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "examples").symlink_to(ROOT / "examples")
+    (folder / ".venv").mkdir()
+    (folder / ".venv/bin").symlink_to(Path(sys.executable).parent)
+    lines = [line for block in blocks("bash") for line in block.splitlines() if ".venv/bin/" in line]
+    # What the README's code has found is printed behind it.
+    found = "print(flow_px.shape, (height, width), abs(flow_px).max(), flow_px.std())"
+    code = [f"{sys.executable} - <<'END'\n{block}\n{found}\nEND" for block in blocks("python")]
+    said = {}
+    for script in [*lines, *code]:
         done = subprocess.run(
-            ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            ["bash", "-c", script],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
-    assert (tmp_path / "preview.png").stat().st_size > 100_000
+        said["read" if script in code else " ".join(script.split()[:2]).removeprefix(".venv/bin/")] = done.stdout
+    (folder / "said.json").write_text(json.dumps(said))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def said(folder: Path) -> dict[str, str]:
+    """Return what each command printed, `pipeline run` -> its output."""
+    printed: dict[str, str] = json.loads((folder / "said.json").read_text())
+    return printed
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    """Return the mean absolute difference of two pictures of one size, in levels."""
+    assert one.size == other.size
+    return float(np.abs(np.asarray(one, np.float32) - np.asarray(other, np.float32)).mean())
+
+
+def test_a_dataset_is_made_with_the_best_motion_model(folder: Path, said: dict[str, str]) -> None:
+    assert "7 of 7 photos usable" in said["pipeline run"]
+    assert re.search(r"samples +7 of 7, of these 7 usable, 0 failed", said["pipeline status"])
+    assert re.search(r"motion +davis, seed 0", said["pipeline status"])
+    store = DatasetStore.open(str(folder / "dutsv2.zarr"))
+    assert set(store.read("id", slice(None))) == EXAMPLES
+    page = (folder / "report.html").read_text()
+    assert all(name in page for name in EXAMPLES)
+
+
+def test_pictures_in_the_readme_show_this_dataset(folder: Path) -> None:
+    with Image.open(folder / "preview.png") as made, Image.open(ROOT / "examples/preview.png") as shown:
+        assert difference(made, shown) < SAME_PICTURE
+    tiles = made_tiles(DatasetStore.open(str(folder / "dutsv2.zarr")), FRONT)
+    with Image.open(ROOT / "examples/front.png") as front:
+        for line, pictures in enumerate(tiles):
+            for column, picture in enumerate(pictures):
+                assert difference(picture, front.crop(tile_box(line, column))) < SAME_PICTURE, (line, column)
+
+
+def test_demo_makes_the_dataset_of_the_readme() -> None:
+    (command,) = re.findall(r"pipeline run (.*)", (ROOT / "Makefile").read_text())
+    (written,) = re.findall(r"^\.venv/bin/pipeline run (.*)", README, re.MULTILINE)
+    content = [re.sub(r" --(output|workers) \S+", "", options) for options in (command, written)]
+    assert content[0] == content[1]
+
+
+def test_code_reads_flow_in_pixels(said: dict[str, str]) -> None:
+    shape, size, longest, spread = re.fullmatch(r"\((.*), 2\) \((.*)\) (\S+) (\S+)\n", said["read"]).groups()  # type: ignore[union-attr]
+    assert shape == re.sub(r"np\.int\d+\((\d+)\)", r"\1", size) == "400, 400"
+    assert 1 < float(longest) < 400
+    assert float(spread) > 0
+
+
+def test_export_import_verify_and_publish_keep_all_samples(folder: Path, said: dict[str, str]) -> None:
+    for part, ending in (("JPEGImages", ".jpg"), ("JPEGFlows", ".jpg"), ("Annotations", ".png")):
+        assert {path.name for path in (folder / "DUTSv2" / part).iterdir()} == {name + ending for name in EXAMPLES}
+    assert "7 of 7 photos usable" in said["pipeline import"]
+    assert "intact; " in said["pipeline verify"]
+    assert "7 samples by value" in said["pipeline verify"]
+    assert re.search(r"samples +7: 7 usable", said["pipeline info"])
+    assert re.search(r"published +yes", said["pipeline info"])
+
+
+def test_training_leaves_a_network_and_its_loss(folder: Path) -> None:
+    records = [json.loads(line) for line in (folder / "runs/try/metrics.jsonl").read_text().splitlines()]
+    losses = [record["loss"] for record in records if "loss" in record]
+    assert losses
+    assert all(0 < loss < 10 for loss in losses)
+    for name in ("best", "last"):
+        assert any((folder / "runs/try" / name).iterdir())
 
 
 def test_make_targets_exist() -> None:
