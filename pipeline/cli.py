@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,6 +11,7 @@ import typer
 
 from pipeline.config import DEFAULT_DEPTH_MODEL, RunConfig, load_config
 from pipeline.errors import PipelineError, UnusablePhoto
+from pipeline.placement import count_of
 from pipeline.progress import ProgressLine
 from pipeline.redaction import redact
 from pipeline.shared_cli import make_app, options_of, stoppable
@@ -36,20 +36,18 @@ def run_command(
     settings = load_config(given, config)
     from pipeline.run import run
 
-    started = time.monotonic()
     with stoppable(), ProgressLine("photos") as line:
         summary = run(settings, line)
-    elapsed = time.monotonic() - started
     for note in summary.manifest_notes:
         typer.echo(f"note: {note}", err=True)
     failed = len(summary.failures)
     made = summary.photos_made_now
-    rate = f"{made} in this run at {made / elapsed:.1f} photos/s"
-    typer.echo(f"{settings.output}: {summary.photos - failed} of {summary.photos} photos usable, {rate}")
+    now = f"{made} in this run" + (f" at {line.rate}" if line.rate else "")
+    typer.echo(f"{settings.output}: {summary.photos - failed} of {summary.photos} photos usable, {now}")
     tell_failures(settings.output, summary.failures)
     typer.echo(f"Look at it:  pipeline preview {quote(settings.output)} --output preview.png")
     if failed > settings.max_failures:
-        typer.echo(f"{failed} failures are more than --max-failures {settings.max_failures}.", err=True)
+        typer.echo(f"{count_of(failed, 'photo')} failed; --max-failures allows {settings.max_failures}.", err=True)
         raise typer.Exit(TOO_MANY_FAILURES)
 
 
@@ -85,7 +83,7 @@ def status_command(
     typer.echo(
         f"  samples   {samples} of {layout.samples}, of these {samples - len(failed)} usable, {len(failed)} failed"
     )
-    typer.echo(f"  canvas    {layout.side} x {layout.side} px, {layout.motions} motion(s) per photo")
+    typer.echo(f"  canvas    {layout.side} x {layout.side} px, {count_of(layout.motions, 'motion')} per photo")
     for what, words in origin(store.attributes):
         typer.echo(f"  {what:<9} {words}")
     if failures:
@@ -120,15 +118,16 @@ def verify_command(
         typer.echo(f"... and {len(result.findings) - LISTED_FINDINGS} more")
     for note in result.notes:
         typer.echo(f"note: {note}")
-    done = f"{result.objects} objects of {result.shards - result.missing_shards} shards by checksum"
-    done += f", {result.rows_compared} samples by value"
+    shards = count_of(result.shards - result.missing_shards, "shard")
+    done = f"{count_of(result.objects, 'object')} of {shards} by checksum"
+    done += f", {count_of(result.rows_compared, 'sample')} by value"
     if result.is_whole:
         typer.echo(f"{dataset}: intact; {done}")
         return
     if result.findings:
-        typer.echo(f"{dataset}: {len(result.findings)} things are wrong; {done}", err=True)
+        typer.echo(f"{dataset}: {count_of(len(result.findings), 'finding')}; {done}", err=True)
     if result.missing_shards:
-        missing = f"{result.missing_shards} of {result.shards} shards are not made yet"
+        missing = f"{result.missing_shards} of {count_of(result.shards, 'shard')} not made yet"
         typer.echo(f"{dataset}: {missing}; run the command that made the dataset again", err=True)
     if repair and result.findings:
         from pipeline.repair import repair as repair_dataset
@@ -154,7 +153,7 @@ def publish_command(
     except KeyboardInterrupt:
         typer.echo("Stopped; nothing is visible yet. The same command continues.", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    typer.echo(f"{destination}: {summary.files} files, {summary.size:,} bytes; {summary.copied} copied now")
+    typer.echo(f"{destination}: {count_of(summary.files, 'file')}, {summary.size:,} bytes; {summary.copied} copied now")
     typer.echo(f"Check it there:  pipeline verify {quote(destination)}")
 
 
@@ -208,11 +207,10 @@ def export_command(
 
     with stoppable(), ProgressLine("samples") as line:
         summary = export_tree(DatasetStore.open(dataset), folder, line)
-    typer.echo(f"{folder}: {summary.samples} samples, {summary.written_now} written now")
+    typer.echo(f"{folder}: {count_of(summary.samples, 'sample')}, {summary.written_now} written now")
     if summary.left_out:
-        typer.echo(
-            f"  {summary.left_out} photos left out, they had failed: pipeline status {quote(dataset)} --failures"
-        )
+        which = f"pipeline status {quote(dataset)} --failures"
+        typer.echo(f"  {count_of(summary.left_out, 'failed photo')} left out: {which}")
 
 
 @app.command("import")

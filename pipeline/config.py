@@ -9,11 +9,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from pipeline.errors import PipelineError
 from pipeline.placement import Placement
 from pipeline.regular_files import read_text
+
+if TYPE_CHECKING:
+    from flowsim import MotionPrior
 
 DEFAULT_DEPTH_MODEL = "Intel/dpt-hybrid-midas"
 
@@ -68,12 +71,32 @@ class RunConfig:
                 raise PipelineError(f"--{name.replace('_', '-')} is {getattr(self, name)}; expected at least {low}.")
         if self.workers is not None and self.workers < 0:
             raise PipelineError(f"--workers is {self.workers}; expected 0 (in this process) or more.")
+        if self.limit is not None and self.limit < 1:
+            raise PipelineError(f"--limit is {self.limit}; expected at least 1.")
         Placement(self.workers, self.device, self.gpus_per_worker)  # refuses contradictions
+        self.motion_prior()  # refuses what is none, before anything is listed or loaded
 
     @property
     def placement(self) -> Placement:
         """Where the work is done."""
         return Placement(self.workers, self.device, self.gpus_per_worker)
+
+    def motion_prior(self) -> MotionPrior:
+        """Return the motion model.
+
+        Raises:
+            PipelineError: there is no such preset, or the file is none of a motion model.
+        """
+        from flowsim import FlowsimError, MotionPrior
+
+        try:
+            if self.motion.endswith(".toml"):
+                return MotionPrior.from_dict(tomllib.loads(read_text(self.motion)))
+            return MotionPrior.preset(self.motion)
+        except OSError as error:
+            raise PipelineError(f"--motion {self.motion}: it cannot be read ({error.strerror or error}).") from None
+        except (FlowsimError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise PipelineError(f"--motion {self.motion}: {error}") from None
 
 
 LONGEST_SHOWN = 70

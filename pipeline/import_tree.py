@@ -89,13 +89,14 @@ def import_tree(
         # Decoding is cheap: a shard with failures is made anew as a whole.
         tasks = [dataclasses.replace(task, only=None) for task in plan.tasks]
         flow_of = {row.id: url for row, url in zip(manifest.rows, flow_urls, strict=True)}
-        done = failed = 0
+        to_do, done, failed = sum(task.photos for task in tasks), 0, 0
+        progress.update(to_do, done, failed)
         with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sample") as pool:
             for task in tasks:
                 lock.check()
                 failures = _make_shard(store, task, flow_of, pool)
                 done, failed = done + task.photos, failed + len(failures)
-                progress.update(sum(task.photos for task in tasks), done, failed)
+                progress.update(to_do, done, failed)
         store.refuse_unfinished()
         return RunSummary(len(manifest), done, tuple(store.failures()), manifest.notes)
 

@@ -16,7 +16,6 @@ from pipeline.manifest import Manifest, build_manifest
 from pipeline.placement import Share
 from pipeline.plan import make_plan, prepare
 from pipeline.progress import Progress
-from pipeline.regular_files import read_text
 from pipeline.run_log import RunLog
 from pipeline.schema import Layout
 from pipeline.store import DatasetStore
@@ -58,6 +57,7 @@ def run(config: RunConfig, progress: Progress) -> RunSummary:
         if plan.photos_done:
             progress.announce(f"{plan.photos_done} photos are done already")
         start_worker = partial(_start_worker, config)
+        progress.update(plan.photos_to_do, 0, 0)
         log = RunLog(progress)
         try:
             with closing(engine.run_tasks(start_worker, plan.tasks, config.placement, log.announce)) as reports:
@@ -82,23 +82,13 @@ def _layout(config: RunConfig, manifest: Manifest) -> Layout:
 
 def _resolve(config: RunConfig) -> dict[str, Any]:
     """Find out what the depth model and the motion model are, exactly."""
-    import tomllib
-
     from depth import DepthEstimator
-    from flowsim import FlowsimError, MotionPrior
 
-    try:
-        if config.motion.endswith(".toml"):
-            prior = MotionPrior.from_dict(tomllib.loads(read_text(config.motion)))
-        else:
-            prior = MotionPrior.preset(config.motion)
-    except (FlowsimError, OSError, tomllib.TOMLDecodeError) as error:
-        raise PipelineError(f"--motion {config.motion}: {error}") from None
     estimator = DepthEstimator.load(
         config.depth_model, device="cpu", resize=config.resize, normalization=config.normalization
     )
     depth = {name: value for name, value in estimator.provenance().items() if name != "precision"}
-    return {"depth": depth, "motion_prior": prior.to_dict()}
+    return {"depth": depth, "motion_prior": config.motion_prior().to_dict()}
 
 
 def _start_worker(config: RunConfig, share: Share) -> engine.Worker:

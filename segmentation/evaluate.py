@@ -174,6 +174,7 @@ def evaluate(
     in_all = sum(len(task.images) for task in tasks)
     progress.announce(f"{count_of(len(tasks), 'video')}, {count_of(in_all, 'frame')} to predict")
     done = failed = 0
+    progress.update(in_all, done, failed)
     started = time.perf_counter()
     for report in engine.run_tasks(partial(start_worker, checkpoint, side_px), tasks, placement, progress.announce):
         done += report.frames

@@ -199,6 +199,7 @@ def make_flows(
             f"{count_of(len(clips), 'video')}, {count_of(to_do, 'frame')} to do; {loaded.name} ({loaded.size})"
         )
         failed = 0
+        progress.update(to_do, 0, failed)
         factory = partial(start_worker, output, settings)
         with closing(engine.run_tasks(factory, tasks, placement, progress.announce)) as reports:
             for report in reports:

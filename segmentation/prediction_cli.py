@@ -124,9 +124,8 @@ def _show(evaluation: Evaluation, checkpoint: Path, output: Path) -> None:
         show_table(comparison_table(reports, checkpoint.name, load_published()))
     write_json(evaluation.as_json(checkpoint), output / "scores.json")
     if evaluation.waiting_share is not None:
-        rate = evaluation.frames / evaluation.seconds
         typer.echo(
-            f"{count_of(evaluation.frames, 'frame')} predicted at {rate:.1f}/s; the network waited for data "
+            f"{count_of(evaluation.frames, 'frame')} predicted; the network waited for data "
             f"{100 * evaluation.waiting_share:.1f} % of the time"
         )
     typer.echo(str((output / "scores.json").resolve()))

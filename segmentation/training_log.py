@@ -82,14 +82,15 @@ def read_metrics(output: Path) -> list[dict[str, Any]]:
 
 def follow_metrics(output: Path, settings: TrainingSettings, progress: Progress) -> Iterator[None]:
     """Tell `progress` what other processes add to the numbers of a run, each time the next item is asked for."""
-    seen = len(read_metrics(output))
+    earlier = read_metrics(output)
+    seen, size = len(earlier), settings.recipe.batch_size
+    progress.update(settings.steps * size, max((record["step"] for record in earlier), default=0) * size, 0)
     while True:
         records = read_metrics(output)
         for record in records[seen:]:
             if record["kind"] == "validation":
                 progress.announce(describe_validation(record))
             else:
-                size = settings.recipe.batch_size
                 progress.update(settings.steps * size, record["step"] * size, 0, describe_step(record))
         seen = len(records)
         yield

@@ -67,7 +67,7 @@ def test_bad_photos_are_listed_and_good_ones_kept(make_duts: MakeDuts, tmp_path:
     done = pipeline_run("--input", str(root))
     assert done.returncode == 3
     assert "3 of 8 photos usable" in done.stdout
-    assert "5 failures are more than --max-failures 0" in done.stderr
+    assert "5 photos failed; --max-failures allows 0." in done.stderr
     store = DatasetStore.open(str(tmp_path / "out.zarr"))
     failures = {failure.id: failure for failure in store.failures()}
     assert {stem: failures[stem].reason for stem in bad} == {stem: reason for stem, (_, reason) in bad.items()}
@@ -248,3 +248,19 @@ def test_full_disk_keeps_what_is_done_and_resumes(make_duts: MakeDuts, tmp_path:
     assert not DatasetStore.open(str(tmp_path / "out.zarr")).committed()
     assert pipeline_run("--input", str(root)).returncode == 0
     assert len(DatasetStore.open(str(tmp_path / "out.zarr")).committed()) == 3
+
+
+def test_values_are_checked_before_anything_is_listed_or_loaded(pipeline: Command, tmp_path: Path) -> None:
+    for option, value, said in (
+        ("--motion", "davies", "error: --motion davies: no motion preset 'davies'; there are: "),
+        ("--motion", "mine.toml", "error: --motion mine.toml: it cannot be read (No such file or directory)."),
+        ("--limit", "0", "error: --limit is 0; expected at least 1."),
+    ):
+        done = pipeline("run", "--input", tmp_path / "absent", "--output", tmp_path / "out.zarr", option, value)
+        assert done.returncode == 1
+        assert done.stderr.startswith(said)
+    heavy = "import sys; sys.argv = ['pipeline', 'run', '--input', 'absent', '--output', 'out', '--motion', 'davies']\n"
+    heavy += "try:\n    from pipeline.cli import main; main()\n"
+    heavy += "finally:\n    assert not {'torch', 'zarr', 'ray', 'fsspec'} & sys.modules.keys(), 'loaded'"
+    done = subprocess.run([sys.executable, "-c", heavy], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr.startswith("error: --motion davies"), done.stderr

@@ -197,7 +197,8 @@ def test_what_verify_refuses_publish_refuses_and_no_command_ends_in_a_traceback(
     assert (published.returncode, problem in published.said) == (1, True), published.said
     assert not (tmp_path / "published").exists()
     for command in ("status", "info", "preview", "report"):
-        assert pipeline(command, dataset, *(["--output", tmp_path / "o.png"] if command == "preview" else [])).said
+        picture = ["--output", tmp_path / f"o.{command}"] if command in ("preview", "report") else []
+        assert pipeline(command, dataset, *picture).said
 
 
 @pytest.mark.parametrize("file", [ROOT, RECORD])

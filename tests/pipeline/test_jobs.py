@@ -96,4 +96,4 @@ def test_a_job_with_too_many_failures_fails_with_its_own_exit_code(jobs: Jobs, t
     next((photos / "DUTS-TR/DUTS-TR-Image").iterdir()).write_bytes(b"no photo")
     ended = jobs.run("pipeline run --input", photos, "--output", tmp_path / "out.zarr", *SMALL)
     assert (ended.status, "exit code 3" in ended.message) == ("FAILED", True)
-    assert "1 failures are more than --max-failures 0." in ended.log
+    assert "1 photo failed; --max-failures allows 0." in ended.log

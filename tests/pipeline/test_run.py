@@ -242,7 +242,8 @@ def test_progress_counts_every_photo_once(make_duts: MakeDuts, tmp_path: Path) -
     run(config(make_duts(), tmp_path / "out.zarr"), watcher)
     assert watcher.counts[-1] == (5, 5, 0)
     assert [done for _, done, _ in watcher.counts] == sorted(done for _, done, _ in watcher.counts)
-    assert len(watcher.counts) == 3
+    assert watcher.counts[0] == (5, 0, 0)
+    assert len(watcher.counts) == 1 + 3
     assert "5 photos" in watcher.sentences[0]
     assert "in this process" in watcher.sentences[-1]
 

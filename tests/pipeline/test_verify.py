@@ -257,7 +257,7 @@ def test_command_names_what_is_wrong_and_fails(dataset: Path) -> None:
     assert "--repair" in bad.output
     mended = runner.invoke(app, ["verify", str(dataset), "--repair"])
     assert "dropped shard 1" in mended.output
-    assert "1 of 3 shards are not made yet" in runner.invoke(app, ["verify", str(dataset)]).output
+    assert "1 of 3 shards not made yet" in runner.invoke(app, ["verify", str(dataset)]).output
 
 
 def test_nothing_there(tmp_path: Path) -> None:

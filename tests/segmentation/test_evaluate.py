@@ -117,7 +117,7 @@ def test_the_same_command_predicts_what_is_missing(evaluate: Evaluate, tmp_path:
     assert (masks / "libby/00000.png").stat().st_mtime_ns == untouched
     code, printed = evaluate(f"davis16={root}")
     assert code == 0
-    assert "predicted at" not in printed
+    assert "the network waited" not in printed
     assert not (tmp_path / "out/.unfinished").exists()
 
 
