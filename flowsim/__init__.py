@@ -8,8 +8,9 @@ CONVENTIONS, each held by a test of its name in tests/flowsim/test_flowsim_conve
 - motion: a point X of the scene is at R X + t in the next camera's frame; R = exp of the rotation vector in rad,
   t in units of the nearest scene depth. An object's own motion comes first, the camera's after it.
 - inverse depth: d = 1/Z in [0, 1], Z = 1 the nearest, 0 = infinitely far. A network's relative inverse depth is
-  normalised to [0, 1] per photo and mapped to [1/far, 1] by `inverse_depth_in_range` alone. No division by depth
-  anywhere.
+  normalised to [0, 1] per photo, n, and mapped to d = 1/far + (1 - 1/far) n in [1/far, 1]; the simulation folds this
+  into the kernel's matrix (`flowsim.projection.for_normalized_depth`), and `inverse_depth_in_range` does it to arrays.
+  No division by depth anywhere.
 - behind: a point that comes to lie behind the next camera is invalid and its flow 0; never infinite.
 - random: a motion depends on (prior, seed, sample id, index) and nothing else.
 """

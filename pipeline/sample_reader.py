@@ -1,4 +1,4 @@
-"""Single samples of a dataset, in any order, in a third of the time that Zarr takes."""
+"""Single samples of a dataset, in any order, without opening the dataset again for each."""
 
 from __future__ import annotations
 

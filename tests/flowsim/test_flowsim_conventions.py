@@ -9,6 +9,8 @@ import torch
 from flow_reference import rotation_matrix
 
 from flowsim import Camera, Motion, MotionPrior, flow_to_rgb, inverse_depth_in_range, sample_motion, synthesize_flow
+from flowsim.kernels.flow import plane_and_parallax
+from flowsim.projection import for_normalized_depth
 
 STILL = torch.zeros(1, 3)
 
@@ -72,7 +74,12 @@ def test_convention_inverse_depth_one_is_nearest_zero_is_infinitely_far():
     u = moved(depth, translation=torch.tensor([[0.1, 0.0, 0.0]])).flow[0, 0, :, 0]
     assert u[0] == 2 * u[1]
     assert u[2] == 0
-    np.testing.assert_allclose(inverse_depth_in_range(depth, 10.0)[0, 0], [1, 0.55, 0.1], rtol=1e-6)
+    in_range = inverse_depth_in_range(depth, 10.0)[0, 0]
+    np.testing.assert_allclose(in_range, [1, 0.55, 0.1], rtol=1e-6)
+    matrix = tuple(np.random.default_rng(0).normal(size=12))  # what the simulation does to the matrix in its place
+    for normalized, d in zip(depth[0, 0].tolist(), in_range.tolist(), strict=True):
+        folded = plane_and_parallax(for_normalized_depth(matrix, 10.0), 3.0, -2.0, normalized)
+        np.testing.assert_allclose(folded, plane_and_parallax(matrix, 3.0, -2.0, d), rtol=1e-6)
 
 
 def test_convention_behind_the_camera_is_invalid_with_zero_flow():

@@ -1,0 +1,145 @@
+"""Every number in the README's sections of results is that of the JSON it cites, in reading order.
+
+A number of a section stands below as a value from a JSON, or as a string where it is a setting that no JSON holds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+
+RESULTS = {path.stem: json.loads(path.read_text()) for path in (ROOT / "benchmarks/results").glob("*.json")}
+NUMBER = re.compile(r"(?<![\w.,/-])\d(?:[\d,]*\d)?(?:\.\d+)?(?![\w/])")
+Figures = list[float | str]
+
+
+def section(heading: str, file: str = "README.md", end: str = "\n## ") -> str:
+    """Return a section's text without code, links' targets and names that have digits in them."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    body = text[text.index(heading) + len(heading) :].partition(end)[0]
+    return re.sub(r"`[^`]*`|\]\([^)]*\)", "", body)
+
+
+def how_fast() -> Figures:
+    made, scaling = RESULTS["pipeline"], RESULTS["scaling"]
+    long, short = made["whole_path"]["long"], made["whole_path"]["short"]
+    kernel = RESULTS["flow_kernel"]
+    overhead = [scaling["overhead_ms_per_shard"][where]["median"] for where in ("in this process", "2 Ray workers")]
+    overhead.append(scaling["overhead_ms_per_shard"]["1 Ray worker"]["median"])
+    ten_thousand, million = (sum(v for k, v in one.items() if k.endswith("_mb")) for one in scaling["memory"])
+    return [
+        long["photos"],
+        "400",
+        long["photos_per_second"],
+        made["ratio_to_network_alone"],
+        made["bytes_per_sample"]["all"] / 1000,
+        made["random_read_ms"],
+        long["photos"],
+        short["photos"],
+        made["peak_memory_long_over_short"],
+        RESULTS["training_inference"]["ratio_of_medians"],
+        RESULTS["training_inference_gpu"]["ratio_of_medians"],
+        RESULTS["training_loader"]["ratio_of_medians"],
+        RESULTS["training_loader"]["ratio_of_medians_to_a_gpu"],
+        RESULTS["raft"]["speed"]["ratio"],
+        RESULTS["raft_gpu"]["speed"]["ratio"],
+        RESULTS["depth"]["results"][0]["ratio"],
+        RESULTS["depth_gpu"]["results"][0]["ratio"],
+        kernel["flow_cpu"]["textbook"]["64_images"]["into_new_memory"]["unproject_transform_project_over_ours"],
+        kernel["flow_to_rgb_cpu"]["numpy_over_ours"],
+        RESULTS["metrics"]["DAVIS-2016"]["times faster, arrays"],
+        scaling["fixed_work_per_photo"]["2_over_1"]["median"],
+        *overhead,
+        round(million, 3),
+        round(ten_thousand, 3),
+    ]
+
+
+def how_real() -> Figures:
+    realism = RESULTS["realism"]
+    presets = ("davis", "camera+object", "camera", "parallax", "depthstillation-style")
+    return [
+        len(realism["results"]["davis"]["distance"]),
+        *(realism["results"][preset]["over_floor"] for preset in presets),
+        100 * realism["object_area"]["photos"][1],
+        100 * realism["object_area"]["real"][1],
+    ]
+
+
+def does_it_help() -> Figures:
+    ablation = RESULTS["ablation"]
+    recipe, side, judged_at = ablation["recipe"], ablation["side_px"], ablation["judged_at_px"]
+    figures: Figures = [ablation["steps"], recipe["batch_size"], side, ablation["photos"], "160", side, judged_at]
+    for arm in ablation["arms"]:
+        losses = [run["training_loss"] for run in arm["runs"]]
+        figures += [100 * arm["threshold_J_on_training_samples"], sum(losses) / 2]
+        at_side = [100 * run["curve"][-1][1] for run in arm["runs"]]
+        larger = [100 * run["J&F"] for run in arm["runs"]]
+        for scores in (at_side, larger):
+            figures += [sum(scores) / 2, *scores]
+    threshold = 100 * ablation["baselines"]["flow threshold"]["J&F"]
+    figures += [threshold, threshold, "400", side, recipe["batch_size"] * ablation["steps"]]
+    figures += [sum(run["training_loss"] for run in ablation["arms"][0]["runs"]) / 2]
+    return [*figures, *longer_training()]
+
+
+def longer_training() -> Figures:
+    random, pretrained = RESULTS["learning"], RESULTS["learning_pretrained"]
+    figures: Figures = [random["photos"], "192"]
+    for judged in ("held_out", "test"):
+        baselines = random[judged]["baselines"]
+        assert baselines == pretrained[judged]["baselines"]
+        scores = [random[judged]["network"], pretrained[judged]["network"]]
+        scores += [baselines["flow threshold"], baselines["all object"]]
+        figures += [100 * score["J&F"] for score in scores]
+    for run in (random, pretrained):
+        for stage in run["stages"]:
+            figures += [stage["steps"] * stage["recipe"]["batch_size"], stage["side_px"]]
+        figures += [run["judged_at_px"], run["loss"]["first"], run["loss"]["last"]]
+    test = pretrained["test"]
+    figures += [100 * test["network"]["sequences"]["libby"]]
+    return [*figures, 100 * test["baselines"]["flow threshold"]["sequences"]["libby"]]
+
+
+def tiny_dpt() -> Figures:
+    measured = RESULTS["tiny_dpt"]
+    nearer = [100 * measured[name] for name in ("object_nearer", "object_nearer_teacher")]
+    return [measured["median_spearman_with_teacher"], *nearer]
+
+
+SECTIONS: dict[str, tuple[str, Any]] = {
+    "How fast": (section("\n## How fast"), how_fast),
+    "How real": (section("\n## How real"), how_real),
+    "Does it help": (section("\n## Does it help"), does_it_help),
+    "tiny-dpt": (section("- **Measured**", "depth/tiny_dpt/README.md", "\n- "), tiny_dpt),
+}
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_numbers_are_those_of_the_results(name: str) -> None:
+    text, figures = SECTIONS[name]
+    found = NUMBER.findall(text)
+    wanted = figures()
+    shown = [as_written(value, said) for value, said in zip(wanted, found, strict=False)]
+    assert found == [*shown, *wanted[len(found) :]]
+
+
+def as_written(value: float | str, said: str) -> str:
+    """Return a figure rounded to as many decimals as the text gives."""
+    if isinstance(value, str):
+        return value
+    step = Decimal(1).scaleb(-len(said.partition(".")[2]))
+    return f"{Decimal(str(value)).quantize(step, ROUND_HALF_UP):,}"
+
+
+def test_cited_files_exist() -> None:
+    for file in ("README.md", "depth/tiny_dpt/README.md"):
+        text = (ROOT / file).read_text(encoding="utf-8")
+        for cited in re.findall(r"benchmarks/results/[\w.]+\w", text):
+            assert (ROOT / cited).is_file(), cited
