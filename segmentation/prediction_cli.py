@@ -26,7 +26,7 @@ Raft = Annotated[
     str,
     typer.Option(
         "--raft",
-        help="Weights of RAFT: raft-large, raft-small (downloaded), or a checkpoint's path such as raft-things.pth.",
+        help="Weights of RAFT: raft-large, raft-things, raft-small (downloaded), or a checkpoint's path.",
     ),
 ]
 Iterations = Annotated[int, typer.Option("--raft-iterations", help="Updates of the flow field.", min=1)]

@@ -220,8 +220,8 @@ def load_raft(
     """Load RAFT.
 
     Args:
-        weights: `raft-large`, `raft-small` (torchvision's, trained on FlyingChairs and FlyingThings as the authors'
-            raft-things.pth; others such as `raft-large:C_T_SKHT_V2`), or the path of a checkpoint of either project.
+        weights: `raft-large` (torchvision's default), `raft-things` or `raft-small` (those of the authors), another of
+            torchvision's such as `raft-large:C_T_V2`, or the path of a checkpoint of either project.
         device: as torch names it.
         size: refuse weights of the other network; None = whichever they are.
         iterations: updates of the flow field.

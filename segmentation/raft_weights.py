@@ -14,10 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from segmentation.errors import FlowError
-from segmentation.raft_names import Size, check_raft
-
-DEFAULT_VARIANT = "C_T_V1"
-"""Trained on FlyingChairs and FlyingThings: torchvision's copies of the authors' raft-things.pth and raft-small.pth."""
+from segmentation.raft_names import WEIGHTS, Size, check_raft
 
 _NOT_READABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, BadZipFile, pickle.UnpicklingError)
 _ORIGINAL_NAMES = tuple(
@@ -62,8 +59,8 @@ def open_raft(weights: str, size: Size | None = None) -> LoadedRaft:
     """Load RAFT (Teed & Deng, ECCV 2020).
 
     Args:
-        weights: `raft-large`, `raft-small`, with one of torchvision's variants (`raft-large:C_T_SKHT_V2`), or the path
-            of a checkpoint.
+        weights: one of `WEIGHTS`, a network with one of torchvision's variants (`raft-large:C_T_SKHT_K_V2`), or the
+            path of a checkpoint.
         size: which network the weights have to be of; None = whichever they are.
 
     Raises:
@@ -126,8 +123,9 @@ def _named(weights: str) -> tuple[Path, str]:
     from torchvision.models import optical_flow
 
     check_raft(weights)
-    size, _, variant = weights.partition(":")
-    variant = variant or DEFAULT_VARIANT
+    name, _, variant = weights.partition(":")
+    size, default = WEIGHTS[name]
+    variant = variant or default
     table: Any = optical_flow.Raft_Large_Weights if size == "raft-large" else optical_flow.Raft_Small_Weights
     if variant not in table.__members__:
         raise FlowError(f"{size} has no weights {variant!r}; torchvision offers {', '.join(table.__members__)}")

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torchvision.models import optical_flow
 
 from flowsim import read_flo
 from segmentation import correlation
@@ -66,6 +67,27 @@ def test_checkpoints_of_torchvision_load_too(checkpoints: dict[str, Path], tmp_p
     frames = moving_texture(2)
     same = load_raft(str(checkpoints["raft_small"]), iterations=2)(frames)
     assert (load_raft(str(tmp_path / "own.pth"), iterations=2)(frames) == same).all()
+
+
+def test_names_stand_for_the_published_weights(
+    checkpoints: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`raft-large` is torchvision's default, which made the published flows; `raft-things` is the authors' first."""
+    folder = tmp_path / "hub/checkpoints"
+    folder.mkdir(parents=True)
+    for file, content in (
+        ("raft_large_C_T_SKHT_V2-ff5fadd5.pth", "raft"),
+        ("raft_large_C_T_V1-22a6c225.pth", "raft"),
+        ("raft_small_C_T_V1-ad48884c.pth", "raft_small"),
+    ):
+        (folder / file).write_bytes(checkpoints[content].read_bytes())
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert optical_flow.Raft_Large_Weights.DEFAULT.name == "C_T_SKHT_V2"
+    assert open_raft("raft-large").name == "raft-large:C_T_SKHT_V2"
+    assert open_raft("raft-things").name == "raft-large:C_T_V1"
+    assert open_raft("raft-small").name == "raft-small:C_T_V1"
+    with pytest.raises(FlowError, match="'raft-things:C_T_V2', and it is no name of RAFT weights"):
+        open_raft("raft-things:C_T_V2")
 
 
 def test_large_raft_reproduces_the_original(checkpoints: dict[str, Path]) -> None:
@@ -187,7 +209,7 @@ def test_weights_that_cannot_be_used(
     small_path = str(checkpoints["raft_small"])
     with pytest.raises(FlowError, match="those of raft-small, but raft-large was asked for"):
         load_raft(small_path, size="raft-large")
-    with pytest.raises(FlowError, match=r"no file 'raft-things.pth'.*raft-large or raft-small, or the path"):
+    with pytest.raises(FlowError, match=r"no file 'raft-things.pth'.*raft-large, raft-things, raft-small, or the path"):
         load_raft("raft-things.pth")
     with pytest.raises(FlowError, match="raft-large has no weights 'C_T_V9'; torchvision offers C_T_V1"):
         load_raft("raft-large:C_T_V9")
@@ -209,7 +231,7 @@ def test_weights_that_cannot_be_used(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for proxy in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")
-    with pytest.raises(FlowError, match=r"raft-large:C_T_V1 are not on this machine.*--raft PATH"):
+    with pytest.raises(FlowError, match=r"raft-large:C_T_SKHT_V2 are not on this machine.*--raft PATH"):
         load_raft()
 
 
