@@ -72,6 +72,10 @@ class TripletSource(IterableDataset[Triplet], ABC):
     def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
         """Return the numbers of all samples in the order of an epoch."""
 
+    def draw(self, count: int, random: np.random.Generator) -> Int64[np.ndarray, " n"]:
+        """Draw the numbers of some samples with replacement, each equally likely."""
+        return random.choice(np.sort(self.order(0)), count)
+
     @abstractmethod
     def read(self, numbers: Sequence[int], epoch: int) -> list[Triplet]:
         """Read some samples.

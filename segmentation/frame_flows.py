@@ -17,6 +17,7 @@ from pipeline.regular_files import read_file
 from pipeline.sample_reader import SampleReader
 from pipeline.schema import decode_flow
 from segmentation.errors import DatasetError, FlowError
+from segmentation.flow_origin import FlowOrigin
 from segmentation.flow_store import FlowDataset
 from segmentation.videos import OpenedDataset, Video
 
@@ -39,6 +40,9 @@ class FrameFlows(Protocol):
         Raises:
             DatasetError: it is not, or belongs to another video.
         """
+
+    def origin(self, video: str) -> FlowOrigin | None:
+        """Return how the flow of a video was estimated, None if nothing says it; the video has been checked."""
 
     def read(self, video: str, frame: str) -> Float32[np.ndarray, "h w 2"]:
         """Return a frame's flow, (h,w,2) float32, NaN where unknown; its video has been checked.
@@ -87,6 +91,7 @@ class StoredFlows:
     def __init__(self, url: str, title: str) -> None:
         self.url, self.title = url, title
         self._rows: dict[str, dict[str, int]] = {}
+        self._origins: dict[str, FlowOrigin] = {}
         self._readers: dict[str, SampleReader] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -118,6 +123,20 @@ class StoredFlows:
                 f"{missing[0]}: it was made from other frames; {repair} to another place"
             )
         self._rows[video.name] = rows
+        settings = store.attributes.get("settings", {})
+        if settings.keys() >= {"weights_sha256", "stride"}:
+            self._origins[video.name] = FlowOrigin(
+                video.name,
+                self.url,
+                str(store.attributes.get("weights", "unnamed weights")),
+                str(settings["weights_sha256"]),
+                int(settings["stride"]),
+                min(store.layout.height, store.layout.width),
+            )
+
+    def origin(self, video: str) -> FlowOrigin | None:
+        """Return how the flow of a video was estimated, None if the store does not say it."""
+        return self._origins.get(video)
 
     def read(self, video: str, frame: str) -> Float32[np.ndarray, "h w 2"]:
         """Return a frame's flow in px, NaN where unknown; its video has been checked.
@@ -164,6 +183,9 @@ class PictureFlows:
                 f"{count_of(len(missing), 'annotated frame')} of {video.name} {have} no flow picture, the first is "
                 f"{self._path(video.name, missing[0])}"
             )
+
+    def origin(self, video: str) -> None:
+        """Return None: pictures do not say how their flow was estimated."""
 
     def read(self, video: str, frame: str) -> Float32[np.ndarray, "h w 2"]:
         """Return a frame's flow, its longest vector of length 1, NaN where the picture is black.

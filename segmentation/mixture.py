@@ -18,9 +18,10 @@ class Mixture(Dataset[Triplet]):
     """Epochs of a fixed number of samples, each source contributing by its weight.
 
     A source gives its samples in the order of its own epochs, one after the other: training epoch e takes the e-th
-    piece of that endless row, so each of its samples comes equally often. What is drawn follows from (seed, epoch)
-    alone; there is no other state. Positions are those of the rank: a DataLoader without shuffling gives the same
-    batches with any number of workers. Use `multiprocessing_context="spawn"` and `collate_fn=list`.
+    piece of that endless row, so each of its samples comes equally often. With replacement, a source draws each sample
+    anew instead, as its `draw` says. What is drawn follows from (seed, epoch) alone; there is no other state. Positions
+    are those of the rank: a DataLoader without shuffling gives the same batches with any number of workers. Use
+    `multiprocessing_context="spawn"` and `collate_fn=list`.
 
     Args:
         sources: each with its weight; their own rank and epoch do not count.
@@ -28,6 +29,7 @@ class Mixture(Dataset[Triplet]):
         seed: of the order within an epoch.
         rank: of this process among `ranks` that train together.
         ranks: number of processes that train together.
+        with_replacement: draw samples anew each time, as the published training does.
 
     Raises:
         DatasetError: no source, a weight that is not positive, or one so small that its source gives no sample.
@@ -41,6 +43,7 @@ class Mixture(Dataset[Triplet]):
         seed: int = 0,
         rank: int = 0,
         ranks: int = 1,
+        with_replacement: bool = False,
     ) -> None:
         if not 0 <= rank < ranks:
             raise ValueError(f"rank is {rank} of {ranks}; expected 0 <= rank < ranks")
@@ -48,6 +51,7 @@ class Mixture(Dataset[Triplet]):
         self.shares = _share([weight for _, weight in sources], samples_per_epoch)
         """Samples of each source in an epoch."""
         self.samples, self.seed, self.rank, self.ranks = samples_per_epoch, seed, rank, ranks
+        self.with_replacement = with_replacement
         self._start = torch.zeros(2, dtype=torch.int64)  # epoch, samples of this rank to skip
         self._start.share_memory_()  # type: ignore[no-untyped-call]  # so that persistent workers see it change
         self._drawn: tuple[int, NDArray[np.int64]] | None = None
@@ -98,11 +102,14 @@ class Mixture(Dataset[Triplet]):
     def _draw(self, epoch: int) -> NDArray[np.int64]:
         """Return (samples, 3): source, epoch of that source, and number of the sample there."""
         if self._drawn is None or self._drawn[0] != epoch:
+            random = np.random.default_rng([self.seed, epoch])
             pieces = [
-                _piece(source, epoch * share, share, place)
+                _drawn_anew(source, epoch, share, place, random)
+                if self.with_replacement
+                else _piece(source, epoch * share, share, place)
                 for place, (source, share) in enumerate(zip(self.sources, self.shares, strict=True))
             ]
-            drawn = np.random.default_rng([self.seed, epoch]).permutation(np.concatenate(pieces))
+            drawn = random.permutation(np.concatenate(pieces))
             self._drawn = epoch, drawn
         return self._drawn[1]
 
@@ -115,6 +122,14 @@ def _piece(source: TripletSource, start: int, length: int, place: int) -> NDArra
     its_epoch = np.repeat(list(epochs), source.samples)
     piece = slice(start - first * source.samples, start - first * source.samples + length)
     return np.stack([np.full(length, place), its_epoch[piece], row[piece]], axis=1)
+
+
+def _drawn_anew(
+    source: TripletSource, epoch: int, count: int, place: int, random: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return samples that a source draws with replacement; its epoch is that of the training."""
+    numbers = source.draw(count, random)
+    return np.stack([np.full(count, place), np.full(count, epoch), numbers], axis=1)
 
 
 def _share(weights: Sequence[int | float], samples: int) -> list[int]:

@@ -21,6 +21,9 @@ class Recipe:
         batch_size: samples in a step, of all workers together.
         samples_per_epoch: drawn from all sources together.
         epochs: number of them.
+        with_replacement: samples are drawn anew each time, a video first and then one of its frames, so that short
+            videos count as much as long ones; else each sample comes equally often.
+        validate_every: epochs between validations; None = such that there are about fifty.
         flips, smallest_crop, jitter: as of `Augmentation`.
     """
 
@@ -34,6 +37,8 @@ class Recipe:
     batch_size: int
     samples_per_epoch: int
     epochs: int
+    with_replacement: bool
+    validate_every: int | None
     flips: str
     smallest_crop: float
     jitter: float
@@ -51,6 +56,8 @@ def _published(epochs: int) -> Recipe:
         batch_size=16,
         samples_per_epoch=512,
         epochs=epochs,
+        with_replacement=True,
+        validate_every=100,
         flips="reference",
         smallest_crop=1.0,
         jitter=0.0,
@@ -58,7 +65,8 @@ def _published(epochs: int) -> Recipe:
 
 
 RECIPES: Mapping[str, Recipe] = {
-    # Cho et al., arXiv 2407.11714: YouTube-VOS alone, then 384 photos and 128 video frames in each epoch.
+    # Cho et al., arXiv 2407.11714: YouTube-VOS alone; then, from the last weights of that, 384 photos and 128 video
+    # frames in each epoch.
     "paper-stage1": _published(epochs=4000),
     "paper-stage2": _published(epochs=2000),
     "modern": Recipe(
@@ -72,6 +80,8 @@ RECIPES: Mapping[str, Recipe] = {
         batch_size=16,
         samples_per_epoch=512,
         epochs=200,
+        with_replacement=False,
+        validate_every=None,
         flips="physical",
         smallest_crop=0.5,
         jitter=0.3,

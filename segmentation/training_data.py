@@ -13,6 +13,7 @@ from jaxtyping import Int64
 from pipeline.store import DatasetStore
 from segmentation.datasets import ShardDataset, Triplet, TripletSource
 from segmentation.errors import TrainingError
+from segmentation.flow_origin import require_one_kind
 from segmentation.mixture import Mixture
 from segmentation.protocols import protocol_for
 from segmentation.sources import PhotoSource, VideoSource
@@ -104,12 +105,16 @@ def open_data(settings: TrainingSettings, rank: int = 0, ranks: int = 1) -> tupl
             f"--videos {settings.videos[0]} has a single sequence, so that none can be held out for validation; give "
             "more videos, photos by --data, or a split such as --select davis16-val"
         )
-    for one in videos:
-        every = open_videos(one)
+    opened = [open_videos(one) for one in videos]
+    if not settings.mixed_flow:
+        require_one_kind([origin for every in opened for origin in every.flow_origins])
+    for one, every in zip(videos, opened, strict=True):
         learnt = [name for name in every.sequences if name not in held_out[one]]
         sources.append((open_videos(one, sequences=learnt, seed=settings.seed), one.weight))
     samples = settings.steps_per_epoch * settings.recipe.batch_size
-    return Mixture(sources, samples, seed=settings.seed, rank=rank, ranks=ranks), validation
+    with_replacement = settings.recipe.with_replacement
+    mixture = Mixture(sources, samples, seed=settings.seed, rank=rank, ranks=ranks, with_replacement=with_replacement)
+    return mixture, validation
 
 
 def describe_data(settings: TrainingSettings) -> dict[str, Any]:

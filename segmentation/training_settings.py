@@ -53,11 +53,16 @@ class TrainingSettings:
     side_px: int = _setting("Side of the square that the network sees, pixels.", default=512)
     flow: Literal["stored", "fresh", "zero"] = "stored"
     """Flow of photos: as stored, of a new motion in each epoch, or none at all."""
+    mixed_flow: bool = _setting(
+        "Learn from flow of videos that was made with different weights, strides or sizes of frames.", default=False
+    )
     select: str = _setting(
         "What the best checkpoint is chosen on: held-out training sequences, or a split such as davis16-val.",
         default=HELD_OUT,
     )
-    validate_every: int | None = _setting("Epochs between validations; default: fifty of them.", default=None)
+    validate_every: int | None = _setting(
+        "Epochs between validations; default: 100 in the published stages, else fifty validations.", default=None
+    )
     seed: int = _setting("Of random weights, order, augmentation.", default=0)
     compile: bool = _setting("Compile the network; takes minutes, then runs faster on GPUs.", default=False)
     workers: int = _setting("0 = in this process; else so many workers on Ray.", default=0)
@@ -117,8 +122,8 @@ class TrainingSettings:
 
     @property
     def epochs_between_validations(self) -> int:
-        """As asked for, or such that there are about fifty validations."""
-        return self.validate_every or max(1, self.recipe.epochs // 50)
+        """As asked for, as published, or such that there are about fifty validations."""
+        return self.validate_every or self.recipe.validate_every or max(1, self.recipe.epochs // 50)
 
     def content(self) -> dict[str, Any]:
         """Return everything that decides the weights, as plain values."""
@@ -127,7 +132,17 @@ class TrainingSettings:
         return values | {"recipe": dataclasses.asdict(self.recipe)}
 
 
-_NOT_CONTENT = {"output", "workers", "gpus_per_worker", "device", "compile", "resume", "preset", "epochs"} | {
+_NOT_CONTENT = {
+    "output",
+    "mixed_flow",
+    "workers",
+    "gpus_per_worker",
+    "device",
+    "compile",
+    "resume",
+    "preset",
+    "epochs",
+} | {
     "samples_per_epoch",
     "batch_size",
     "learning_rate",

@@ -14,6 +14,7 @@ from pipeline.images import decode_photo
 from pipeline.regular_files import read_file
 from segmentation.datasets import Triplet, TripletSource
 from segmentation.errors import DatasetError, MaskError
+from segmentation.flow_origin import FlowOrigin
 from segmentation.frame_flows import open_flows
 from segmentation.trees import Frame
 from segmentation.videos import Video, open_dataset
@@ -74,9 +75,23 @@ class VideoFrames(TripletSource):
         """Names of the videos."""
         return tuple(self._videos)
 
+    @property
+    def flow_origins(self) -> tuple[FlowOrigin, ...]:
+        """How the flow of the videos was estimated, of those of which it is known."""
+        origins = (self._flows.origin(name) for name in self._videos)
+        return tuple(origin for origin in origins if origin is not None)
+
     def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
         """Return the numbers of all frames in the order of an epoch."""
         return np.random.default_rng([self.seed, epoch]).permutation(self.samples)
+
+    def draw(self, count: int, random: np.random.Generator) -> Int64[np.ndarray, " n"]:
+        """Draw the numbers of some frames with replacement: a video first, then one of its frames."""
+        lengths = np.array([len(video.annotated) for video in self._videos.values()])
+        videos = random.integers(len(lengths), size=count)
+        starts = np.cumsum(lengths) - lengths
+        numbers: Int64[np.ndarray, " n"] = starts[videos] + random.integers(lengths[videos])
+        return numbers
 
     def read(self, numbers: Sequence[int], epoch: int) -> list[Triplet]:
         """Read some frames; they are the same in every epoch.

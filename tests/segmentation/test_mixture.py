@@ -106,6 +106,34 @@ def test_spawned_workers_change_nothing(sources: Sources) -> None:
     assert batches(2) == batches(0)
 
 
+def test_the_published_way_draws_videos_first_and_with_replacement(tmp_path: Path) -> None:
+    """Two videos of 2 and 6 frames come equally often, as do nine photos; a sample may come twice in an epoch."""
+    davis16(tmp_path / "DAVIS")
+    (tmp_path / "DAVIS/ImageSets/480p/train.txt").write_text("bear\nlibby\n")
+    for number in range(2, 6):
+        (tmp_path / f"DAVIS/Annotations/480p/bear/{number:05d}.png").unlink()
+    for video in ("bear", "libby"):
+        store_flow(tmp_path / "flows.zarr", video, [f"{k:05d}" for k in range(6)], SIZE)
+    videos = VideoFrames("davis16", tmp_path / "DAVIS", str(tmp_path / "flows.zarr"))
+    photos = ShardDataset(str(make_dataset(tmp_path / "x.zarr")))
+    drawn = Mixture([(photos, 3), (videos, 1)], 400, with_replacement=True)
+    numbers = [drawn._draw(epoch) for epoch in range(20)]
+    assert all((epoch_numbers[:, 0] == 1).sum() == 100 for epoch_numbers in numbers)
+    frames = Counter(int(number) for some in numbers for source, _, number in some if source == 1)
+    assert sorted(frames) == list(range(8))
+    assert sum(frames[number] for number in (0, 1)) == pytest.approx(1000, abs=100)  # four standard deviations: 90
+    assert all(frames[number] == pytest.approx(1000 / 6, rel=0.3) for number in range(2, 8))
+    each = Counter(int(number) for some in numbers for source, _, number in some if source == 0)
+    assert len(each) == PHOTOS
+    assert all(count == pytest.approx(6000 / PHOTOS, rel=0.2) for count in each.values())
+    assert len({count for count in each.values()}) > 1
+    one, again, other = (Mixture([(photos, 3), (videos, 1)], 8, with_replacement=True, seed=s) for s in (0, 0, 1))
+    assert ids(one, 1) == ids(again, 1) != ids(other, 1)
+    assert ids(one, 2) != ids(one, 1)
+    parts = [Mixture([(photos, 3), (videos, 1)], 8, with_replacement=True, rank=rank, ranks=2) for rank in range(2)]
+    assert Counter(ids(parts[0], 1) + ids(parts[1], 1)) == Counter(ids(one, 1))
+
+
 def test_photos_get_a_new_motion_each_time_they_come(sources: Sources) -> None:
     photos = ShardDataset(sources[0][0].url, flow="fresh")  # type: ignore[union-attr]
     flows = [sample.flow_px.numpy() for sample in Mixture([(photos, 1)], 3 * PHOTOS) if sample.id == "scene 0"]

@@ -20,14 +20,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from training_runs import FRAMES, Watcher, make_videos, settings_in, train_in
+from trees import SIZE
 from typer.testing import CliRunner
-from zarr_datasets import make_dataset
+from video_flows import store_flow
+from zarr_datasets import FAILED_ROW, make_dataset
 
 from benchmarks.processes import command_line, descendants
 from pipeline.errors import PipelineError
 from segmentation.checkpoint import load_network
 from segmentation.cli import app
 from segmentation.errors import DatasetError, SegmentationError, Stopped, TrainingError
+from segmentation.flow_origin import FlowOrigin, require_one_kind
 from segmentation.train import train
 from segmentation.training_data import open_data
 from segmentation.training_settings import TrainingSettings
@@ -123,6 +126,30 @@ def test_averaged_weights_are_judged_and_kept(tmp_path: Path) -> None:
     for folder in ("last", "best"):
         kept = load_network(tmp_path / "run" / folder).state_dict()
         assert all(torch.equal(kept[name], values) for name, values in state["average"].items())
+
+
+@pytest.mark.parametrize(("preset", "epochs"), [("paper-stage1", 4000), ("paper-stage2", 2000)])
+def test_the_published_stages_are_as_published(tmp_path: Path, preset: Any, epochs: int) -> None:
+    settings = settings_in(tmp_path, preset=preset, epochs=None, batch_size=None, samples_per_epoch=None)
+    recipe = settings.recipe
+    assert (recipe.optimizer, recipe.learning_rate, recipe.schedule) == ("adam", 1e-5, "constant")
+    assert (recipe.batch_size, recipe.samples_per_epoch, recipe.epochs) == (16, 512, epochs)
+    assert (recipe.flips, recipe.smallest_crop, recipe.jitter, recipe.precision) == ("reference", 1.0, 0.0, "float32")
+    assert settings.epochs_between_validations == 100
+    assert open_data(settings)[0].with_replacement
+    assert replace(settings, validate_every=3).epochs_between_validations == 3
+    modern = settings_in(tmp_path, epochs=200)
+    assert modern.epochs_between_validations == 4
+    assert not open_data(modern)[0].with_replacement
+
+
+def test_photos_that_are_judged_by_are_never_drawn(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, preset="paper-stage2", samples_per_epoch=200)
+    mixture, validation = open_data(settings)
+    ((_, _, held_out),) = validation.sequences
+    drawn = {int(number) for number in mixture._draw(0)[:, 2]}
+    assert len(held_out) == 1
+    assert drawn == set(range(10)) - {FAILED_ROW} - set(held_out)
 
 
 def test_the_first_of_equal_networks_is_the_best(tmp_path: Path) -> None:
@@ -226,7 +253,7 @@ def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_starts_from_a_network(tmp_path: Path) -> None:
     train_in(tmp_path, epochs=1)
-    first = tmp_path / "run/best"
+    first = tmp_path / "run/last"
     train_in(tmp_path, output=str(tmp_path / "two"), epochs=1, initialization=str(first), learning_rate=1e-12)
     before, after = (load_file(folder / "model.safetensors") for folder in (first, tmp_path / "two/best"))
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
@@ -367,6 +394,50 @@ def test_data_that_cannot_be_learnt_from_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SegmentationError, match=r"list of split train of DAVIS-2016 in .*DAVIS is empty"):
         train_in(tmp_path, videos=(videos,), output=str(tmp_path / "empty"))
     assert not (tmp_path / "empty").exists()
+
+
+def test_flow_of_several_kinds_is_refused_or_asked_for(tmp_path: Path) -> None:
+    videos = make_videos(tmp_path)
+    kinds: dict[str, dict[str, Any]] = {
+        "weights": {"weights": "raft-small:C_T_V1"},
+        "stride": {"stride": 2},
+        "same": {},
+    }
+    for name, kind in kinds.items():
+        for video in ("bear", "libby"):
+            store_flow(tmp_path / f"{name}.zarr", video, FRAMES, SIZE, **kind)
+    other = {name: videos.replace("flows.zarr", f"{name}.zarr") for name in kinds}
+    with pytest.raises(
+        DatasetError,
+        match=r"flow of libby in .*flows.zarr was made by raft-large:C_T_SKHT_V2 \([0-9a-f]{8}\), that of bear in "
+        r".*weights.zarr by raft-small:C_T_V1 \([0-9a-f]{8}\); .*--mixed-flow",
+    ):
+        open_data(settings_in(tmp_path, videos=(videos, other["weights"])))
+    with pytest.raises(DatasetError, match=r"flows.zarr has stride 1, that of bear in .*stride.zarr stride 2;"):
+        open_data(settings_in(tmp_path, videos=(videos, other["stride"])))
+    open_data(settings_in(tmp_path, videos=(videos, other["same"])))
+    store_flow(tmp_path / "half.zarr", "bear", FRAMES, SIZE)
+    store_flow(tmp_path / "half.zarr", "libby", FRAMES, SIZE, weights="raft-small:C_T_V1")
+    half = videos.replace("flows.zarr", "half.zarr")
+    with pytest.raises(DatasetError, match=r"bear in .*half.zarr was made by .*, that of libby in .*half.zarr by"):
+        open_data(settings_in(tmp_path, videos=(half,)))
+    mixed = settings_in(tmp_path, videos=(videos, other["stride"], half), mixed_flow=True)
+    assert len(open_data(mixed)[0].sources) == 3
+    assert mixed.content() == replace(mixed, mixed_flow=False).content()
+
+
+def test_frames_of_very_different_sizes_are_a_mixture() -> None:
+    def origins(store: str, *sides: int) -> list[FlowOrigin]:
+        return [FlowOrigin(f"v{side}", store, "raft-large", "0" * 64, 1, side) for side in sides]
+
+    require_one_kind([*origins("fbms.zarr", 288, 540), *origins("davis.zarr", 480, 480)])
+    with pytest.raises(
+        DatasetError,
+        match=r"the videos in a.zarr was made from frames of 180 px on the shorter side, that of the videos in b.zarr "
+        r"from frames of 480 to 720 px",
+    ):
+        require_one_kind([*origins("a.zarr", 180), *origins("b.zarr", 480, 720)])
+    require_one_kind([])
 
 
 def test_the_published_selection_counts_the_frames_of_the_protocol(tmp_path: Path) -> None:

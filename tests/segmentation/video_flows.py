@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,22 @@ def draw_flow(height: int, width: int, frame: int) -> np.ndarray:
     return np.stack([columns / 4 - frame, rows / 8 + frame], -1)
 
 
-def store_flow(url: Path, video: str, frames: list[str], size: tuple[int, int], title: str = "DAVIS-2016") -> None:
+def store_flow(
+    url: Path,
+    video: str,
+    frames: list[str],
+    size: tuple[int, int],
+    title: str = "DAVIS-2016",
+    *,
+    weights: str = "raft-large:C_T_SKHT_V2",
+    stride: int = 1,
+) -> None:
     """Write one video's flow as `segmentation flows` does."""
     dataset = FlowDataset(str(url))
     dataset.begin({})
     layout, store = FlowLayout(len(frames), *size), dataset.video(video)
-    store.create(layout, {"origin": {"dataset": title}})
+    settings = {"weights_sha256": hashlib.sha256(weights.encode()).hexdigest(), "stride": stride}
+    store.create(layout, {"origin": {"dataset": title}, "weights": weights, "settings": settings})
     for shard in range(layout.shards):
         rows = layout.rows(shard)
         known = np.ones(size, bool)
