@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from depth import DepthError, DepthEstimator
 from depth.estimator import EstimatorOptions
-from depth.networks import LoadedNetwork
-from depth.tiny import EMBEDDED_FOLDER
+from depth.networks import LoadedNetwork, fold_batch_norms, to_inverse_depth
+from depth.tiny import EMBEDDED_FOLDER, TinyDPT
 from depth.weights import InputRule, Meaning
 
 
@@ -36,11 +36,12 @@ class RedIsNear(nn.Module):
         return torch.where(is_dark, torch.nan, red)
 
 
-def red_estimator(network: nn.Module | None = None, meaning: Meaning = "relative inverse depth") -> DepthEstimator:
+def red_estimator(
+    network: nn.Module | None = None, meaning: Meaning = "relative inverse depth", name: str = "red", **options: str
+) -> DepthEstimator:
     rule = InputRule(64, 32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    return DepthEstimator(
-        LoadedNetwork(network or RedIsNear(), "red", None, "0", rule, meaning, "none"), EstimatorOptions()
-    )
+    loaded = LoadedNetwork(network or RedIsNear(), name, None, "0", rule, meaning, "none")
+    return DepthEstimator(loaded, EstimatorOptions(**options))
 
 
 def ramp(height: int, width: int) -> np.ndarray:
@@ -76,6 +77,41 @@ def test_one_is_nearest() -> None:
     (near_left,) = red_estimator(meaning="metric depth")([ramp(40, 60)])
     assert near_left[:, 0].min() > 0.95
     assert near_left[:, -1].max() < 0.05
+
+
+def test_metres_become_their_inverse_from_a_centimetre_on() -> None:
+    metres = torch.tensor([[[0.0, 0.005, 0.01, 0.02, 4.0]]])
+    torch.testing.assert_close(to_inverse_depth(metres, "metric depth")[0, 0], torch.tensor([100, 100, 100, 50, 0.25]))
+    assert torch.equal(to_inverse_depth(metres, "relative inverse depth"), metres)
+
+
+def test_folded_batch_norms_change_no_number() -> None:
+    torch.manual_seed(0)
+    network = TinyDPT().eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):  # as if it had been trained
+            for values in (module.weight.data, module.running_var, module.bias.data, module.running_mean):
+                values.uniform_(0.5, 1.5)
+    photo = torch.rand(1, 3, 64, 96) * 2 - 1
+    with torch.inference_mode():
+        expected = network(photo)
+        assert expected.shape == (1, 32, 48)
+        fold_batch_norms(network)
+        assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+        torch.testing.assert_close(network(photo), expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
+
+
+def test_float32_means_24_bits_on_gpus_too() -> None:
+    seen = []
+
+    class Watching(RedIsNear):
+        def forward(self, photo: Tensor) -> Tensor:
+            seen.append(torch.backends.cudnn.allow_tf32)
+            return super().forward(photo)
+
+    for precision in ("float32", "bfloat16"):
+        red_estimator(Watching(), precision=precision)([ramp(40, 60)])
+    assert seen == [False, True]
 
 
 def test_bits_do_not_depend_on_company_or_threads(
@@ -150,6 +186,23 @@ def test_reduced_precision_keeps_the_map_smooth(dpt_folder: Path, photos: list[n
     expected, found = full(photos[:1])[0], reduced(photos[:1])[0]
     assert 0 < np.median(np.abs(found - expected)) < 1e-2
     assert len(np.unique(found)) > 0.9 * len(np.unique(expected))  # bfloat16 itself has 256 steps to an octave
+
+
+@pytest.mark.parametrize(
+    ("has_matrix_units", "model", "asked", "expected"),
+    [
+        (True, "red", "auto", "bfloat16"),
+        (False, "red", "auto", "float32"),
+        (True, "tiny-dpt", "auto", "float32"),  # the conversions take longer than its convolutions gain
+        (True, "red", "float32", "float32"),
+        (False, "tiny-dpt", "bfloat16", "bfloat16"),
+    ],
+)
+def test_matrix_units_of_a_cpu_are_used_but_for_the_embedded_model(
+    has_matrix_units: bool, model: str, asked: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": has_matrix_units}, raising=False)
+    assert red_estimator(name=model, precision=asked).provenance()["precision"] == expected
 
 
 def test_provenance_is_json_and_names_the_weights(tiny_folder: Path) -> None:

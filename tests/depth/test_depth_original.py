@@ -138,6 +138,19 @@ def test_a_checkpoint_is_told_by_its_names(network: str, tmp_path: Path) -> None
     assert len(provenance["sha256"]) == 64
 
 
+@pytest.mark.parametrize("network", ["dpt_hybrid", "dpt_large"])
+def test_layer_norms_divide_as_those_of_the_original(network: str) -> None:
+    # timm's ViT adds 1e-6 to the variance, transformers 1e-12: of values 0.001 and -0.001 that makes sqrt(1/2), not 1.
+    zero = torch.zeros(1)
+    model = build_model({name: zero.expand(shape) for name, shape in read_shapes(network).items()}, "zeros")
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.LayerNorm)]
+    assert len(norms) >= 2 * len(model.dpt.encoder.layer)
+    for norm in norms:
+        norm.weight = torch.nn.Parameter(torch.ones(norm.normalized_shape))
+        values = torch.tensor([0.001, -0.001]).repeat(norm.normalized_shape[0] // 2)
+        torch.testing.assert_close(norm(values), values * 1000 * 0.5**0.5)
+
+
 def test_a_checkpoint_that_lacks_names_is_refused(tmp_path: Path) -> None:
     path = save_empty_checkpoint(tmp_path / "half.pt", without="refinenet3.out_conv")
     with pytest.raises(

@@ -132,6 +132,23 @@ def test_percentile_resists_an_outlier() -> None:
     assert restore_on_host(source, (20, 30), "percentile")[19, 0] == pytest.approx(1, abs=0.05)
 
 
+def test_percentile_clips_two_percent_on_either_side() -> None:
+    source = torch.arange(101.0).reshape(1, 101)
+    expected = np.clip((np.arange(101.0) - 2) / 96, 0, 1)
+    for restored in (
+        restore_on_host(source, (1, 101), "percentile"),
+        restore_on_device(source, (1, 101), "percentile").numpy(),
+    ):
+        np.testing.assert_allclose(restored[0], expected, atol=1e-5)
+
+
+def test_what_is_only_rounding_is_constant() -> None:
+    source = torch.full((6, 8), 1000.0)
+    source[2, 3] += 1e-3
+    np.testing.assert_array_equal(restore_on_host(source, (6, 8), "minmax"), 0)
+    np.testing.assert_array_equal(restore_on_device(source, (6, 8), "minmax"), 0)
+
+
 @pytest.mark.parametrize("value", [0.0, 1234.5, -3.0])
 def test_constant_output_is_zero_parallax(value: float) -> None:
     source = torch.full((6, 8), value)

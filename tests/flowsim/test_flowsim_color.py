@@ -117,6 +117,13 @@ def test_colors_of_jpeg_files_give_the_flow_back_roughly():
     assert np.median(error) < 0.3
 
 
+def test_black_of_jpeg_files_comes_back_unknown():
+    noise = np.random.default_rng(0).integers(0, 60, (5, 7, 3), np.uint8)  # what compression leaves of black
+    back = rgb_to_flow(noise)
+    assert not back.valid.any()
+    assert (back.flow == 0).all()
+
+
 def test_black_and_vectors_beyond_the_rim_come_back_marked():
     flow = np.array([[[np.nan, 0], [0, 0], [30, 0], [0, 2]]], np.float32)
     back = rgb_to_flow(flow_to_rgb(flow, 10.0), 10.0)

@@ -11,6 +11,7 @@ from flowsim import MotionPrior, MotionSample, Shot, resynthesize_flow, sample_m
 from flowsim.deformation import waves
 
 DEPTH = np.linspace(0, 1, 90, dtype=np.float32)[:, None].repeat(120, 1)
+TILTED = np.ascontiguousarray((DEPTH + np.linspace(0, 1, 120, dtype=np.float32)) / 2)
 MASK = np.zeros(DEPTH.shape, bool)
 MASK[20:70, 40:90] = True
 PAN = MotionPrior("pan", (Shot(rotation=((0.0,), (1.0,), (0.0,)), magnitude=(0.05,)),))
@@ -34,6 +35,12 @@ def test_displacement_has_the_asked_size_and_is_the_same_at_any_resolution():
     assert np.std(squares) > 0.1  # fields of different seeds differ
 
 
+def test_displacement_of_an_upright_picture_is_that_of_the_square_around_it():
+    square_columns, square_rows = waves(3, np.arange(-60, 60.0), np.arange(-60, 60.0), 120)
+    columns, rows = waves(3, np.arange(-30, 30.0), np.arange(-60, 60.0), 120)
+    np.testing.assert_allclose(rows @ columns, (square_rows @ square_columns)[..., 30:90], atol=1e-5)
+
+
 def test_object_and_background_are_deformed_as_much_as_asked():
     sizes = []
     for seed in range(40):
@@ -46,8 +53,16 @@ def test_object_and_background_are_deformed_as_much_as_asked():
     assert np.abs(alone[MASK]).max() > 1
 
 
-def test_blur_is_a_gaussian_of_the_asked_width():
-    motion = made(object_deformation=0.02, wave_seed=7)
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"object_deformation": 0.02, "wave_seed": 7},
+        {"translation": (0.05, 0.0, 0.1), "object_translation": (0.0, 0.1, 0.0)},
+    ],
+    ids=["of what bends", "of rigid motion"],
+)
+def test_blur_is_a_gaussian_of_the_asked_width(parts):
+    motion = made(**parts)
     sharp, soft = (simulate_flow(DEPTH, MASK, replace(motion, blur=blur)).flow for blur in (0.0, 0.015))
     sigma_px = 0.015 * 120
     weights = np.exp(-0.5 * (np.arange(-6, 7) / sigma_px) ** 2)
@@ -55,7 +70,28 @@ def test_blur_is_a_gaussian_of_the_asked_width():
     expected = correlate1d(
         correlate1d(sharp.astype(np.float64), weights, 0, mode="nearest"), weights, 1, mode="nearest"
     )
+    assert np.abs(soft - sharp).max() > 0.5
     np.testing.assert_allclose(soft, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("softened", [{"blur": 0.015}, {"background_deformation": 0.02, "wave_seed": 7}])
+def test_flow_of_what_falls_behind_the_camera_stays_zero(softened):
+    # The nearest rows come to lie behind a camera that moves forward by more than their depth.
+    result = simulate_flow(DEPTH, None, made(translation=(0.1, 0.0, -2.0), **softened))
+    assert 0.1 < result.valid.mean() < 0.9
+    assert (result.flow[~result.valid] == 0).all()
+    assert np.abs(result.flow[result.valid]).max() > 1
+    tensors = resynthesize_flow(torch.from_numpy(DEPTH)[None], [result.motion])
+    assert (tensors.flow[0].numpy()[~result.valid] == 0).all()
+
+
+def test_deformation_alone_gets_the_drawn_size():
+    for part in ("object_deformation", "background_deformation"):
+        shot = Shot(**{part: (0.5,)}, magnitude=(0.03,))
+        result = simulate_flow(DEPTH, MASK, sample_motion(MotionPrior("bend", (shot,)), 1, "x", 0))
+        length = np.hypot(result.flow[..., 0], result.flow[..., 1])
+        assert np.percentile(length, 90) == pytest.approx(0.03 * 120, rel=0.05)
+        assert getattr(result.motion, part) == pytest.approx(0.5 * result.motion.scale)
 
 
 def test_blurred_borders_stand_out_less():
@@ -95,6 +131,27 @@ def test_mirrored_shots_go_left_as_often_as_right_with_the_object_against_them()
     assert all(motion.rotation[1] * motion.object_translation[0] < 0 for motion in drawn)
     one_sided = sample_motion(MotionPrior("x", (replace(shot, mirrored=False),)), 0, "photo", 0)
     assert one_sided.rotation[1] == abs(drawn[0].rotation[1])
+
+
+def test_a_mirrored_shot_of_a_mirrored_photo_gives_the_mirrored_flow():
+    both_ways = ((-1.0, 1.0),) * 3
+    shot = Shot(rotation=both_ways, translation=both_ways, object_rotation=both_ways, object_translation=both_ways)
+    sides = set()
+    for index in range(12):
+        plain, mirrored = (
+            simulate_flow(depth, mask, sample_motion(MotionPrior("x", (each,)), 0, "photo", index))
+            for each, depth, mask in (
+                (shot, TILTED, MASK),
+                (replace(shot, mirrored=True), TILTED[:, ::-1], MASK[:, ::-1]),
+            )
+        )
+        is_reflected = mirrored.motion.translation[0] * plain.motion.translation[0] < 0
+        sides.add(is_reflected)
+        if is_reflected:
+            expected = plain.flow[:, ::-1] * np.float32([-1, 1])
+            # To the accuracy of the motion's size, which is measured on a grid.
+            np.testing.assert_allclose(mirrored.flow, expected, atol=5e-3 * np.abs(expected).max())
+    assert sides == {True, False}
 
 
 def test_stored_seed_of_the_displacement_is_exact():

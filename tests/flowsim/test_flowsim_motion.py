@@ -202,17 +202,28 @@ def test_threads_and_memory_layout_do_not_change_a_bit(preset):
 
 @pytest.mark.parametrize("index", range(4))
 def test_rigid_flow_is_that_of_the_slow_reference(index):
-    depth, mask = photo(30, 40)
-    result = simulate_flow(depth, mask, drawn("camera+object", index))
-    motion = result.motion
-    inverse_depth = 1 / motion.far + (1 - 1 / motion.far) * depth.astype(np.float64)
-    rotation, translation = np.array(motion.rotation), np.array(motion.translation)
-    pivot, turn = np.array(motion.pivot), np.array(motion.object_rotation)
-    still = np.zeros((30, 40), bool)
-    background, _ = flow_of_photo(inverse_depth, motion.fov_deg, rotation, translation, still, turn, pivot)
+    depth, _ = photo(30, 40)
+    mask = np.zeros((30, 40), bool)
+    mask[3:9, 24:36], mask[9:20, 24:28] = True, True  # an L, off the middle both ways
+    motion = drawn("camera+object", index)
+    result = simulate_flow(depth, mask, motion)
+    size, nearest_part = result.motion.scale, 1 / motion.far
+    inverse_depth = nearest_part + (1 - nearest_part) * depth.astype(np.float64)
+    rotation, translation, turn, push = (
+        size * np.array(part)
+        for part in (motion.rotation, motion.translation, motion.object_rotation, motion.object_translation)
+    )
+    still = np.zeros_like(mask)
+    background, _ = flow_of_photo(inverse_depth, motion.fov_deg, rotation, translation, still, turn, push)
     np.testing.assert_allclose(result.flow[~mask], background[~mask], atol=1e-3)
-    # The object turns about its pivot: X -> R (X - pivot) + pivot + t.
-    own_translation = pivot - rotation_matrix(turn) @ pivot + np.array(motion.object_translation)
+    # The object's centre: mean column and row, at the mean inverse depth.
+    distance = 1 / inverse_depth[mask].mean()
+    rows, columns = np.nonzero(mask)
+    focal = 20 / math.tan(math.radians(motion.fov_deg) / 2)
+    centre = distance * np.array([(columns.mean() - 19.5) / focal, (rows.mean() - 14.5) / focal, 1])
+    np.testing.assert_allclose(result.motion.pivot, centre, rtol=1e-6)
+    # It turns about its centre, and moves by parts of its distance: X -> R (X - centre) + centre + distance t.
+    own_translation = centre - rotation_matrix(turn) @ centre + distance * push
     both, _ = flow_of_photo(inverse_depth, motion.fov_deg, rotation, translation, mask, turn, own_translation)
     np.testing.assert_allclose(result.flow[mask], both[mask], atol=1e-3)
 
@@ -225,13 +236,24 @@ def test_parallax_is_depth_from_the_zero_plane_times_one_vector():
     np.testing.assert_allclose(flow, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("direction_deg", "expected"), [(0.0, (1, 0)), (90.0, (0, 1)), (180.0, (-1, 0))])
+def test_direction_of_a_parallax_is_where_near_points_go(direction_deg, expected):
+    depth, _ = photo()
+    shot = Shot(model="parallax", zero_plane=(0.0,), direction_deg=(direction_deg,), magnitude=(0.05,))
+    flow = simulate_flow(depth, None, sample_motion(MotionPrior("x", (shot,)), 0, "x", 0)).flow
+    nearest = flow.reshape(-1, 2)[depth.argmax()]
+    np.testing.assert_allclose(nearest / np.hypot(*nearest), expected, atol=1e-5)
+
+
 def test_camera_that_follows_keeps_the_object_in_place():
     depth, mask = photo(120, 160)
     shot = Shot(object_translation=((1.0,), (0.5,), (0.0,)), follow=(1.0,), magnitude=(0.05,), far=(10.0,))
     result = simulate_flow(depth, mask, sample_motion(MotionPrior("follow", (shot,)), 0, "x", 0))
     magnitude = np.hypot(result.flow[..., 0], result.flow[..., 1])
     assert magnitude[mask].mean() < 0.2 * magnitude[~mask].mean()
-    assert result.flow[~mask][:, 0].mean() < -4  # the object goes right, so the background goes left
+    # The object goes right and down, so the background goes left and up.
+    assert result.flow[~mask][:, 0].mean() < -4
+    assert result.flow[~mask][:, 1].mean() < -2
 
 
 def test_mask_without_object_leaves_the_camera_alone():

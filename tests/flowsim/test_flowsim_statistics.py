@@ -40,6 +40,15 @@ def test_numbers_of_a_field_without_noise():
     assert set(np.nonzero(found.angles)[0]) == {18, 19}  # 8 and 14 degrees
 
 
+def test_directions_are_weighted_by_length():
+    flow = np.zeros((1, 3, 2), np.float32)
+    flow[0] = [[3, 0.1], [0.1, 1], [0, 0]]
+    angles = statistics(flow, np.zeros((1, 3), bool)).angles
+    assert dict(zip(np.nonzero(angles)[0].tolist(), angles[angles > 0].tolist(), strict=True)) == pytest.approx(
+        {18: 0.75, 26: 0.25}, abs=0.002
+    )
+
+
 def test_separation_and_edges_of_a_noisy_field():
     flow, mask = field(noise=0.5)
     found = statistics(flow, mask)
@@ -69,11 +78,11 @@ def test_auc_is_the_mann_whitney_statistic(has_ties):
 
 def test_invalid_pixels_do_not_count():
     flow, mask = field()
-    valid = np.ones_like(mask)
-    valid[:, 30:] = False
-    spoiled = flow.copy()
-    spoiled[~valid] = np.nan
-    found, expected = statistics(spoiled, mask, valid), statistics(flow[:, :30], mask[:, :30])
+    inside = slice(2, 27), slice(5, 30)
+    valid = np.zeros_like(mask)
+    valid[inside] = True
+    spoiled = np.where(valid[..., None], flow, np.float32(np.nan))
+    found, expected = statistics(spoiled, mask, valid), statistics(flow[inside], mask[inside])
     for name, value in vars(expected).items():
         np.testing.assert_allclose(getattr(found, name), value, err_msg=name)
 

@@ -22,6 +22,8 @@ import argparse
 import ast
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,8 +31,9 @@ import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 PASSED, FAILED = 0, 1
@@ -49,7 +52,7 @@ class Mutant:
         file: below the root.
         old: text that occurs exactly once in the file.
         new: text in its place.
-        tests: modules that should notice, below the root.
+        tests: modules that should notice, below the root, or tests in them (`module::test`).
         note: what the change means.
     """
 
@@ -104,19 +107,27 @@ def read_mutants(lists: Sequence[Path], root: Path = ROOT) -> list[Mutant]:
     Raises:
         MutationError: an entry lacks something, names a file that is not there, or cannot be applied.
     """
-    mutants = []
+    mutants, problems = [], []
     for path in lists:
         for entry in tomllib.loads(path.read_text())["mutant"]:
             try:
-                mutant = Mutant(**{**entry, "tests": tuple(entry["tests"])})
-            except (TypeError, KeyError) as error:
-                raise MutationError(f"{path}: {entry} lacks or has too much: {error}") from error
-            for name in (mutant.file, *mutant.tests):
-                if not (root / name).is_file():
-                    raise MutationError(f"{mutant}: {name} is not there")
-            mutant.apply((root / mutant.file).read_text())
-            mutants.append(mutant)
+                mutants.append(_read_mutant(entry, root))
+            except MutationError as problem:
+                problems.append(f"{path}: {problem}")
+    if problems:
+        raise MutationError("\n".join(problems))
     return mutants
+
+
+def _read_mutant(entry: dict[str, Any], root: Path) -> Mutant:
+    if odd := entry.keys() ^ {field.name for field in fields(Mutant)}:
+        raise MutationError(f"{entry}: lacks, or has no use for, {', '.join(sorted(odd))}")
+    mutant = Mutant(**{**entry, "tests": tuple(entry["tests"])})
+    for name in (mutant.file, *(test.split("::")[0] for test in mutant.tests)):
+        if not (root / name).is_file():
+            raise MutationError(f"{mutant}: {name} is not there")
+    mutant.apply((root / mutant.file).read_text())
+    return mutant
 
 
 def copy_tree(target: Path) -> None:
@@ -147,22 +158,20 @@ def run_tests(tree: Path, modules: Sequence[str], timeout_s: float) -> tuple[int
     command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no"]
     threads = {name: os.environ.get(name, "1") for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     environment = {**os.environ, **threads, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    process = subprocess.Popen(
-        [*command, *modules],
-        cwd=tree,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)  # the tests' own processes with them
-        process.communicate()
-        return None, ""
-    return process.returncode, output[-3000:]
+    with tempfile.TemporaryFile("w+") as words:  # no pipe: a process that outlives pytest would keep it open
+        process = subprocess.Popen(
+            [*command, *modules], cwd=tree, env=environment, stdout=words, stderr=words, start_new_session=True
+        )
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            code = None
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)  # the tests' own processes, too
+                process.wait()
+        words.seek(0)
+        return code, words.read()[-3000:]
 
 
 def judge(tree: Path, mutant: Mutant, timeout_s: float) -> Verdict:
@@ -172,7 +181,7 @@ def judge(tree: Path, mutant: Mutant, timeout_s: float) -> Verdict:
     with changed_file(path, mutant.apply(path.read_text())):
         code, words = run_tests(tree, mutant.tests, timeout_s)
     result = {None: "killed by time", PASSED: "survived", FAILED: "killed"}.get(code, "not run")
-    failed = [line.split()[1] for line in words.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    failed = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", words, re.MULTILINE)
     by = failed[0] if failed else ""
     return Verdict(mutant.file, mutant.note, result, by, round(time.monotonic() - started, 1))
 
@@ -202,6 +211,7 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=300, help="seconds for the tests of one mutant")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: ended by SIGTERM"))  # the copy is removed
     verdicts: list[Verdict] = []
     try:
         mutants = [mutant for mutant in read_mutants(options.lists) if options.only in str(mutant)]

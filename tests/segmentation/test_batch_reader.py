@@ -71,6 +71,20 @@ def test_another_process_reads_the_same_and_hears_no_signal() -> None:
     assert not readers_since(others)
 
 
+def test_each_step_is_varied_in_its_own_way_and_the_same_after_a_restart() -> None:
+    with closing(read(0, 0)) as steps:
+        whole = [next(steps) for _ in range(2 * SAMPLES // BATCH)]
+    assert len({batch.image.numpy().tobytes() for batch in whole}) == len(whole)
+    assert len({tuple(batch.factors.flatten().tolist()) for batch in whole}) == len(whole)
+    for first_step in (1, 3, 4, 6):
+        with closing(read(first_step, 0)) as steps:
+            for batch in whole[first_step:]:
+                again = next(steps)
+                assert again.ids == batch.ids
+                assert torch.equal(again.image, batch.image)
+                assert torch.equal(again.factors, batch.factors)
+
+
 def test_a_lost_process_is_said() -> None:
     others = set(multiprocessing.active_children())
     with closing(read(0, 1)) as steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,11 +11,15 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
+from torch.utils.data._utils import worker as torch_worker
+from torch.utils.data._utils.worker import WorkerInfo
 from zarr_datasets import FAILED_ROW, SEED, SIDE, make_dataset
 
-from pipeline.schema import decode_flow
+from flowsim import MotionPrior, MotionSample, Shot
+from pipeline import schema
+from pipeline.schema import Layout, decode_flow
 from pipeline.store import DatasetStore
-from segmentation.datasets import ShardDataset, Triplet
+from segmentation.datasets import ShardDataset, Triplet, TripletSource
 from segmentation.errors import DatasetError
 
 USABLE_IDS = {f"scene {row}" for row in range(10) if row != FAILED_ROW}
@@ -64,10 +69,52 @@ def test_without_a_buffer_shards_are_read_from_beginning_to_end(dataset: Path) -
     assert all(a < b for a, b in pairwise(order) if a // 2 == b // 2)
 
 
+def test_a_buffer_mixes_the_samples_of_several_shards(dataset: Path) -> None:
+    samples = ShardDataset(str(dataset))
+    firsts = {int(samples.order(epoch)[0]) for epoch in range(100)}
+    assert len(firsts) == len(USABLE_IDS)  # every sample comes first some time, not only the first of a shard
+    # No sample comes more than a buffer earlier than by shards in order.
+    buffered = ShardDataset(str(dataset), buffer=3)
+    plain = ShardDataset(str(dataset), buffer=1)
+    moves = []
+    for epoch in range(50):
+        in_shards = plain.order(epoch).tolist()
+        moves += [in_shards.index(row) - place for place, row in enumerate(buffered.order(epoch).tolist())]
+    assert 0 < max(moves) <= 2
+
+
 def test_ranks_share_the_samples(dataset: Path) -> None:
     parts = [ids(ShardDataset(str(dataset), rank=rank, ranks=3)) for rank in range(3)]
     assert sorted(name for part in parts for name in part) == sorted(USABLE_IDS)
     assert all(parts)
+
+
+class Numbers(TripletSource):
+    """Twelve empty samples."""
+
+    samples = 12
+
+    def order(self, epoch: int) -> np.ndarray:
+        return np.arange(self.samples)
+
+    def read(self, numbers: Sequence[int], epoch: int) -> list[Triplet]:
+        pixels = torch.zeros(1, 1, dtype=torch.uint8)
+        return [
+            Triplet(str(number), torch.zeros(1, 1, 3, dtype=torch.uint8), torch.zeros(1, 1, 2), pixels)
+            for number in numbers
+        ]
+
+
+@pytest.mark.parametrize(("ranks", "workers"), [(1, 3), (3, 1), (2, 2), (3, 2)])
+def test_each_sample_goes_to_one_worker_of_one_rank(ranks: int, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for rank in range(ranks):
+        for index in range(workers):
+            worker = WorkerInfo(id=index, num_workers=workers, seed=0, dataset=None)
+            monkeypatch.setattr(torch_worker, "_worker_info", worker)  # what torch says in a worker's process
+            found.append([int(sample.id) for sample in Numbers(0, rank, ranks)])
+    assert sorted(number for part in found for number in part) == list(range(12))
+    assert {len(part) for part in found} == {12 // (ranks * workers)}
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
@@ -103,6 +150,24 @@ def test_fresh_motion_is_new_in_every_epoch_and_the_same_again(dataset: Path) ->
     stored = {sample.id: sample.flow_px for sample in ShardDataset(str(dataset))}
     for name, flow_px in flows(SEED, 0).items():
         torch.testing.assert_close(flow_px, stored[name], rtol=0, atol=1 / 128 + 1e-5, equal_nan=True)
+
+
+def test_flow_is_unknown_where_a_fresh_motion_goes_behind_the_camera(tmp_path: Path) -> None:
+    # All is far but one pixel, which a camera that moves ahead passes; the motion's size is not measured there.
+    side, near = 96, (40, 60)
+    shot = Shot(translation=((0.0,), (0.0,), (-1.0,)), far=(10.0,), magnitude=(0.3,), fov_deg=(60.0,))
+    store = DatasetStore(str(tmp_path / "x.zarr"))
+    layout = Layout(1, 1, side, MotionSample.names, 1)
+    store.create(layout, {"settings": {"motion_prior": MotionPrior("ahead", (shot,)).to_dict()}})
+    arrays = schema.empty_shard(layout, 1)
+    inverse_depth = np.zeros((side, side), np.float32)
+    inverse_depth[near] = 1
+    arrays["id"][0], arrays["size"][0], arrays["status"][0] = "passage", (side, side), schema.USABLE
+    arrays["inverse_depth"][0] = schema.encode_inverse_depth(inverse_depth)
+    store.write_shard(0, arrays, [], "float32")
+    (sample,) = ShardDataset(str(tmp_path / "x.zarr"), flow="fresh")
+    assert np.argwhere(np.isnan(sample.flow_px[..., 0].numpy())).tolist() == [[*near]]
+    assert np.abs(np.nan_to_num(sample.flow_px.numpy())).max() > 20
 
 
 def test_unfinished_datasets_are_refused(tmp_path: Path) -> None:

@@ -159,6 +159,16 @@ def test_other_settings_on_the_same_output_are_refused(flows: Flows, tmp_path: P
     )
 
 
+def test_frames_that_changed_since_are_refused(flows: Flows, tmp_path: Path) -> None:
+    write_frames(tmp_path / "frames", moving_texture(3))
+    assert flows("--video", tmp_path / "frames")[0] == 0
+    whole = contents(tmp_path / "out.zarr")
+    write_frames(tmp_path / "frames", moving_texture(3, seed=1))  # of the same names
+    code, _ = flows("--video", tmp_path / "frames")
+    assert "was begun with other settings" in str(code)
+    assert contents(tmp_path / "out.zarr") == whole
+
+
 def test_each_bad_video_is_named_and_the_others_are_done(flows: Flows, tmp_path: Path) -> None:
     names = ("good", "single", "sizes", "gap", "damaged", "orphan", "tiny")
     root = davis(tmp_path / "DAVIS", **{name: moving_texture(4) for name in names})

@@ -153,6 +153,16 @@ def test_shares_are_whole_and_near_the_weights(weights: list[float], samples: in
         assert np.abs(shares - exact).max() < 1
 
 
+@pytest.mark.parametrize(
+    ("weights", "samples", "shares"),
+    [([1, 1, 1], 8, [3, 3, 2]), ([3, 1], 9, [7, 2]), ([1, 3], 10, [3, 7]), ([6, 3, 1], 8, [5, 2, 1])],
+)
+def test_the_largest_remainders_are_rounded_up(weights: list[float], samples: int, shares: list[int]) -> None:
+    from segmentation.mixture import _share
+
+    assert _share(weights, samples) == shares
+
+
 def test_what_cannot_be_mixed_is_said(sources: Sources) -> None:
     with pytest.raises(DatasetError, match="nothing to train on"):
         Mixture([], 8)

@@ -14,9 +14,11 @@ import torch
 
 from depth import DepthEstimator
 from segmentation import cli
+from segmentation.checkpoint import load_network
 from segmentation.overlay import tinted
 from segmentation.predict import frames_with_flow
 from segmentation.raft import load_raft
+from segmentation.segmenter import Segmenter
 from tests.conftest import draw_scene, write_png
 from tests.segmentation.drawn_videos import plain_mask, read_grey, read_rgb, save_small_network
 from tests.segmentation.stand_in_raft import moving_texture, save_checkpoint
@@ -138,6 +140,18 @@ def test_two_inputs_of_one_name_are_refused(predict: Predict, tmp_path: Path) ->
     code, _ = predict(tmp_path / "a/cat.png", tmp_path / "b/cat.png")
     assert "would both be written to" in str(code)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_network_in_training_mode_predicts_as_in_evaluation(checkpoint: Path) -> None:
+    network = load_network(checkpoint)
+    image = moving_texture(1)[0]
+    colors = np.ascontiguousarray(image[::-1])
+    (expected,) = Segmenter(network, "cpu")([(image, colors)])
+    state = {name: values.clone() for name, values in network.state_dict().items()}
+    for masks in (Segmenter(network.train(), "cpu")([(image, colors)]) for _ in range(2)):
+        np.testing.assert_array_equal(masks[0], expected)
+    for name, values in network.state_dict().items():
+        assert torch.equal(values, state[name]), name  # no statistics were gathered
 
 
 def test_few_frames_are_held_at_a_time(raft: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from torchvision.models import optical_flow
 from flowsim import read_flo
 from segmentation import correlation
 from segmentation.errors import FlowError
-from segmentation.raft import Raft, load_raft
+from segmentation.raft import Raft, _Fit, load_raft
 from segmentation.raft_network import RaftNetwork
 from segmentation.raft_weights import open_raft
 from tests.conftest import SHARED
@@ -131,9 +133,10 @@ def test_sharing_work_changes_nothing(network: str, checkpoints: dict[str, Path]
 
 
 def test_frames_of_any_size_are_padded_as_the_original_does(small: Raft) -> None:
-    frames = moving_texture(2, 131, 158)
-    padded = np.pad(frames, ((0, 0), (2, 3), (1, 1), (0, 0)), mode="edge")
-    expected = plain(small, padded[0], padded[1])[2:-3, 1:-1]
+    # Five rows and three columns are missing: the larger half goes below and to the right.
+    frames = moving_texture(2, 131, 157)
+    padded = np.pad(frames, ((0, 0), (2, 3), (1, 2), (0, 0)), mode="edge")
+    expected = plain(small, padded[0], padded[1])[2:-3, 1:-2]
     np.testing.assert_allclose(small(frames)[0], expected, atol=1e-3)
 
 
@@ -160,19 +163,35 @@ def test_any_pairs_in_one_reading(small: Raft) -> None:
         assert (flow == small(frames[[first, second]])[0]).all()
 
 
+def held_tensors() -> int:
+    """Return the bytes of all tensors that are alive."""
+    gc.collect()
+    storages = {
+        one.untyped_storage().data_ptr(): one.untyped_storage().nbytes()
+        for one in gc.get_objects()
+        if type(one) is torch.Tensor  # isinstance would ask proxies
+    }
+    return sum(storages.values())
+
+
 def test_a_long_video_is_never_held(small: Raft) -> None:
-    read = 0
+    alive: list[weakref.ref[np.ndarray]] = []
 
     def frames() -> Iterator[np.ndarray]:
-        nonlocal read
         for image in moving_texture(12):
-            read += 1
-            yield image
+            frame = image.copy()
+            alive.append(weakref.ref(frame))
+            yield frame
 
-    ahead = []
+    ahead, held_frames, held_bytes = [], [], {}
     for done, _ in enumerate(small.stream(frames(), [(k, k + 1) for k in range(11)]), 1):
-        ahead.append(read - done)
-    assert max(ahead) <= torch.get_num_threads() + 1
+        ahead.append(len(alive) - done)
+        held_frames.append(sum(frame() is not None for frame in alive))
+        if done in (4, 10):
+            held_bytes[done] = held_tensors()
+    assert max(ahead) <= torch.get_num_threads() + 1  # read no earlier than needed
+    assert max(held_frames) <= torch.get_num_threads() + 1  # and forgotten afterwards
+    assert held_bytes[10] <= held_bytes[4]  # what is computed of frames does not pile up either
 
 
 def test_small_frames_are_refused_or_enlarged(checkpoints: dict[str, Path], small: Raft) -> None:
@@ -185,6 +204,14 @@ def test_small_frames_are_refused_or_enlarged(checkpoints: dict[str, Path], smal
     large = np.stack([cv2.resize(frame, (154, 128), interpolation=cv2.INTER_LINEAR) for frame in frames])
     expected = cv2.resize(small(large)[0], (120, 100), interpolation=cv2.INTER_LINEAR) * (120 / 154, 100 / 128)
     assert end_point_error(flow[0], expected) < 0.02 * np.linalg.norm(expected, axis=-1).mean() + 0.02
+
+
+def test_flow_of_enlarged_frames_shrinks_with_them() -> None:
+    # 86x87 becomes 128x129 for the network, padded to 128x136: 7 columns, 3 of them at the left.
+    fit = _Fit.of(np.zeros((86, 87, 3), np.uint8), upscale=True)
+    flow = torch.zeros(2, 128, 136)
+    flow[0, :, 3:132], flow[1, :, 3:132] = 12.9, 12.8
+    np.testing.assert_allclose(fit.restore(flow), np.broadcast_to(np.float32([8.7, 8.6]), (86, 87, 2)), rtol=1e-5)
 
 
 @pytest.mark.shared

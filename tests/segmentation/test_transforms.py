@@ -75,6 +75,17 @@ def test_images_are_resized_by_bicubic_interpolation() -> None:
     np.testing.assert_allclose(batch.image[0].movedim(0, -1), expected.clip(0, 1), rtol=0, atol=tolerance)
 
 
+def test_masks_are_resized_to_the_pixel_whose_centre_is_nearest() -> None:
+    height, width, side = 50, 21, 32
+    mask = np.random.default_rng(0).integers(0, 2, (height, width), np.uint8)
+    sample = make_sample(height, width)._replace(mask=torch.from_numpy(mask))
+    expected = np.empty((side, side), np.uint8)
+    for row in range(side):
+        for column in range(side):
+            expected[row, column] = mask[int((row + 0.5) * height / side), int((column + 0.5) * width / side)]
+    np.testing.assert_array_equal(make_batch([sample], side_px=side).mask[0], expected)
+
+
 @pytest.mark.parametrize("flips", ["physical", "reference"])
 @pytest.mark.parametrize("seed", range(6))
 def test_flips(flips: str, seed: int) -> None:
@@ -137,6 +148,61 @@ def jitter_slowly(image: np.ndarray, brightness: float, contrast: float, saturat
     own = grey(image)[..., None]
     varied: np.ndarray = np.clip(own + saturation * (image - own), 0, 1)
     return varied
+
+
+def test_crops_lie_anywhere() -> None:
+    height, width = 40, 60
+    rows, columns = np.mgrid[:height, :width].astype(np.uint8)
+    places = torch.from_numpy(np.stack([rows, columns, 0 * rows], -1))
+    sample = Triplet("ramp", places, torch.ones(height, width, 2), torch.ones(height, width, dtype=torch.uint8))
+    options = Augmentation(flips="none", smallest_crop=0.25)
+    ends = []
+    for seed in range(200):
+        batch = make_batch([sample], augmentation=options, generator=make_generator(seed), side_px=60)
+        values = (batch.image[0, :2] * 255).round()
+        ends.append((*values.amin((1, 2)).tolist(), *values.amax((1, 2)).tolist()))
+    top, left, bottom, right = np.transpose(ends)
+    # Crops touch every side of the picture, and on the average lie in its middle.
+    assert (top.min(), left.min(), bottom.max(), right.max()) == (0, 0, height - 1, width - 1)
+    assert abs(np.mean(top + bottom) / 2 - 19.5) < 1.5
+    assert abs(np.mean(left + right) / 2 - 29.5) < 2.0
+    assert min(bottom - top) < 0.6 * height
+    assert min(right - left) < 0.6 * width
+
+
+def varied_colors(pixels: list[list[int]], brightness: float, contrast: float, saturation: float) -> np.ndarray:
+    """Return what becomes of two pixels, in two equal rows; values from 0 to 255."""
+    image = torch.tensor([[pixels, pixels]], dtype=torch.uint8)
+    factors = torch.tensor([[brightness, contrast, saturation]], dtype=torch.float32)
+    prepared = PreparedBatch(image, image, image[..., 0], factors, ("row",))
+    return np.asarray(finish_batch(prepared, "cpu").image[0, :, 0].T * 255)
+
+
+def test_jitter_scales_brightness_contrast_and_saturation() -> None:
+    row = [[200, 40, 20], [0, 0, 100]]
+    np.testing.assert_allclose(varied_colors(row, 0.5, 1, 1), [[100, 20, 10], [0, 0, 50]], atol=1e-3)
+    np.testing.assert_allclose(varied_colors(row, 2, 1, 1), [[255, 80, 40], [0, 0, 200]], atol=1e-3)
+    # Grey is 0.299 red + 0.587 green + 0.114 blue: 85.56 and 11.4, in the mean 48.48.
+    np.testing.assert_allclose(varied_colors(row, 1, 0, 1), np.full((2, 3), 48.48), atol=1e-3)
+    expected = [[124.24, 44.24, 34.24], [24.24, 24.24, 74.24]]
+    np.testing.assert_allclose(varied_colors(row, 1, 0.5, 1), expected, atol=1e-3)
+    np.testing.assert_allclose(varied_colors(row, 1, 1, 0), [[85.56] * 3, [11.4] * 3], atol=1e-3)
+    # Brightened pixels are cut before their mean grey is taken: 127.765 and 22.8, in the mean 75.2825.
+    expected = [[165.14125, 77.64125, 57.64125], [37.64125, 37.64125, 137.64125]]
+    np.testing.assert_allclose(varied_colors(row, 2, 0.5, 1), expected, atol=1e-3)
+    expected = [[255, 17.22, 0], [0, 0, 144.3]]  # grey + 1.5 (color - grey), cut to 0..255
+    np.testing.assert_allclose(varied_colors(row, 1, 1, 1.5), expected, atol=1e-3)
+
+
+def test_jitter_draws_factors_on_both_sides_of_one() -> None:
+    options = Augmentation(flips="none", jitter=0.4)
+    samples = [make_sample(8, 8)] * 200
+    factors = prepare_batch(samples, augmentation=options, generator=make_generator(0), side_px=8).factors
+    assert factors.shape == (200, 3)
+    assert 0.6 <= factors.min() < 0.62
+    assert 1.38 < factors.max() <= 1.4
+    torch.testing.assert_close(factors.mean(0), torch.ones(3), rtol=0, atol=0.06)
+    assert np.abs(np.corrcoef(factors.T.numpy()) - np.eye(3)).max() < 0.25  # each by itself
 
 
 def test_jitter_changes_the_image_alone() -> None:

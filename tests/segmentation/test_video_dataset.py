@@ -95,6 +95,18 @@ def test_flow_pictures_give_directions_relative_to_the_longest_vector(davis: Pat
         VideoFrames("davis16", davis, str(tmp_path / "pictures"))
 
 
+def test_black_of_a_flow_picture_is_unknown_flow(davis: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures/JPEGFlows/480p/bear"
+    save_flow_pictures(folder, FRAMES, SIZE)
+    picture = cv2.imread(str(folder / "00002.jpg"))
+    picture[:8, :16] = 0
+    cv2.imwrite(str(folder / "00002.jpg"), picture)
+    frames = VideoFrames("davis16", davis, str(tmp_path / "pictures"), sequences=["bear"])
+    unknown = np.isnan(list(frames.sequence("bear"))[2].flow_px.numpy()).any(-1)
+    assert unknown[:7, :15].all()
+    assert not unknown[10:, 18:].any()
+
+
 def test_places_without_flow_are_refused(davis: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"neither flows of DAVIS-2016 nor a folder JPEGFlows/480p"):
         VideoFrames("davis16", davis, str(tmp_path / "nothing"))

@@ -176,3 +176,12 @@ def test_one_object_in_any_pixel_format(mode: str, tmp_path: Path) -> None:
         image = image.convert(mode)
     trees.save(tmp_path / "mask.png", image)
     assert (as_grey(read_levels(tmp_path / "mask.png"), tmp_path / "mask.png") == mask).all()
+
+
+@pytest.mark.parametrize(("level", "is_object"), [(0, False), (16, False), (127, False), (128, True), (255, True)])
+def test_grey_is_object_from_128_on(level: int, is_object: bool, tmp_path: Path) -> None:
+    from segmentation.masks import as_grey, read_levels
+
+    path = tmp_path / "mask.png"
+    Image.fromarray(np.array([[level, 255]], np.uint8)).save(path)
+    assert as_grey(read_levels(path), path).tolist() == [[is_object, True]]
