@@ -18,6 +18,7 @@ from pipeline.commits import COMMITS, COMMITS_NOTE, COMMITS_NOTE_TEXT, PRIVATE_F
 from pipeline.config import fingerprint
 from pipeline.errors import PipelineError
 from pipeline.inventory import MALFORMED, DamagedFileError, Inventory, SpecsOf, read_inventory
+from pipeline.locks import is_held
 from pipeline.manifest_file import MADE_BY_HOSTS, MANIFEST, PUBLISHED_EXTRAS, read_manifest
 from pipeline.progress import Progress
 from pipeline.sealed import is_intact
@@ -113,13 +114,22 @@ class FileChecker:
             self._check_group(folder, [key for key in plain if key.startswith(folder)])
         self._check_objects(progress)
         self._check_manifest()
-        for key in sorted(self.sizes.keys() - self.result.files.keys() - self._tolerated - NO_PART):
+        surplus = self.sizes.keys() - self.result.files.keys() - self._tolerated - NO_PART
+        for key in sorted(surplus - self._live_partials(surplus)):
             self._report(key, "does not belong to the dataset", is_surplus=True)
         if unread := sorted(self.sizes.keys() & NO_PART):
             self.result.notes.append(f"not read, since no part of the dataset: {', '.join(unread)}")
 
     def _report(self, key: str, problem: str, shard: int | None = None, *, is_surplus: bool = False) -> None:
         self.result.findings.append(Finding(key, problem, shard, is_surplus=is_surplus))
+
+    def _live_partials(self, surplus: set[str]) -> set[str]:
+        """Return the files among some that a living run is just writing, or has renamed by now."""
+        partials = {key for key in surplus if key.endswith(PARTIAL)}
+        if partials and is_held(self.storage, LOCK):
+            self.result.notes.append("another run is writing the dataset, so its unfinished files were not checked")
+            return partials
+        return {key for key in partials if key not in self._strange and not self.storage.has(key)}
 
     def _check_group(self, folder: str, keys: list[str]) -> None:
         """Check the metadata and commit records of one group, and list its objects."""

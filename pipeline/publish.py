@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 from pipeline.arrays import ROOT_METADATA
 from pipeline.card import dataset_card
 from pipeline.errors import PipelineError
-from pipeline.manifest_file import CARD, MADE_BY_HOSTS, MANIFEST, PREVIEW, manifest_json
+from pipeline.file_check import NO_PART
+from pipeline.locks import WriterLock, sole_writer
+from pipeline.manifest_file import CARD, MANIFEST, PREVIEW, manifest_json
 from pipeline.preview import contact_sheet
 from pipeline.progress import Progress
 from pipeline.storage import PARTIAL, Storage
@@ -74,38 +76,38 @@ def publish(source: str, destination: str, progress: Progress) -> Published:
     if target.is_file():
         raise PipelineError(f"{target.name} is a file. Choose a place that does not exist yet.")
     shards, metadata = _whole_files(store, progress)
-    there = target.sizes()
     wanted = {file.key for file in [*shards, *metadata]} | {MANIFEST, CARD, PREVIEW}
-    copier = _Copier(target, there, metadata[-1], progress, to_do=len(wanted))
-    _sweep(target, there, wanted)
-    progress.announce(f"copying {len(wanted)} files to {target.name}")
-    copier.copy(shards)
-    copier.copy(_extras(store))
-    files = {key: {"size": size, "sha256": sha256} for key, (size, sha256) in copier.done.items()}
-    files |= {file.key: {"size": len(file.content()), "sha256": file.sha256} for file in metadata}
-    manifest = manifest_json(store.attributes["fingerprint"], dict(sorted(files.items())))
-    copier.copy([_made(MANIFEST, manifest)])
-    copier.copy(metadata[:-1])
-    copier.copy(metadata[-1:])
+    _refuse_foreign(target, target.sizes(), wanted, metadata[-1])  # before a lock lies among them
+    with sole_writer(target, LOCK, progress.announce) as lock:
+        there = target.sizes()
+        _refuse_foreign(target, there, wanted, metadata[-1])
+        copier = _Copier(target, there, metadata[-1], progress, lock, to_do=len(wanted))
+        for stray in _strays(there, wanted):
+            target.delete(stray)
+        progress.announce(f"copying {len(wanted)} files to {target.name}")
+        copier.copy(shards)
+        copier.copy(_extras(store))
+        files = {key: {"size": size, "sha256": sha256} for key, (size, sha256) in copier.done.items()}
+        files |= {file.key: {"size": len(file.content()), "sha256": file.sha256} for file in metadata}
+        manifest = manifest_json(store.attributes["fingerprint"], dict(sorted(files.items())))
+        copier.copy([_made(MANIFEST, manifest)])
+        copier.copy(metadata[:-1])
+        copier.copy(metadata[-1:])
     return Published(len(copier.done), sum(size for size, _ in copier.done.values()), copier.copied)
 
 
 class _Copier:
-    """Copies files with bounded concurrency, skipping what is there already.
+    """Copies files with bounded concurrency, skipping what is there already."""
 
-    Raises:
-        PipelineError: the destination shows another dataset.
-    """
-
-    def __init__(self, target: Storage, there: Mapping[str, int], mark: _File, progress: Progress, to_do: int) -> None:
-        self.target, self.there, self.progress, self.to_do = target, there, progress, to_do
+    def __init__(
+        self, target: Storage, there: Mapping[str, int], mark: _File, progress: Progress, lock: WriterLock, to_do: int
+    ) -> None:
+        self.target, self.there, self.progress, self.lock, self.to_do = target, there, progress, lock, to_do
         self.done: dict[str, tuple[int, str]] = {}
         self.copied = 0
         self._mark = mark
         self._is_visible = mark.key in there
         self._hiding = threading.Lock()
-        if self._is_visible and not self._has(mark):
-            raise PipelineError(f"{target.name} holds another dataset. Choose another place, or remove that one first.")
 
     def copy(self, files: Iterable[_File]) -> None:
         """Copy some files; each is read back and compared."""
@@ -143,6 +145,7 @@ class _Copier:
             if not is_there:
                 contents[file.key] = content
         if contents:
+            self.lock.check()
             self._hide()
             self.target.write_together(contents)
         for key, content in contents.items():
@@ -167,16 +170,20 @@ class _Copier:
         return running
 
 
-def _sweep(target: Storage, there: dict[str, int], wanted: set[str]) -> None:
-    """Remove the half-written files of a copy that was stopped; refuse a place where something else lies."""
-    strays = {key for key in there if key.endswith(PARTIAL) and key.rsplit(".", 2)[0] in wanted}
-    if foreign := sorted(there.keys() - wanted - strays - MADE_BY_HOSTS - {LOCK}):
+def _strays(there: Iterable[str], wanted: set[str]) -> set[str]:
+    """Return the half-written files of a copy that was stopped."""
+    return {key for key in there if key.endswith(PARTIAL) and key.rsplit(".", 2)[0] in wanted}
+
+
+def _refuse_foreign(target: Storage, there: Mapping[str, int], wanted: set[str], mark: _File) -> None:
+    """Refuse a place where another dataset or something else lies."""
+    if mark.key in there and _sha256(target.read_if_there(mark.key) or b"") != mark.sha256:
+        raise PipelineError(f"{target.name} holds another dataset. Choose another place, or remove that one first.")
+    if foreign := sorted(there.keys() - wanted - _strays(there, wanted) - NO_PART):
         raise PipelineError(
             f"{target.name} holds other files ({', '.join(foreign[:3])}...). Choose a place that does not exist yet, "
             "or one where publishing this dataset was stopped."
         )
-    for key in strays:
-        target.delete(key)
 
 
 def _whole_files(store: DatasetStore, progress: Progress) -> tuple[list[_File], list[_File]]:

@@ -15,6 +15,7 @@ import fsspec
 import numpy as np
 
 from pipeline.errors import PipelineError
+from pipeline.hub import HubRepository
 from pipeline.redaction import redact
 from pipeline.regular_files import read_file
 
@@ -37,6 +38,7 @@ class Storage:
         name: the URL without credentials, for messages.
         root: the place as its file system names it.
         is_local: whether it is a folder of this machine.
+        hub: its commits, if it is on the Hugging Face Hub.
         files_at_once: to be given to `write_together`; more than one where each writing is a commit.
 
     Raises:
@@ -48,7 +50,9 @@ class Storage:
         self.filesystem, self.root = open_filesystem(url)
         self.is_local = "file" in np.atleast_1d(self.filesystem.protocol)
         self._was_there = False
-        self.files_at_once = FILES_OF_A_COMMIT if self._is_hub else 1
+        is_hub = "hf" in np.atleast_1d(self.filesystem.protocol)
+        self.hub = HubRepository(self.filesystem, self.root) if is_hub else None
+        self.files_at_once = FILES_OF_A_COMMIT if self.hub else 1
 
     def read(self, key: str) -> bytes:
         """Return a file's content.
@@ -81,50 +85,22 @@ class Storage:
 
     def write_together(self, files: Mapping[str, bytes]) -> None:
         """Write some files; on the Hugging Face Hub in one commit, else one by one."""
-        if not self._is_hub:
-            for key, content in files.items():
-                self.write(key, content)
+        for key in files:
+            self.path(key)  # refuses keys that lead out of the place
+        if self.hub:
+            with explained(self.name, "write"):
+                self.hub.write(files)
             return
-        from huggingface_hub import CommitOperationAdd, HfApi
-
-        with explained(self.name, "write"):
-            place = self.filesystem.resolve_path(self.root)
-            for key in files:
-                self.path(key)  # refuses keys that lead out of the place
-            folder = f"{place.path_in_repo}/" if place.path_in_repo else ""
-            HfApi(endpoint=self.filesystem.endpoint, token=self.filesystem.token).create_commit(
-                place.repo_id,
-                [CommitOperationAdd(f"{folder}{key}", content) for key, content in files.items()],
-                repo_type=place.repo_type,
-                revision=place.revision,
-                commit_message=f"{len(files)} files, the last one {list(files)[-1]}",
-            )
-            self.filesystem.invalidate_cache()
-
-    def create(self, key: str, content: bytes) -> None:
-        """Write a file that must not be there yet; of several writers at most one succeeds.
-
-        Where a store has no conditional writes, this is only as good as looking first.
-
-        Raises:
-            FileExistsError: it is there.
-        """
-        with explained(self.name, "write"):
-            try:
-                self.filesystem.pipe_file(self.path(key), content, mode="create")
-            except (TypeError, NotImplementedError):
-                if self.filesystem.exists(self.path(key)):
-                    raise FileExistsError(key) from None
-                self.filesystem.pipe_file(self.path(key), content)
-            except OSError as error:
-                if _code(error) in ("PreconditionFailed", "ConditionalRequestConflict"):
-                    raise FileExistsError(key) from None
-                raise
+        for key, content in files.items():
+            self.write(key, content)
 
     def delete(self, key: str) -> None:
         """Remove a file if it is there."""
         with explained(self.name, "write"), suppress(FileNotFoundError, NotADirectoryError):
-            self.filesystem.rm_file(self.path(key))
+            if self.hub and self.filesystem.exists(self.path(key)):
+                self.hub.delete(key)
+            elif not self.hub:
+                self.filesystem.rm_file(self.path(key))
 
     def names(self, folder: str = "") -> list[str]:
         """Return the names right in a folder; empty if it is not there."""
@@ -183,10 +159,6 @@ class Storage:
         if not folder.is_dir():
             for parent in (*reversed(folder.relative_to(root).parents[:-1]), folder.relative_to(root)):
                 (root / parent).mkdir(exist_ok=True)  # fails where the root has gone a moment ago
-
-    @property
-    def _is_hub(self) -> bool:
-        return "hf" in np.atleast_1d(self.filesystem.protocol)
 
     def refuse_overlap(self, other: Storage) -> None:
         """Make sure that neither place lies in the other.
@@ -291,7 +263,7 @@ def _be_patient_with_s3() -> None:
     def is_worth_repeating(error: Exception) -> bool:
         if isinstance(error, ClientError):
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            again = status >= 500 or status in (408, 429) or _code(error) == "InternalError"
+            again = status >= 500 or status in (408, 429) or error_code(error) == "InternalError"
         else:
             again = is_transient(error)
         if again:
@@ -301,7 +273,7 @@ def _be_patient_with_s3() -> None:
     s3fs.core.set_custom_error_handler(is_worth_repeating)
 
 
-def _code(error: Exception) -> str:
+def error_code(error: Exception) -> str:
     """Return S3's own code of an error, such as `SlowDown`; empty for others."""
     response = getattr(error, "response", None) or getattr(error.__cause__, "response", None) or {}
     code: str = response.get("Error", {}).get("Code", "")

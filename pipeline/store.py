@@ -34,7 +34,7 @@ from pipeline.commits import (
 )
 from pipeline.errors import PipelineError
 from pipeline.inventory import MALFORMED, DamagedFileError, Inventory, read_inventory
-from pipeline.locks import Announce, WriterLock, lease, lock_file
+from pipeline.locks import Announce, WriterLock, sole_writer
 from pipeline.schema import NOT_MADE, SCHEMA_VERSION, USABLE, ArraySpec, Layout, ShardedLayout, array_specs
 from pipeline.sealed import is_intact, sealed_json
 from pipeline.shards import Map, encode_shard
@@ -188,7 +188,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         Raises:
             PipelineError: another process is writing the dataset.
         """
-        with lock_file(self.storage, LOCK) if self.storage.is_local else lease(self.storage, LOCK, announce) as lock:
+        with sole_writer(self.storage, LOCK, announce) as lock:
             yield lock
 
     def write_shard(

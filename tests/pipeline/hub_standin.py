@@ -24,12 +24,14 @@ class Hub:
         files: as of the last commit.
         commits: of each, the paths that were added and those that were deleted.
         unknown: requests that it has no answer to.
+        disturbed_at: number of commits after which somebody else makes one; None for never.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {".gitattributes": b""}
         self.commits: list[tuple[list[str], list[str]]] = []
         self.unknown: list[str] = []
+        self.disturbed_at: int | None = None
 
     @Request.application
     def __call__(self, request: Request) -> Response:
@@ -85,6 +87,8 @@ class Hub:
         for line in lines:
             value = line["value"]
             assert isinstance(value, dict)
+            if line["key"] == "header" and value.get("parentCommit", self.sha) != self.sha:
+                return _json({"error": "A commit has happened since. Please refresh and try again."}, 412)
             if line["key"] == "file":
                 self.files[value["path"]] = base64.b64decode(value["content"])
                 added.append(value["path"])
@@ -92,7 +96,10 @@ class Hub:
                 del self.files[value["path"]]
                 deleted.append(value["path"])
         self.commits.append((added, deleted))
-        return _json({"success": True, "commitOid": self.sha, "commitUrl": f"{host}{REPOSITORY}/commit/{self.sha}"})
+        sha = self.sha
+        if len(self.commits) == self.disturbed_at:
+            self.commits.append((["theirs"], []))
+        return _json({"success": True, "commitOid": sha, "commitUrl": f"{host}{REPOSITORY}/commit/{sha}"})
 
 
 def _json(values: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -41,6 +41,18 @@ def test_files_are_committed_many_at_a_time_and_the_mark_last(tmp_path: Path) ->
         assert hub.commits[-3:] == [([], ["zarr.json"]), (["flow/c/0/0/0/0/0"], []), (["zarr.json"], [])]
 
 
+def test_no_commit_follows_one_of_somebody_else(tmp_path: Path) -> None:
+    dataset = make_dataset(str(tmp_path / "x.zarr"), samples=12)
+    with hub_standin() as (hub, endpoint):
+        hub.disturbed_at = 2
+        stopped = pipeline(endpoint, "publish", dataset.url, f"hf://{REPOSITORY}")
+        assert stopped.returncode == 1
+        assert "error: Another run has written to someone/triplets meanwhile" in stopped.stderr
+        assert "Traceback" not in stopped.stderr
+        assert hub.commits[2:] == [(["theirs"], [])]
+        assert pipeline(endpoint, "publish", dataset.url, f"hf://{REPOSITORY}").returncode == 0
+
+
 def test_a_repository_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None:
     dataset = make_dataset(str(tmp_path / "x.zarr"), samples=2)
     with hub_standin() as (_, endpoint):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import s3fs
 
+from pipeline import conditional
 from pipeline.config import RunConfig
 from pipeline.errors import PipelineError
 from pipeline.info import describe
@@ -24,6 +25,7 @@ from pipeline.verify import verify
 from tests.conftest import draw_duts
 from tests.pipeline.drawn_dataset import contents, make_dataset
 from tests.pipeline.faulty_s3 import ACCESS_KEY, BUCKET, SECRET_KEY, TOKEN, Faults, faulty_s3
+from tests.pipeline.test_publish import Meanwhile
 from tests.pipeline.test_run import Watcher
 from tests.pipeline.test_verify import Silent
 
@@ -162,6 +164,72 @@ def test_a_run_whose_lease_was_taken_over_stops(s3: Faults) -> None:
         with pytest.raises(PipelineError, match="Another run has taken over"):
             held.check()
     assert storage.read(LOCK) == b'{"owner": "another"}'
+
+
+def test_of_two_that_take_over_at_once_one_wins(s3: Faults) -> None:
+    storage = Storage(f"s3://{BUCKET}/x.zarr")
+    storage.write(LOCK, b'{"owner": "a run that died", "beats": 3}')
+    both_decided, first_done, release = threading.Barrier(2), threading.Event(), threading.Event()
+    outcomes: list[str] = []
+
+    def take_over(waits: bool) -> None:
+        def announce(sentence: str) -> None:
+            if "no sign of life" in sentence and not both_decided.broken:
+                both_decided.wait(20)
+                if waits:
+                    first_done.wait(20)
+
+        try:
+            with lease(storage, LOCK, announce, beat_s=0.1, patience_s=0.5) as held:
+                first_done.set()
+                outcomes.append("held")
+                release.wait(2)
+                held.check()
+        except PipelineError as refusal:
+            outcomes.append(str(refusal))
+            release.set()
+
+    waiters = [threading.Thread(target=take_over, args=(waits,)) for waits in (False, True)]
+    for thread in waiters:
+        thread.start()
+    for thread in waiters:
+        thread.join()
+    first, second = outcomes
+    assert first == "held"
+    assert second.startswith("Another run on ")
+    assert storage.read_if_there(LOCK) is None
+
+
+@pytest.mark.parametrize("place", [f"s3://{BUCKET}/x.zarr", "memory://x.zarr"])
+def test_conditional_writes(s3: Faults, place: str) -> None:
+    storage = Storage(place)
+    assert conditional.version(storage, "a/b") is None
+    assert conditional.create(storage, "a/b", b"1")
+    assert not conditional.create(storage, "a/b", b"2")
+    old = conditional.version(storage, "a/b")
+    assert old is not None
+    assert conditional.replace(storage, "a/b", b"3", old)
+    assert storage.read("a/b") == b"3"
+    if place.startswith("s3"):
+        assert not conditional.replace(storage, "a/b", b"4", old)
+        assert storage.read("a/b") == b"3"
+    storage.delete("a/b")
+    if place.startswith("s3"):
+        assert not conditional.replace(storage, "a/b", b"5", old)
+        assert storage.read_if_there("a/b") is None
+
+
+@pytest.mark.slow
+def test_two_publishes_to_one_place_at_once_do_not_mix(s3: Faults, tmp_path: Path) -> None:
+    dataset = make_dataset(str(tmp_path / "x.zarr"), samples=4)
+    other = make_dataset(str(tmp_path / "other.zarr"), samples=4, failed_row=2)
+    target = f"s3://{BUCKET}/published"
+    watcher = Meanwhile(Path(other.url), target)
+    publish(dataset.url, target, watcher)
+    assert "Another run on" in watcher.refusal
+    assert "choose another place" in watcher.refusal
+    assert verify(target, Silent(), all_rows=True).is_whole
+    assert LOCK not in objects("published")
 
 
 @pytest.mark.slow

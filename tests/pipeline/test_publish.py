@@ -14,6 +14,7 @@ from pipeline.cli import app
 from pipeline.errors import PipelineError
 from pipeline.info import describe
 from pipeline.publish import publish
+from pipeline.repair import repair
 from pipeline.store import DatasetStore
 from pipeline.verify import verify
 from tests.pipeline.drawn_dataset import contents, make_dataset, write_shard
@@ -134,6 +135,51 @@ def test_other_files_and_other_datasets_are_left_alone(dataset: Path, tmp_path: 
     make_dataset(str(tmp_path / "other.zarr"), samples=4)
     with pytest.raises(PipelineError, match="holds another dataset"):
         publish(str(tmp_path / "other.zarr"), str(shutil.copytree(dataset, tmp_path / "copy")), Silent())
+
+
+class Meanwhile(Silent):
+    """Publish something else to the same place while copying goes on."""
+
+    def __init__(self, source: Path, target: str) -> None:
+        self.source, self.target = source, target
+        self.is_copying = False
+        self.refusal = ""
+
+    def announce(self, sentence: str) -> None:
+        self.is_copying |= sentence.startswith("copying")
+
+    def update(self, to_do: int, done: int, failed: int) -> None:
+        if self.is_copying and not self.refusal and done > 8:
+            with pytest.raises(PipelineError) as refused:
+                publish(str(self.source), self.target, Silent())
+            self.refusal = str(refused.value)
+
+
+@pytest.mark.parametrize("is_same", [True, False], ids=["same dataset", "another dataset"])
+def test_two_publishes_to_one_place_at_once_do_not_mix(dataset: Path, tmp_path: Path, is_same: bool) -> None:
+    target = tmp_path / "published"
+    other = dataset if is_same else Path(make_dataset(str(tmp_path / "other.zarr"), failed_row=2).url)
+    watcher = Meanwhile(other, str(target))
+    publish(str(dataset), str(target), watcher)
+    assert watcher.refusal == f"Another run is writing {target}. Wait for it, or choose another place."
+    assert contents(dataset).items() <= contents(target).items()
+    assert verify(str(target), Silent(), all_rows=True).is_whole
+
+
+def test_no_lock_and_no_empty_folder_stay_behind(dataset: Path, tmp_path: Path) -> None:
+    target = tmp_path / "published"
+    publish(str(dataset), str(target), Silent())
+    before = sorted(target.rglob("*"))
+    (target / "flow/c/0/0/0/0/0").unlink()
+    repair(str(target), verify(str(target), Silent()), print)
+    publish(str(dataset), str(target), Silent())
+    assert sorted(target.rglob("*")) == before
+    assert not (target / ".fakeflow/lock").exists()
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/thesis.txt").write_text("mine")
+    with pytest.raises(PipelineError, match="holds other files"):
+        publish(str(dataset), str(tmp_path / "home"), Silent())
+    assert [path.name for path in (tmp_path / "home").rglob("*")] == ["thesis.txt"]
 
 
 def test_info_fits_on_one_screen(dataset: Path, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -203,6 +205,53 @@ def test_shards_that_are_not_made_yet_are_no_damage_but_not_whole(tmp_path: Path
     result = check(tmp_path / "x.zarr")
     assert not result.findings
     assert (result.shards, result.missing_shards, result.is_whole) == (3, 1, False)
+
+
+def test_what_a_living_run_is_writing_is_no_damage(dataset: Path) -> None:
+    partial = dataset / "image/c/0/0/0/0.0123456789abcdef.partial"
+    with DatasetStore(str(dataset)).sole_writer():
+        partial.write_bytes(b"half")
+        result = check(dataset)
+        assert result.is_whole
+        assert any("another run is writing" in note for note in result.notes)
+    assert {finding.key for finding in check(dataset).findings} == {str(partial.relative_to(dataset))}
+    with DatasetStore(str(dataset)).sole_writer():  # sweeps what the last one left
+        pass
+    assert check(dataset).is_whole
+
+
+def test_the_bytes_of_a_lock_do_not_matter_and_verify_says_what_it_does_not_read(dataset: Path) -> None:
+    (dataset / ".fakeflow/lock").write_bytes(b"left by a killed run, or by anybody")
+    (dataset / ".gitattributes").write_bytes(b"*.png lfs")
+    result = check(dataset)
+    assert result.is_whole
+    assert result.notes == ["not read, since no part of the dataset: .fakeflow/lock, .gitattributes"]
+    done = CliRunner().invoke(app, ["verify", str(dataset)])
+    assert "note: not read, since no part of the dataset: .fakeflow/lock, .gitattributes" in done.output
+
+
+def test_a_lock_file_that_goes_with_its_holder_still_lets_one_in_at_a_time(tmp_path: Path) -> None:
+    store, inside, seen = DatasetStore(str(tmp_path / "x.zarr")), [0], list[int]()
+
+    def enter_often() -> None:
+        for _ in range(100):
+            try:
+                with store.sole_writer():
+                    inside[0] += 1
+                    time.sleep(0.0005)
+                    seen.append(inside[0])
+                    inside[0] -= 1
+            except PipelineError:
+                time.sleep(0.0002)
+
+    threads = [threading.Thread(target=enter_often) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(seen) == {1}
+    assert len(seen) > 20
+    assert not (tmp_path / "x.zarr/.fakeflow/lock").exists()
 
 
 def test_repair_drops_what_is_broken_and_the_same_work_makes_it_good(dataset: Path) -> None:

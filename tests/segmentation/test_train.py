@@ -293,7 +293,7 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "run/settings.json").read_text())
     with (
         held_folder(tmp_path / "run", content, resume=True),
-        pytest.raises(PipelineError, match=r"Another run is writing .*run. Wait for it, or choose another --output"),
+        pytest.raises(PipelineError, match=r"Another run is writing .*run. Wait for it, or choose another place"),
     ):
         train(replace(settings, resume=True), Watcher())
 
