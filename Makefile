@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint check clean
+.PHONY: demo test test-ci test-all lint check clean
 
 ## demo: example photos -> dataset -> picture, offline (after the installation)
 demo: .venv/installed
@@ -11,6 +11,14 @@ demo: .venv/installed
 ## test: everything that runs in a few minutes on two cores
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2
+
+## test-ci: a few slow tests: a node that dies, kills, a full disk, a failing object store, a network that learns
+test-ci: .venv/installed
+	$(BIN)/python -m pytest -m ci
+
+## test-all: everything, one test after the other, about an hour; what needs a GPU is skipped without one
+test-all: .venv/installed
+	$(BIN)/python -m pytest -m ""
 
 ## lint: style and types
 lint: .venv/installed

@@ -25,6 +25,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="needs ../shared with real photos and videos, which is absent"))
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where torch sees none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
+
+
 def draw_scene(seed: int, height: int = 72, width: int = 96) -> tuple[np.ndarray, np.ndarray]:
     """Paint a textured ground with one bright disc; return photo (h,w,3) uint8 RGB and mask (h,w) uint8 0/255."""
     rng = np.random.default_rng(seed)
@@ -61,15 +70,24 @@ def make_duts(tmp_path: Path) -> MakeDuts:
 
 
 @pytest.fixture(scope="session")
-def local_ray() -> Iterator[None]:
-    """Start one small local Ray for all tests of the process."""
+def ray_ended() -> Iterator[None]:
+    """End the process's Ray after its last test."""
+    import ray
+
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def local_ray(ray_ended: None) -> None:
+    """Start one small local Ray for all tests of the process, and again after tests that had a cluster of their own."""
     import logging
 
     import ray
 
+    if ray.is_initialized():
+        return
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    yield
-    ray.shutdown()

@@ -75,6 +75,7 @@ def finish(driver: subprocess.Popen[str], undisturbed: Path, output: Path) -> st
     return errors
 
 
+@pytest.mark.ci
 def test_a_node_that_dies_and_one_that_joins(cluster: Any, undisturbed: Path, tmp_path: Path) -> None:
     _, dies = (cluster.add_node(num_cpus=1) for _ in range(2))
     output = tmp_path / "out.zarr"

@@ -39,6 +39,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_a_run_on_a_full_disk_says_so_and_continues_when_there_is_room(
     make_duts: MakeDuts, small_disk: Path, tmp_path: Path
 ) -> None:

@@ -60,6 +60,7 @@ def dataset_objects(prefix: str) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_five_percent_faults_change_no_byte_and_credentials_stay_secret(
     s3: Faults, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -100,6 +100,7 @@ def test_a_run_leaves_networks_numbers_and_pictures(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_a_network_learns_what_it_sees(tmp_path: Path) -> None:
     """Bright discs are found after 120 steps: chance and all-foreground lie below an IoU of 0.25."""
     make_dataset(tmp_path / "photos.zarr", samples=12)
