@@ -36,13 +36,14 @@ class Triplet(NamedTuple):
     Attributes:
         id: of the photo, or video/frame.
         image: RGB.
-        flow_px: flow in pixels, u to the right and v down; NaN where unknown.
+        flow_px: flow in pixels, u to the right and v down; NaN where unknown. That of a video may have another size
+            than its image.
         mask: 1 = object.
     """
 
     id: str
     image: UInt8[Tensor, "h w 3"]
-    flow_px: Float32[Tensor, "h w 2"]
+    flow_px: Float32[Tensor, "rows columns 2"]
     mask: UInt8[Tensor, "h w"]
 
 
@@ -60,6 +61,8 @@ class TripletSource(IterableDataset[Triplet], ABC):
 
     samples: int
     """Of all ranks together."""
+    note: str = ""
+    """A sentence on what a user should know of the samples; empty if there is nothing."""
 
     def __init__(self, seed: int, rank: int, ranks: int) -> None:
         if not 0 <= rank < ranks:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,8 @@ def _load_mit(name: str, variant: MitVariant, folder: Path) -> nn.Module:
                 f"{name} has {list(variant.depths)} and {list(variant.channels)}."
             )
         model: nn.Module
-        model, report = SegformerModel.from_pretrained(folder, config=config, output_loading_info=True)
+        with _quiet():
+            model, report = SegformerModel.from_pretrained(folder, config=config, output_loading_info=True)
     except (OSError, ValueError, SafetensorError) as error:
         raise SegmentationError(
             f"{folder} cannot be read as the encoder {name}: expected the folder of nvidia/{name} with config.json and "
@@ -169,6 +171,23 @@ def _load_mit(name: str, variant: MitVariant, folder: Path) -> nn.Module:
             f"{folder} lacks {len(missing)} parameters of {name}, such as {missing[0]}; copy nvidia/{name} again."
         )
     return model.train()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from listing the parameters of the classifier in a file, which nobody needs here, and from
+    drawing a progress bar."""
+    from transformers.utils import logging
+
+    verbosity, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if has_bar:
+            logging.enable_progress_bar()
 
 
 def _make_timm(name: str, initialization: str, side_px: int) -> Any:

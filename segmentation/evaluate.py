@@ -19,7 +19,7 @@ from pipeline.progress import Progress
 from pipeline.regular_files import read_text
 from segmentation.errors import DatasetError, SegmentationError
 from segmentation.flows import Clip, FlowSettings, clips_of, make_flows
-from segmentation.frame_flows import FrameFlows, open_flows
+from segmentation.frame_flows import FrameFlows, note_on_sizes, open_flows
 from segmentation.network_files import WEIGHTS_FILE, find_network
 from segmentation.protocols import Protocol, protocol_for
 from segmentation.scoring import Report, score_predictions
@@ -170,6 +170,8 @@ def evaluate(
             flow_of[name] = open_flows(store, each.dataset)
             for video in each.scored_videos:
                 flow_of[name].check(video)
+        if note := note_on_sizes(flow_of[name], each.scored_videos):
+            progress.announce(f"note: {note}")
         tasks += _tasks(each, flow_of[name], output / name)
     in_all = sum(len(task.images) for task in tasks)
     progress.announce(f"{count_of(len(tasks), 'video')}, {count_of(in_all, 'frame')} to predict")

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from shlex import quote
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
+from PIL import Image, UnidentifiedImageError
 
 from flowsim import flow_to_rgb, rgb_to_flow
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.images import decode_photo
 from pipeline.placement import count_of
-from pipeline.regular_files import read_file
+from pipeline.regular_files import open_regular, read_file
 from pipeline.sample_reader import SampleReader
 from pipeline.schema import decode_flow
 from segmentation.errors import DatasetError, FlowError
 from segmentation.flow_origin import FlowOrigin
-from segmentation.flow_store import FlowDataset
+from segmentation.flow_store import FlowDataset, FlowLayout
 from segmentation.videos import OpenedDataset, Video
 
 PICTURES = (".jpg", ".jpeg", ".png")
@@ -54,6 +56,9 @@ class FrameFlows(Protocol):
     def read_colors(self, video: str, frame: str) -> UInt8[np.ndarray, "h w 3"]:
         """Return a frame's flow as colours, as networks see it; arguments and errors as in `read`."""
 
+    def size(self, video: str, frame: str) -> tuple[int, int]:
+        """Return width and height of a frame's flow, px; arguments and errors as in `read`."""
+
 
 def open_flows(place: str, dataset: OpenedDataset) -> FrameFlows:
     """Open the flows of a dataset's videos.
@@ -78,6 +83,32 @@ def open_flows(place: str, dataset: OpenedDataset) -> FrameFlows:
     return StoredFlows(place, dataset.row.title)
 
 
+def note_on_sizes(flows: FrameFlows, videos: Iterable[Video]) -> str:
+    """Look at the first annotated frame of each video, and say whether its flow has another size than its image.
+
+    Args:
+        flows: of these videos, which have been checked.
+        videos: with images.
+
+    Returns:
+        One sentence; empty if all sizes are the same.
+    """
+    others = []
+    for video in videos:
+        frame = next((frame for frame in video.annotated if frame.image is not None), None)
+        if frame is not None and frame.image is not None:
+            sizes = _size_of(frame.image), flows.size(video.name, frame.name)
+            if sizes[0] != sizes[1] and all(map(any, sizes)):
+                others.append((video.name, *sizes))
+    if not others:
+        return ""
+    name, image, flow = others[0]
+    return (
+        f"the flow of {count_of(len(others), 'video')} has another size than the images, such as {name}: images "
+        f"{image[0]}x{image[1]}, flow {flow[0]}x{flow[1]}; each is resized to the network's square on its own"
+    )
+
+
 class StoredFlows:
     """Flow in pixels, from a store of `segmentation flows`.
 
@@ -92,6 +123,7 @@ class StoredFlows:
         self.url, self.title = url, title
         self._rows: dict[str, dict[str, int]] = {}
         self._origins: dict[str, FlowOrigin] = {}
+        self._layouts: dict[str, FlowLayout] = {}
         self._readers: dict[str, SampleReader] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -111,6 +143,7 @@ class StoredFlows:
                 raise DatasetError(f"{self.url} has no complete flow of {video.name}; {repair}")
             title = store.attributes.get("origin", {}).get("dataset", self.title)
             names = [str(name) for name in store.read("frame", slice(None))]
+            layout = store.layout
         except (PipelineError, FlowError) as error:
             raise DatasetError(f"the flow of {video.name} cannot be used: {error}") from error
         if title != self.title:
@@ -122,7 +155,7 @@ class StoredFlows:
                 f"{self.url} has no flow of {count_of(len(missing), 'annotated frame')} of {video.name}, the first is "
                 f"{missing[0]}: it was made from other frames; {repair} to another place"
             )
-        self._rows[video.name] = rows
+        self._rows[video.name], self._layouts[video.name] = rows, layout
         settings = store.attributes.get("settings", {})
         if settings.keys() >= {"weights_sha256", "stride"}:
             self._origins[video.name] = FlowOrigin(
@@ -155,6 +188,11 @@ class StoredFlows:
     def read_colors(self, video: str, frame: str) -> UInt8[np.ndarray, "h w 3"]:
         """Return a frame's flow as colours, normalised by its longest vector."""
         return flow_to_rgb(self.read(video, frame))
+
+    def size(self, video: str, frame: str) -> tuple[int, int]:
+        """Return width and height of a video's flow, px; its video has been checked."""
+        layout = self._layouts[video]
+        return layout.width, layout.height
 
 
 class PictureFlows:
@@ -204,8 +242,21 @@ class PictureFlows:
         except (UnusablePhoto, OSError) as error:
             raise DatasetError(f"the flow picture {path} cannot be read: {error}") from error
 
+    def size(self, video: str, frame: str) -> tuple[int, int]:
+        """Return width and height of a frame's picture, px; errors as in `read`."""
+        return _size_of(self._path(video, frame))
+
     def _path(self, video: str, frame: str) -> Path:
         """Return the picture of a frame that is there, or the one that is expected."""
         folder = self.root / self.pattern.replace("{video}", video)
         paths = [folder / f"{frame}{suffix}" for suffix in PICTURES]
         return next((path for path in paths if path.is_file()), paths[0])
+
+
+def _size_of(path: Path) -> tuple[int, int]:
+    """Return width and height of a picture, px, without decoding it."""
+    try:
+        with open_regular(path) as file, Image.open(file) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError):
+        return 0, 0  # what is wrong with it is said where it is read

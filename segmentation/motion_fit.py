@@ -85,6 +85,8 @@ def fields_of_videos(source: VideoSource) -> Iterator[tuple[str, Field]]:
     frames = open_videos(source)
     if not frames.is_flow_in_px:
         raise FlowError(f"{source.flows} holds pictures, which do not tell lengths; make flow by `segmentation flows`")
+    if frames.note:
+        raise FlowError(f"{frames.note.partition(';')[0]}; a motion model is fitted to flow of the frames' own size")
     for name in frames.sequences:
         for sample in frames.sequence(name):
             yield name, (sample.flow_px.numpy(), sample.mask.numpy() > 0, float(max(sample.mask.shape)))

@@ -18,7 +18,8 @@ from segmentation.resize import resize_bicubic
 
 Pixels = UInt8[np.ndarray, "h w 3"]
 Mask = Bool[np.ndarray, "h w"]
-Pair = tuple[Pixels, Pixels]
+Colors = UInt8[np.ndarray, "rows columns 3"]
+Pair = tuple[Pixels, Colors]
 
 _GPU_BATCH = 16
 _CPU_FRAMES_PER_CORE = 2
@@ -71,10 +72,11 @@ class Segmenter:
         """Segment frames.
 
         Args:
-            pairs: frame and the colours of its flow, both (h,w,3) uint8 RGB and of one size.
+            pairs: frame and the colours of its flow, both (h,w,3) uint8 RGB; each is resized to the network's square,
+                whatever its size.
 
         Returns:
-            (h,w) bool for each, True = object.
+            (h,w) bool for each, of the frame's size, True = object.
         """
         with self._turn:
             started = time.perf_counter()
@@ -99,7 +101,7 @@ class Segmenter:
         masks = [is_object > background for background, is_object in resized]
         return [mask.cpu().numpy() for mask in masks]  # only now: a GPU works on all before the first is waited for
 
-    def _square(self, pixels: Pixels) -> Tensor:
+    def _square(self, pixels: UInt8[np.ndarray, "_ _ 3"]) -> Tensor:
         """(h,w,3) uint8 -> (1,3,s,s) float in [0,1], as the network itself would resize it."""
         # A copy: decoded photos are read-only, which torch does not like.
         values = torch.from_numpy(np.array(pixels)).to(self._device).permute(2, 0, 1)[None].float() / 255

@@ -61,6 +61,8 @@ def train(settings: TrainingSettings, progress: Progress) -> TrainingSummary:
     output = Path(settings.output)
     progress.announce("opening the data")
     mixture, validation = open_data(settings)
+    for note in filter(None, (source.note for source in mixture.sources)):
+        progress.announce(f"note: {note}")
     network = make_network(settings)
     content = settings.content() | describe_data(settings)
     share = None if settings.workers else local_share(settings.device)

@@ -82,6 +82,7 @@ def draw_curves(output: Path, path: Path) -> None:
 def _row(sample: Triplet, found: Mask) -> UInt8[np.ndarray, "h2 w2 3"]:
     image, mask = sample.image.numpy(), sample.mask.numpy()
     flow = np.asarray(flow_to_rgb(sample.flow_px.numpy()))
+    flow = cv2.resize(flow, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_AREA)
     iou = float(region_similarity(found[None], mask[None] > 0)[0])
     panels = [_panel(picture) for picture in (image, flow, _overlay(image, mask), _overlay(image, found))]
     _label(panels[0], sample.id)

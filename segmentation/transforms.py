@@ -135,7 +135,7 @@ def prepare_batch(
     mask = np.empty((len(samples), *square), np.uint8)
     for place, (sample, crop, (rows, columns)) in enumerate(zip(samples, crops, flips.tolist(), strict=True)):
         flip = Flip(rows, columns, augmentation.flips == "physical")
-        pixels, flow_px, is_object = (tensor[crop] for tensor in sample[1:])
+        pixels, flow_px, is_object = (tensor[_scaled(crop, sample.mask, tensor)] for tensor in sample[1:])
         for source, out, way in (
             (pixels, image, cv2.INTER_CUBIC),
             (flow_to_rgb(flip.mirror_motion(flow_px)), colors, cv2.INTER_CUBIC),
@@ -226,6 +226,17 @@ def _crops(
         row, column = int(top * (height - rows + 1)), int(left * (width - columns + 1))
         crops.append((slice(row, row + rows), slice(column, column + columns)))
     return crops
+
+
+def _scaled(crop: tuple[slice, slice], mask: Tensor, other: Tensor) -> tuple[slice, slice]:
+    """Return the same part of a picture of another size; flow may be smaller than its image."""
+    if other.shape[:2] == mask.shape:
+        return crop
+    rows, columns = (
+        slice(start := min(round(part.start * to / of), to - 1), max(start + 1, round(part.stop * to / of)))
+        for part, of, to in zip(crop, mask.shape, other.shape[:2], strict=True)
+    )
+    return rows, columns
 
 
 def _jitter(image: Float32[Tensor, "b 3 h w"], factors: Float32[Tensor, "b 3"]) -> None:

@@ -15,7 +15,7 @@ from pipeline.regular_files import read_file
 from segmentation.datasets import Triplet, TripletSource
 from segmentation.errors import DatasetError, MaskError
 from segmentation.flow_origin import FlowOrigin
-from segmentation.frame_flows import open_flows
+from segmentation.frame_flows import note_on_sizes, open_flows
 from segmentation.trees import Frame
 from segmentation.videos import Video, open_dataset
 
@@ -36,6 +36,9 @@ class VideoFrames(TripletSource):
     Raises:
         DatasetError: not that dataset, no such videos, no annotated frame, a video with missing images or flow, or
             flow of other videos.
+
+    Attributes:
+        note: says where flow has another size than its image; both are resized to the network's square.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class VideoFrames(TripletSource):
         self.is_flow_in_px = self._flows.is_in_px
         for video in self._videos.values():
             self._flows.check(video)
+        self.note = note_on_sizes(self._flows, self._videos.values())
 
     @property
     def sequences(self) -> tuple[str, ...]:
@@ -120,11 +124,10 @@ class VideoFrames(TripletSource):
         except (UnusablePhoto, MaskError, OSError) as error:
             raise DatasetError(f"frame {frame.name} of {video.name} cannot be used: {error}") from error
         flow_px = self._flows.read(video.name, frame.name)
-        for what, array in (("mask", mask), ("flow", flow_px)):
-            if array.shape[:2] != image.shape[:2]:
-                raise DatasetError(
-                    f"the {what} of frame {frame.name} of {video.name} is {array.shape[1]}x{array.shape[0]}, its image "
-                    f"{image.shape[1]}x{image.shape[0]}; expected one size: make it from these images"
-                )
+        if mask.shape != image.shape[:2]:
+            raise DatasetError(
+                f"the mask of frame {frame.name} of {video.name} is {mask.shape[1]}x{mask.shape[0]}, its image "
+                f"{image.shape[1]}x{image.shape[0]}; expected one size"
+            )
         arrays = (image, flow_px, mask.astype(np.uint8))
         return Triplet(f"{video.name}/{frame.name}", *(torch.from_numpy(array) for array in arrays))

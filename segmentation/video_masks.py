@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import Bool
+from PIL import Image
 
 from flowsim import flow_to_rgb
 from pipeline.errors import PipelineError, UnusablePhoto
@@ -67,9 +67,14 @@ def has_masks(folder: Path, names: Collection[str]) -> bool:
 
 
 def write_mask(folder: Path, name: str, mask: Bool[np.ndarray, "h w"]) -> None:
-    """Write `<folder>/<name>.png`, 8-bit grey, 255 = object; the folder exists."""
-    _, content = cv2.imencode(".png", mask.astype(np.uint8) * np.uint8(255))
-    _mask_file(folder, name).write_bytes(content.tobytes())
+    """Write `<folder>/<name>.png`; the folder exists.
+
+    A palette of black and white: evaluations of the field read the indices, 0 and 1 = object, and whoever reads grey or
+    colours gets 0 and 255.
+    """
+    image = Image.fromarray(mask.astype(np.uint8)).convert("P")
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    image.save(_mask_file(folder, name))
 
 
 def start_worker(checkpoint: Path, side_px: int | None, share: Share) -> VideoMasksWorker:
@@ -135,18 +140,14 @@ class _Reader:
         """Read them.
 
         Raises:
-            FlowError, DatasetError: one cannot be read, or they differ in size.
+            FlowError, DatasetError: one cannot be read.
         """
         path = self.task.images[name]
         try:
             image = decode_photo(read_file(path))
         except (UnusablePhoto, OSError) as problem:
             raise FlowError(f"frame {path} cannot be read: {problem}") from None
-        colors = self.task.flows.read_colors(self.task.video, name)
-        if image.shape != colors.shape:
-            sizes = [f"{pixels.shape[1]}x{pixels.shape[0]}" for pixels in (image, colors)]
-            raise FlowError(f"frame {path} is {sizes[0]}, its flow {sizes[1]}; expected flow of the frame's size")
-        return image, colors
+        return image, self.task.flows.read_colors(self.task.video, name)
 
 
 def _with_names(names: Mapping[str, Path], pairs: Iterator[Pair]) -> Iterator[tuple[str, Pair]]:

@@ -58,4 +58,4 @@ def read_rgb(path: Path) -> np.ndarray:
 
 
 def read_grey(path: Path) -> np.ndarray:
-    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    return cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from released_checkpoints import REFERENCE, save_stand_in
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from segmentation.checkpoint import load_network
@@ -157,10 +158,14 @@ def test_timm_normalises_as_the_backbone_was_trained() -> None:
     assert network.image_encoder.mean.flatten().tolist() == [0.5, 0.5, 0.5]
 
 
-def test_initialisation_from_a_folder(tmp_path: Path) -> None:
+def test_initialisation_from_a_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source = TwoStreamNetwork("mit-b0", initialization="random", seed=7).image_encoder.backbone
     source.save_pretrained(tmp_path)  # type: ignore[operator]
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file(weights | {"classifier.weight": torch.ones(1000, 256)}, tmp_path / "model.safetensors", {"format": "pt"})
+    capfd.readouterr()
     network = TwoStreamNetwork("mit-b0", initialization=str(tmp_path))
+    assert not "".join(capfd.readouterr())
     for encoder in (network.image_encoder, network.flow_encoder):
         weights = encoder.backbone.state_dict()
         assert all(torch.equal(weights[name], value) for name, value in source.state_dict().items())

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from trees import SIZE, davis16, grey, save, square
 from video_flows import draw_flow, save_flow_pictures, store_flow
 
+from flowsim import flow_to_rgb
 from segmentation.datasets import Triplet
 from segmentation.errors import DatasetError
 from segmentation.video_dataset import VideoFrames
@@ -124,11 +125,26 @@ def test_flow_of_other_frames_is_refused(davis: Path, tmp_path: Path) -> None:
         VideoFrames("davis16", davis, str(tmp_path / "other.zarr"), sequences=["bear"])
 
 
-def test_flow_of_another_size_is_refused(davis: Path, tmp_path: Path) -> None:
+def test_flow_of_another_size_is_taken_with_one_note(davis: Path, tmp_path: Path) -> None:
+    from segmentation.transforms import Augmentation, make_batch
+
     store_flow(tmp_path / "half.zarr", "bear", FRAMES, (12, 16))
     frames = VideoFrames("davis16", davis, str(tmp_path / "half.zarr"), sequences=["bear"])
-    with pytest.raises(DatasetError, match=r"the flow of frame \d+ of bear is 16x12, its image 32x24"):
-        next(iter(frames))
+    assert "the flow of 1 video has another size than the images, such as bear: images 32x24, flow 16x12" in frames.note
+    sample = next(frames.sequence("bear"))
+    assert (sample.image.shape, sample.flow_px.shape) == ((24, 32, 3), (12, 16, 2))
+    batch = make_batch([sample], side_px=32)
+    colors = cv2.resize(flow_to_rgb(sample.flow_px.numpy()), (32, 32), interpolation=cv2.INTER_CUBIC)
+    assert torch.equal(batch.flow_rgb[0], torch.from_numpy(colors).movedim(-1, 0) / 255)
+    crops = Augmentation(flips="none", smallest_crop=0.3)
+    cropped = make_batch([sample], augmentation=crops, generator=torch.Generator().manual_seed(1), side_px=32)
+    assert cropped.flow_rgb.shape == (1, 3, 32, 32)
+    assert not torch.equal(cropped.flow_rgb, batch.flow_rgb)
+
+
+def test_flow_of_the_images_size_needs_no_note(davis: Path, tmp_path: Path) -> None:
+    store_flow(tmp_path / "whole.zarr", "bear", FRAMES, SIZE)
+    assert not VideoFrames("davis16", davis, str(tmp_path / "whole.zarr"), sequences=["bear"]).note
 
 
 def test_masks_that_are_no_labels_are_refused(davis: Path) -> None:
