@@ -159,10 +159,20 @@ def _put_sample(
     height, width = mask_pixels.shape
     flow_px, valid = _stretched(*rgb_to_flow(colours, layout.imported_longest_px), height, width)
     arrays["flow"][position, 0, :height, :width] = schema.encode_flow(flow_px, valid)
+    arrays["flow_rgb"][position, 0, :height, :width] = _resized(colours, height, width)
     arrays["image"][position, :height, :width] = image
     arrays["mask"][position, :height, :width] = mask_pixels
     arrays["size"][position] = height, width
     arrays["status"][position] = schema.USABLE
+
+
+def _resized(colours: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Bring a picture to another size."""
+    if colours.shape[:2] == (height, width):
+        return colours
+    shrinks = colours.shape[0] >= height and colours.shape[1] >= width
+    resized: Any = cv2.resize(colours, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return resized  # type: ignore[no-any-return]
 
 
 def _stretched(

@@ -95,10 +95,10 @@ class DatasetChecker:
     def _check_pictures(self, row: int, size: NDArray[np.int32], motion: NDArray[np.float64]) -> str:
         """Compare the pictures of one sample with what they must be; return what is wrong."""
         height, width = (int(side) for side in size)
-        names = ("image", "mask", "flow", *(("inverse_depth",) if self.layout.is_simulated else ()))
+        names = ("image", "mask", "flow", *(("inverse_depth",) if self.layout.is_simulated else ("flow_rgb",)))
         pictures = {name: self.store.read(name, row) for name in names}
         for name, values in pictures.items():
-            planes = values if name == "flow" else values[None]
+            planes = values if name in ("flow", "flow_rgb") else values[None]
             if planes[:, height:].any() or planes[:, :, width:].any():
                 return f"{name} is not zero outside the picture of {width} x {height} px"
         mask = pictures["mask"][:height, :width]

@@ -56,7 +56,7 @@ class Layout:
         samples_per_shard: rows that one file holds.
         imported_longest_px: None where flow was simulated. A number where it was read back from colour pictures, which
             hold direction and relative length alone: the length in px that the longest vector of each picture was
-            given. There is no inverse depth and no motion then.
+            given. The pictures are kept beside it, but there is no inverse depth and no motion then.
     """
 
     samples: int
@@ -155,6 +155,17 @@ def array_specs(layout: Layout) -> dict[str, ArraySpec]:
                 "layout": canvas,
             },
         ),
+        "flow_rgb": ArraySpec(
+            ("sample", "motion_index", "row", "column", "rgb"),
+            (n, k, side, side, 3),
+            "uint8",
+            0,
+            {
+                "description": "the flow picture as it was, which networks see; black = unknown flow",
+                "range": [0, 255],
+                "layout": canvas,
+            },
+        ),
         "size": ArraySpec(
             ("sample", "height_width"),
             (n, 2),
@@ -186,8 +197,8 @@ def array_specs(layout: Layout) -> dict[str, ArraySpec]:
             has_sample_chunks=False,
         ),
     }
-    simulated_alone = () if layout.is_simulated else ("inverse_depth", "motion")
-    return {name: spec for name, spec in specs.items() if name not in simulated_alone}
+    absent = ("flow_rgb",) if layout.is_simulated else ("inverse_depth", "motion")
+    return {name: spec for name, spec in specs.items() if name not in absent}
 
 
 def empty_shard(layout: Layout, rows: int) -> dict[str, NDArray[Any]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from flowsim import MotionPrior, sample_motion, simulate_flow
+from flowsim import MotionPrior, flow_to_rgb, sample_motion, simulate_flow
 from pipeline.errors import PipelineError
 from pipeline.sample_reader import SampleReader
 from pipeline.schema import decode_flow, decode_inverse_depth
@@ -39,12 +39,19 @@ class Triplet(NamedTuple):
         flow_px: flow in pixels, u to the right and v down; NaN where unknown. That of a video may have another size
             than its image.
         mask: 1 = object.
+        flow_rgb: the picture of flow where the source has nothing else; networks see it as it is. None = the colours
+            are those of `flow_px`.
     """
 
     id: str
     image: UInt8[Tensor, "h w 3"]
     flow_px: Float32[Tensor, "rows columns 2"]
     mask: UInt8[Tensor, "h w"]
+    flow_rgb: UInt8[Tensor, "rows columns 3"] | None = None
+
+    def colors(self) -> UInt8[Tensor, "rows columns 3"]:
+        """Return the flow's colours as networks see them in training, validation, evaluation and prediction alike."""
+        return flow_to_rgb(self.flow_px) if self.flow_rgb is None else self.flow_rgb
 
 
 class TripletSource(IterableDataset[Triplet], ABC):
@@ -63,6 +70,8 @@ class TripletSource(IterableDataset[Triplet], ABC):
     """Of all ranks together."""
     note: str = ""
     """A sentence on what a user should know of the samples; empty if there is nothing."""
+    has_flow_pictures: bool = False
+    """Whether flow is known from pictures alone, so that samples have `flow_rgb`."""
 
     def __init__(self, seed: int, rank: int, ranks: int) -> None:
         if not 0 <= rank < ranks:
@@ -145,6 +154,12 @@ class ShardDataset(TripletSource):
         self.url, self.flow, self.buffer = url, flow, buffer
         store = _open(url)
         layout, shards = store.layout, sorted(store.committed())
+        self.has_flow_pictures = flow == "stored" and not layout.is_simulated
+        if self.has_flow_pictures and "flow_rgb" not in store.group:
+            raise DatasetError(
+                f"{url} was imported without the colours of its flow pictures. Import the tree again to another place: "
+                "`pipeline import TREE NEW.zarr`."
+            )
         if flow == "fresh" and not layout.is_simulated:
             raise DatasetError(
                 f"{url} has imported flow and no depth, so no fresh motion can be drawn for it. Train on its stored "
@@ -197,15 +212,18 @@ class ShardDataset(TripletSource):
             motions = (
                 opened.reader.read(STORED_AS[self.flow], numbers) if self.flow in STORED_AS else [None] * len(masks)
             )
+            pictures = opened.reader.read("flow_rgb", numbers) if self.has_flow_pictures else [None] * len(masks)
         except PipelineError as error:
             raise DatasetError(str(error)) from error
         samples = []
-        for row, image, motion, mask in zip(numbers, images, motions, masks, strict=True):
+        for row, image, motion, mask, picture in zip(numbers, images, motions, masks, pictures, strict=True):
             sample_id, (height, width) = str(opened.ids[row]), opened.sizes[row].tolist()
             labels = _labels(mask[:height, :width], sample_id, self.url)
             flow_px = self._flow(motion, labels, sample_id, epoch)
-            arrays = (image[:height, :width].copy(), flow_px, labels)  # a view would keep the others in memory
-            samples.append(Triplet(sample_id, *(torch.from_numpy(array) for array in arrays)))
+            pixels = image[:height, :width].copy()  # a view would keep the others in memory
+            colors = None if picture is None else torch.from_numpy(picture[0, :height, :width].copy())
+            shown, flow, is_object = (torch.from_numpy(array) for array in (pixels, flow_px, labels))
+            samples.append(Triplet(sample_id, shown, flow, is_object, colors))
         return samples
 
     def _flow(

@@ -109,6 +109,12 @@ def note_on_sizes(flows: FrameFlows, videos: Iterable[Video]) -> str:
     )
 
 
+def vectors_of(colors: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 2"]:
+    """Read vectors back from a picture, relative to the longest; NaN where it is black."""
+    field = rgb_to_flow(colors)
+    return np.where(field.valid[..., None], field.flow, np.float32(np.nan))
+
+
 class StoredFlows:
     """Flow in pixels, from a store of `segmentation flows`.
 
@@ -231,8 +237,7 @@ class PictureFlows:
         Raises:
             DatasetError: the picture is damaged.
         """
-        field = rgb_to_flow(self.read_colors(video, frame))
-        return np.where(field.valid[..., None], field.flow, np.float32(np.nan))
+        return vectors_of(self.read_colors(video, frame))
 
     def read_colors(self, video: str, frame: str) -> UInt8[np.ndarray, "h w 3"]:
         """Return the picture as it is; errors as in `read`."""

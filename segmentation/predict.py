@@ -19,6 +19,7 @@ from flowsim.prior import Shot
 from pipeline.errors import PipelineError
 from pipeline.placement import count_of, local_share
 from pipeline.progress import Progress
+from pipeline.schema import decode_flow, encode_flow
 from segmentation.checkpoint import load_network
 from segmentation.errors import SegmentationError
 from segmentation.masks import EXTENSIONS
@@ -198,8 +199,8 @@ def frames_with_flow(frames: Iterable[Image], count: int, raft: Raft) -> Iterato
         raft: estimates the flow.
 
     Yields:
-        (h,w,3) uint8 RGB and (h,w,2) float32 px: the flow to the next frame, for the last one minus the flow to the
-        frame before it.
+        (h,w,3) uint8 RGB and (h,w,2) float32 px in steps of 1/64, NaN beyond 511 px: the flow to the next frame, for
+        the last one minus the flow to the frame before it.
 
     Raises:
         FlowError: a frame cannot be read, or has another size.
@@ -214,4 +215,6 @@ def frames_with_flow(frames: Iterable[Image], count: int, raft: Raft) -> Iterato
 
     pairs = [(k, k + 1) for k in range(last)] + [(last, last - 1)]
     for k, flow_px in enumerate(raft.stream(passing(), pairs)):
-        yield waiting.popleft(), flow_px if k < last else -flow_px
+        # In the steps in which flow is stored: the network sees what it sees in training and evaluation.
+        steps = encode_flow(flow_px if k < last else -flow_px, np.ones(flow_px.shape[:2], bool))
+        yield waiting.popleft(), decode_flow(steps)

@@ -63,6 +63,11 @@ def train(settings: TrainingSettings, progress: Progress) -> TrainingSummary:
     mixture, validation = open_data(settings)
     for note in filter(None, (source.note for source in mixture.sources)):
         progress.announce(f"note: {note}")
+    if settings.recipe.flips == "physical" and any(source.has_flow_pictures for source in mixture.sources):
+        progress.announce(
+            "flow pictures are coloured anew where a sample is mirrored, which loses what lies off the wheel of "
+            "colours; the published presets leave colours as they are"
+        )
     network = make_network(settings)
     content = settings.content() | describe_data(settings)
     share = None if settings.workers else local_share(settings.device)

@@ -69,6 +69,7 @@ class Part(TripletSource):
         super().__init__(source.seed, source.rank, source.ranks)
         self.source, self.left_out = source, list(left_out)
         self.samples = source.samples - len(self.left_out)
+        self.has_flow_pictures = source.has_flow_pictures
 
     def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
         """Return the numbers of the samples that are left, in the order of an epoch."""

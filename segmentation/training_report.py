@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
-from flowsim import flow_to_rgb
 from segmentation.datasets import Triplet
 from segmentation.metrics import region_similarity
 from segmentation.model import TwoStreamNetwork
@@ -81,7 +80,7 @@ def draw_curves(output: Path, path: Path) -> None:
 
 def _row(sample: Triplet, found: Mask) -> UInt8[np.ndarray, "h2 w2 3"]:
     image, mask = sample.image.numpy(), sample.mask.numpy()
-    flow = np.asarray(flow_to_rgb(sample.flow_px.numpy()))
+    flow = sample.colors().numpy()
     flow = cv2.resize(flow, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_AREA)
     iou = float(region_similarity(found[None], mask[None] > 0)[0])
     panels = [_panel(picture) for picture in (image, flow, _overlay(image, mask), _overlay(image, found))]

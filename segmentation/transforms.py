@@ -13,7 +13,7 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flowsim import flow_to_rgb
+from flowsim import flow_to_rgb, rgb_to_flow
 from segmentation.datasets import Triplet
 from segmentation.errors import SegmentationError
 from segmentation.model import NETWORK_SIDE_PX
@@ -30,7 +30,8 @@ class Augmentation:
     Attributes:
         flips: of rows and of columns, each with probability 1/2: `physical` mirrors the motion with the picture;
             `reference` moves the flow's pixels but keeps their colours, so that directions are wrong, as published;
-            `none`.
+            `none`. Pictures of flow stay as they are but for physical flips, which colour them anew from vectors read
+            back: what lies off the wheel of colours, such as the noise of JPEG files, is lost.
         smallest_crop: random crops keep at least this part of the area, in (0, 1]; 1: no crops.
         jitter: brightness, contrast and saturation of the image change by a factor within 1 +- this, in [0, 1).
 
@@ -135,10 +136,10 @@ def prepare_batch(
     mask = np.empty((len(samples), *square), np.uint8)
     for place, (sample, crop, (rows, columns)) in enumerate(zip(samples, crops, flips.tolist(), strict=True)):
         flip = Flip(rows, columns, augmentation.flips == "physical")
-        pixels, flow_px, is_object = (tensor[_scaled(crop, sample.mask, tensor)] for tensor in sample[1:])
+        pixels, is_object = sample.image[crop], sample.mask[crop]
         for source, out, way in (
             (pixels, image, cv2.INTER_CUBIC),
-            (flow_to_rgb(flip.mirror_motion(flow_px)), colors, cv2.INTER_CUBIC),
+            (_colors_of(sample, crop, flip), colors, cv2.INTER_CUBIC),
             (is_object, mask, cv2.INTER_NEAREST_EXACT),
         ):
             cv2.resize(flip.mirror_pixels(source.numpy()), square, dst=out[place], interpolation=way)
@@ -212,6 +213,18 @@ class Flip(NamedTuple):
             return pixels
         mirrored: NDArray[np.uint8] = cv2.flip(pixels, -1 if len(self.axes) == 2 else self.axes[0])
         return mirrored
+
+
+def _colors_of(sample: Triplet, crop: tuple[slice, slice], flip: Flip) -> UInt8[Tensor, "rows columns 3"]:
+    """Return the colours of a sample's cropped flow with mirrored directions; their places are left to the caller."""
+    if sample.flow_rgb is None:
+        return flow_to_rgb(flip.mirror_motion(sample.flow_px[_scaled(crop, sample.mask, sample.flow_px)]))
+    colors = sample.flow_rgb[_scaled(crop, sample.mask, sample.flow_rgb)]
+    if not (flip.is_physical and flip.axes):
+        return colors
+    field = rgb_to_flow(colors.numpy())
+    relative = torch.from_numpy(np.where(field.valid[..., None], field.flow, np.float32(np.nan)))
+    return flow_to_rgb(flip.mirror_motion(relative), 1.0)  # lengths stay those of the picture
 
 
 def _crops(

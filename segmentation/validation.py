@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from depth.streams import map_on_cores
-from flowsim import flow_to_rgb
 from segmentation.datasets import Triplet
 from segmentation.metrics import score_frames
 from segmentation.model import TwoStreamNetwork
@@ -87,7 +86,7 @@ def score_samples(
 
 def as_pixels(sample: Triplet) -> Pair:
     """Return the image and the colours of the flow, as a `Segmenter` takes them."""
-    return sample.image.numpy(), flow_to_rgb(sample.flow_px.numpy())
+    return sample.image.numpy(), sample.colors().numpy()
 
 
 def summarize(scores: Iterable[SampleScore], *, with_boundaries: bool) -> ValidationScore:

@@ -15,7 +15,7 @@ from pipeline.regular_files import read_file
 from segmentation.datasets import Triplet, TripletSource
 from segmentation.errors import DatasetError, MaskError
 from segmentation.flow_origin import FlowOrigin
-from segmentation.frame_flows import note_on_sizes, open_flows
+from segmentation.frame_flows import note_on_sizes, open_flows, vectors_of
 from segmentation.trees import Frame
 from segmentation.videos import Video, open_dataset
 
@@ -70,6 +70,7 @@ class VideoFrames(TripletSource):
         self.samples = len(self._frames)
         self._flows = open_flows(flows, self._dataset)
         self.is_flow_in_px = self._flows.is_in_px
+        self.has_flow_pictures = not self._flows.is_in_px
         for video in self._videos.values():
             self._flows.check(video)
         self.note = note_on_sizes(self._flows, self._videos.values())
@@ -123,11 +124,13 @@ class VideoFrames(TripletSource):
             mask = self._dataset.read_mask(frame, allow_soft=False)
         except (UnusablePhoto, MaskError, OSError) as error:
             raise DatasetError(f"frame {frame.name} of {video.name} cannot be used: {error}") from error
-        flow_px = self._flows.read(video.name, frame.name)
+        colors = self._flows.read_colors(video.name, frame.name) if self.has_flow_pictures else None
+        flow_px = self._flows.read(video.name, frame.name) if colors is None else vectors_of(colors)
         if mask.shape != image.shape[:2]:
             raise DatasetError(
                 f"the mask of frame {frame.name} of {video.name} is {mask.shape[1]}x{mask.shape[0]}, its image "
                 f"{image.shape[1]}x{image.shape[0]}; expected one size"
             )
-        arrays = (image, flow_px, mask.astype(np.uint8))
-        return Triplet(f"{video.name}/{frame.name}", *(torch.from_numpy(array) for array in arrays))
+        pixels, flow, labels = (torch.from_numpy(array) for array in (image, flow_px, mask.astype(np.uint8)))
+        flow_rgb = None if colors is None else torch.from_numpy(np.require(colors, requirements="W"))
+        return Triplet(f"{video.name}/{frame.name}", pixels, flow, labels, flow_rgb)

@@ -16,6 +16,8 @@ from PIL import Image
 from benchmarks.front_picture import made_tiles, tile_box
 from pipeline.store import DatasetStore
 from tests.conftest import ROOT
+from tests.segmentation.trees import SIZE, davis16
+from tests.segmentation.video_flows import store_flow
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = {"astronaut", "cameraman", "chelsea", "coffee", "flower", "pagoda", "rocket"}
@@ -39,9 +41,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [line for block in blocks("bash") for line in block.splitlines() if ".venv/bin/" in line]
     # What the README's code has found is printed behind it.
     found = "print(flow_px.shape, (height, width), abs(flow_px).max(), flow_px.std())"
-    code = [f"{sys.executable} - <<'END'\n{block}\n{found}\nEND" for block in blocks("python")]
+    reading, learning = (f"{sys.executable} - <<'END'\n{block}\nEND" for block in blocks("python"))
+    named = {reading.replace("\nEND", f"\n{found}\nEND"): "read", learning: "learn"}
+    davis16(folder / "DAVIS")
+    store_flow(folder / "davis-flows.zarr", "bear", [f"{frame:05d}" for frame in range(6)], SIZE)
     said = {}
-    for script in [*lines, *code]:
+    for script in [*lines, *named]:
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=folder,
@@ -51,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             check=False,
         )
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
-        said["read" if script in code else " ".join(script.split()[:2]).removeprefix(".venv/bin/")] = done.stdout
+        said[named.get(script) or " ".join(script.split()[:2]).removeprefix(".venv/bin/")] = done.stdout
     (folder / "said.json").write_text(json.dumps(said))
     return folder
 
@@ -120,6 +125,12 @@ def test_training_leaves_a_network_and_its_loss(folder: Path) -> None:
     assert all(0 < loss < 10 for loss in losses)
     for name in ("best", "last"):
         assert any((folder / "runs/try" / name).iterdir())
+
+
+def test_a_network_of_ones_own_learns(said: dict[str, str]) -> None:
+    losses = [float(loss) for loss in re.findall(r"^epoch \d: loss (\d\.\d{3})$", said["learn"], re.MULTILINE)]
+    assert len(losses) == 4
+    assert losses[-1] < losses[0] < 1
 
 
 def test_make_targets_exist() -> None:

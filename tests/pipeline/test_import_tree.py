@@ -99,6 +99,10 @@ def test_it_can_be_trained_on_but_not_with_fresh_motions(imported: DatasetStore)
     triplets = {triplet.id: triplet for triplet in ShardDataset(imported.url)}
     assert len(triplets) == 5
     np.testing.assert_array_equal(triplets["scene_002"].flow_px.numpy(), flow_of(imported, 2))
+    for name, triplet in triplets.items():
+        written = cv2.imread(str(Path(imported.url).parent / f"tree/JPEGFlows/{name}.jpg"))[..., ::-1]
+        assert triplet.flow_rgb is not None
+        np.testing.assert_array_equal(triplet.flow_rgb, written)
     with pytest.raises(DatasetError, match="no depth, so no fresh motion"):
         ShardDataset(imported.url, flow="fresh")
 
@@ -130,6 +134,9 @@ def test_pictures_of_other_sizes_are_stretched_and_black_is_unknown(tmp_path: Pa
     import_tree(str(root), str(tmp_path / "out.zarr"), SETTINGS, Watcher())
     flow = flow_of(DatasetStore.open(str(tmp_path / "out.zarr")), 0)
     assert flow.shape == (72, 96, 2)
+    (sample,) = ShardDataset(str(tmp_path / "out.zarr"))
+    assert sample.flow_rgb is not None
+    np.testing.assert_array_equal(sample.flow_rgb, cv2.resize(colours, (96, 72), interpolation=cv2.INTER_AREA))
     assert np.isnan(flow[:35]).all()
     np.testing.assert_allclose(flow[40:, :, 0], LONGEST_PX * np.linspace(0.2, 1, 96)[None].repeat(32, 0), atol=0.3)
     np.testing.assert_allclose(flow[40:, :, 1], 0, atol=0.1)

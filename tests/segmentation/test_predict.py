@@ -13,8 +13,11 @@ import pytest
 import torch
 
 from depth import DepthEstimator
+from pipeline.placement import Placement
 from segmentation import cli
 from segmentation.checkpoint import load_network
+from segmentation.flow_store import read_flow
+from segmentation.flows import FlowSettings, clip_of, make_flows
 from segmentation.overlay import tinted
 from segmentation.predict import frames_with_flow
 from segmentation.raft import load_raft
@@ -22,6 +25,7 @@ from segmentation.segmenter import Segmenter
 from tests.conftest import draw_scene, write_png
 from tests.segmentation.drawn_videos import plain_mask, read_grey, read_rgb, save_small_network
 from tests.segmentation.stand_in_raft import moving_texture, save_checkpoint
+from tests.segmentation.training_runs import Watcher
 
 Predict = Callable[..., tuple[int | str | None, str]]
 
@@ -167,3 +171,15 @@ def test_few_frames_are_held_at_a_time(raft: Path) -> None:
         held.append(read - done)
     assert len(held) == 40
     assert max(held) <= torch.get_num_threads() + 1
+
+
+def test_prediction_sees_the_flow_that_is_stored_for_training(raft: Path, tmp_path: Path) -> None:
+    frames = moving_texture(4)
+    folder = tmp_path / "clip"
+    for number, frame in enumerate(frames):
+        write_png(folder / f"{number:05d}.png", frame)
+    settings = FlowSettings(str(raft), iterations=1)
+    make_flows([clip_of(folder)], str(tmp_path / "flows.zarr"), settings, Watcher(), Placement(0))
+    seen = [flow_px for _, flow_px in frames_with_flow(frames, 4, load_raft(str(raft), iterations=1))]
+    stored = [flow_px for _, flow_px in read_flow(str(tmp_path / "flows.zarr"), "clip")]
+    np.testing.assert_array_equal(np.stack(seen), np.stack(stored))

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from training_runs import FRAMES, Watcher, make_videos, settings_in, train_in
 from trees import SIZE
 from typer.testing import CliRunner
-from video_flows import store_flow
+from video_flows import save_flow_pictures, store_flow
 from zarr_datasets import FAILED_ROW, make_dataset
 
 from benchmarks.processes import command_line, descendants
@@ -395,6 +395,17 @@ def test_data_that_cannot_be_learnt_from_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SegmentationError, match=r"list of split train of DAVIS-2016 in .*DAVIS is empty"):
         train_in(tmp_path, videos=(videos,), output=str(tmp_path / "empty"))
     assert not (tmp_path / "empty").exists()
+
+
+@pytest.mark.parametrize(("preset", "says_so"), [("modern", True), ("paper-stage2", False)])
+def test_a_run_says_what_mirrored_flow_pictures_lose(tmp_path: Path, preset: Any, says_so: bool) -> None:
+    videos = make_videos(tmp_path)
+    for video in ("bear", "libby"):
+        save_flow_pictures(tmp_path / f"DAVIS/JPEGFlows/480p/{video}", FRAMES, SIZE)
+    pictures = videos.replace(str(tmp_path / "flows.zarr"), str(tmp_path / "DAVIS"))
+    watcher = Watcher()
+    train(settings_in(tmp_path, videos=(pictures,), preset=preset, epochs=1, samples_per_epoch=2), watcher)
+    assert any("flow pictures are coloured anew" in sentence for sentence in watcher.said) == says_so
 
 
 def test_flow_of_several_kinds_is_refused_or_asked_for(tmp_path: Path) -> None:

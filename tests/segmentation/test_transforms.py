@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from flowsim import flow_to_rgb
+from flowsim import flow_to_rgb, rgb_to_flow
 from segmentation.datasets import Triplet
 from segmentation.errors import SegmentationError
 from segmentation.transforms import Augmentation, PreparedBatch, finish_batch, make_batch, prepare_batch
@@ -30,7 +30,7 @@ def make_generator(seed: int) -> torch.Generator:
 def mirror(sample: Triplet, *, rows: bool, columns: bool, physical: bool) -> Triplet:
     """Mirror a sample; with `physical` its motion too."""
     axes = [axis for axis, chosen in ((0, rows), (1, columns)) if chosen]
-    image, flow_px, mask = (tensor.flip(axes) for tensor in sample[1:])
+    image, flow_px, mask = (tensor.flip(axes) for tensor in sample[1:4])
     if physical:
         flow_px = flow_px * torch.tensor([-1.0 if columns else 1.0, -1.0 if rows else 1.0])
     return Triplet(sample.id, image, flow_px, mask)
@@ -100,6 +100,44 @@ def test_flips(flips: str, seed: int) -> None:
         colors = colors.flip([axis for axis, chosen in ((-2, rows), (-1, columns)) if chosen])
     assert torch.equal(batch.mask[0], scene.mask)
     torch.testing.assert_close(batch.flow_rgb[0], colors, rtol=0, atol=1.001 / 255)
+
+
+def make_picture(height: int, width: int, longest: float = 0.6) -> tuple[Triplet, Triplet]:
+    """Return a sample whose flow is a JPEG picture of less than full saturation, and the same with its true vectors."""
+    sample = make_sample(height, width)
+    lengths = sample.flow_px.norm(dim=-1)
+    flow_px = sample.flow_px * (longest / lengths.max())
+    written = cv2.imencode(".jpg", flow_to_rgb(flow_px, 1.0).numpy()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
+    picture = np.ascontiguousarray(cv2.imdecode(written, cv2.IMREAD_COLOR)[..., ::-1])
+    read_back = torch.from_numpy(rgb_to_flow(picture).flow)
+    true = sample._replace(flow_px=flow_px)
+    return sample._replace(flow_px=read_back, flow_rgb=torch.from_numpy(picture)), true
+
+
+@pytest.mark.parametrize("flips", ["reference", "physical", "none"])
+def test_pictures_of_flow_are_not_touched_but_for_mirrored_directions(flips: str) -> None:
+    sample, true = make_picture(24, 24)
+    assert sample.flow_rgb is not None
+    assert torch.equal(sample.colors(), sample.flow_rgb)
+    assert torch.equal(true.colors(), flow_to_rgb(true.flow_px))
+    assert not torch.equal(make_batch([true], side_px=24).flow_rgb[0] * 255, sample.flow_rgb.movedim(-1, 0).float())
+    seen = set()
+    for seed in range(12):
+        rows, columns = find_flips(seed) if flips != "none" else (False, False)
+        seen.add((rows, columns))
+        prepared = prepare_batch(
+            [sample], augmentation=Augmentation(flips=flips), generator=make_generator(seed), side_px=24
+        )
+        axes = [axis for axis, chosen in ((0, rows), (1, columns)) if chosen]
+        if flips == "physical" and axes:
+            mirrored = mirror(true, rows=rows, columns=columns, physical=True)
+            expected = flow_to_rgb(mirrored.flow_px, 1.0).float()
+            apart = (prepared.colors[0].float() - expected).abs()
+            assert apart.mean() < 4
+            assert apart.quantile(0.95) < 16
+        else:
+            assert torch.equal(prepared.colors[0], sample.flow_rgb.flip(axes))
+    assert len(seen) == (1 if flips == "none" else 4)
 
 
 def test_all_four_flips_happen_and_none_when_told() -> None:

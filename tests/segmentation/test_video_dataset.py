@@ -15,7 +15,11 @@ from video_flows import draw_flow, save_flow_pictures, store_flow
 from flowsim import flow_to_rgb
 from segmentation.datasets import Triplet
 from segmentation.errors import DatasetError
+from segmentation.frame_flows import open_flows
+from segmentation.transforms import make_batch, prepare_batch
+from segmentation.validation import as_pixels
 from segmentation.video_dataset import VideoFrames
+from segmentation.videos import open_dataset
 
 FRAMES = [f"{k:05d}" for k in range(6)]
 
@@ -43,6 +47,11 @@ def test_a_video_is_read_in_the_order_of_time(davis: Path) -> None:
         np.testing.assert_allclose(sample.flow_px, draw_flow(*SIZE, k), rtol=0, atol=1 / 128)
         photo = cv2.imread(str(davis / f"JPEGImages/480p/libby/{k:05d}.jpg"))
         np.testing.assert_allclose(sample.image, photo[..., ::-1], atol=1)
+        stored = open_flows(str(davis.parent / "flows.zarr"), open_dataset("davis16", davis, "train"))
+        for video in open_dataset("davis16", davis, "train").videos:
+            stored.check(video)
+        assert sample.flow_rgb is None
+        np.testing.assert_array_equal(as_pixels(sample)[1], stored.read_colors("libby", FRAMES[k]))
 
 
 def test_every_frame_comes_once_in_an_order_of_seed_and_epoch(davis: Path) -> None:
@@ -91,6 +100,17 @@ def test_flow_pictures_give_directions_relative_to_the_longest_vector(davis: Pat
         flow_px = draw_flow(*SIZE, k)
         expected = flow_px / np.linalg.norm(flow_px, axis=-1).max()
         assert np.abs(sample.flow_px.numpy() - expected).mean() < 0.04
+    opened = open_flows(str(tmp_path / "pictures"), open_dataset("davis16", davis, "train"))
+    for k, sample in enumerate(frames.sequence("libby")):
+        written = tmp_path / f"pictures/JPEGFlows/480p/libby/{k:05d}.jpg"
+        assert sample.flow_rgb is not None
+        picture = cv2.imread(str(written))[..., ::-1]
+        np.testing.assert_array_equal(sample.flow_rgb, picture)
+        # What training, validation and evaluation see is one and the same.
+        resized = cv2.resize(picture, (32, 32), interpolation=cv2.INTER_CUBIC)
+        np.testing.assert_array_equal(prepare_batch([sample], side_px=32).colors[0], resized)
+        np.testing.assert_array_equal(as_pixels(sample)[1], picture)
+        np.testing.assert_array_equal(opened.read_colors("libby", f"{k:05d}"), picture)
     (tmp_path / "pictures/JPEGFlows/480p/libby/00004.jpg").unlink()
     with pytest.raises(DatasetError, match=r"1 annotated frame of libby has no flow picture.*libby/00004.jpg"):
         VideoFrames("davis16", davis, str(tmp_path / "pictures"))
@@ -177,8 +197,6 @@ def test_damaged_images_are_named(davis: Path) -> None:
 
 
 def test_what_is_read_can_be_trained_on(davis: Path) -> None:
-    from segmentation.transforms import make_batch
-
     batch = make_batch(list(frames_of(davis))[:3], side_px=32)
     assert batch.image.shape == batch.flow_rgb.shape == (3, 3, 32, 32)
     assert torch.equal(batch.mask.sum((1, 2)) > 0, torch.ones(3, dtype=torch.bool))
