@@ -2,6 +2,7 @@
 
 import stat
 import struct
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,6 @@ def _known(flow: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
 def _write_whole(path: str | Path, content: bytes) -> None:
     """Write under another name, then rename: a killed process leaves no half file under the real name."""
     target = Path(path)
-    partial = target.with_name(target.name + ".partial")
+    partial = target.with_name(f".{uuid.uuid4().hex}.partial")  # short, however long the name is
     partial.write_bytes(content)
     partial.replace(target)

@@ -11,6 +11,7 @@ import typer
 
 from pipeline.config import DEFAULT_DEPTH_MODEL, RunConfig, load_config
 from pipeline.errors import PipelineError, UnusablePhoto
+from pipeline.ids import shown
 from pipeline.placement import count_of
 from pipeline.progress import ProgressLine
 from pipeline.redaction import redact
@@ -88,7 +89,7 @@ def status_command(
         typer.echo(f"  {what:<9} {words}")
     if failures:
         for failure in failed:
-            typer.echo(f"{failure.id}\t{failure.reason}\t{failure.message}")
+            typer.echo("\t".join(map(shown, (failure.id, failure.reason, failure.message))))
 
 
 @app.command("verify")
@@ -113,7 +114,7 @@ def verify_command(
     for finding in result.findings[:LISTED_FINDINGS]:
         whose = " to ".join(dict.fromkeys([*finding.ids[:1], *finding.ids[-1:]]))
         whose = f" (sample{'s' * (len(finding.ids) > 1)} {whose})" if whose else ""
-        typer.echo(f"{finding.key}{whose}: {finding.problem}")
+        typer.echo(shown(f"{finding.key}{whose}: {finding.problem}"))
     if len(result.findings) > LISTED_FINDINGS:
         typer.echo(f"... and {len(result.findings) - LISTED_FINDINGS} more")
     for note in result.notes:
@@ -211,6 +212,11 @@ def export_command(
     if summary.left_out:
         which = f"pipeline status {quote(dataset)} --failures"
         typer.echo(f"  {count_of(summary.left_out, 'failed photo')} left out: {which}")
+    for sample_id, why in summary.failures[:LISTED_FINDINGS]:
+        typer.echo(f"  not written: {shown(sample_id) or '(no id)'}: {shown(why)}")
+    if summary.failures:
+        typer.echo(f"{folder}: {count_of(len(summary.failures), 'sample')} could not be written", err=True)
+        raise typer.Exit(TOO_MANY_FAILURES)
 
 
 @app.command("import")

@@ -17,6 +17,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import InputError
+from pipeline.ids import is_plain, shown
 from pipeline.rows import Row, Rows
 
 Split = Literal["all", "train", "test"]
@@ -37,7 +38,7 @@ class Manifest:
             lies nor over file contents: a moved or copied data set keeps it.
         photos_without_mask: names; their rows are there, with mask None.
         masks_without_photo: names; left out.
-        unsupported: names that are no image's: another extension, or not Unicode; left out.
+        unsupported: names that are no image's: another extension, control characters, or not Unicode; left out.
     """
 
     rows: Sequence[Row]
@@ -314,19 +315,14 @@ def _two_with_one_id(sample_id: str, first: str, second: str) -> str:
 
 
 def _is_image(name: str) -> bool:
-    return posixpath.splitext(name)[1].lower() in EXTENSIONS and _is_unicode(name)
-
-
-def _is_unicode(name: str) -> bool:
-    """Whether a name can be stored as text; on POSIX systems a file name may be any bytes."""
-    return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
+    return posixpath.splitext(name)[1].lower() in EXTENSIONS and is_plain(name)
 
 
 def _some(names: Sequence[str]) -> str:
     listed = sorted(names)[:_LISTED]
-    shown = ", ".join(name if _is_unicode(name) else ascii(name) for name in listed)
+    named = ", ".join(map(shown, listed))
     more = len(names) - len(listed)
-    return f"{shown} and {more} more" if more else shown
+    return f"{named} and {more} more" if more else named
 
 
 def _hash(rows: Sequence[Row]) -> str:

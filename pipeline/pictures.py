@@ -59,7 +59,7 @@ def write_png(path: Path, picture: NDArray[Any]) -> None:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file under a temporary name, then rename it: what has the final name is complete."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    partial = path.with_name(f".{uuid.uuid4().hex}.partial")  # short, however long the name is
     try:
         partial.write_bytes(content)
         partial.replace(path)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flowsim import FlowsimError, MotionSample, simulate_flow
 from pipeline import schema
+from pipeline.ids import is_plain
 from pipeline.images import MIN_SIDE
 from pipeline.store import DatasetStore
 
@@ -69,6 +70,8 @@ class DatasetChecker:
 
     def _check_ids(self, ids: NDArray[Any]) -> Iterator[Problem]:
         for sample_id in ids:
+            if not is_plain(str(sample_id)):
+                yield (str(sample_id),), "the id is empty or has control characters; expected one that can be printed"
             if str(sample_id) <= self._last_id:
                 yield (str(sample_id),), f"the id follows {self._last_id!r}; expected rising, unique ids"
             self._last_id = str(sample_id)

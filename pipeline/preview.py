@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from flowsim import flow_to_rgb
 from pipeline import schema
 from pipeline.errors import PipelineError
+from pipeline.ids import shown
 from pipeline.provenance import origin
 from pipeline.store import DatasetStore
 
@@ -124,5 +125,5 @@ def scaled_to(pixels: NDArray[np.uint8], side: int) -> Image.Image:
 def _line(store: DatasetStore, row: int) -> tuple[list[Image.Image], str]:
     sample = sample_pictures(store, row)
     height, width = sample.photo.shape[:2]
-    caption = f"{sample.id}   {width} x {height}   flow up to {sample.longest_px:.0f} px"
+    caption = f"{shown(sample.id)}   {width} x {height}   flow up to {sample.longest_px:.0f} px"
     return [scaled_to(pixels, TILE) for pixels in sample.all], caption

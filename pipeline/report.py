@@ -19,6 +19,7 @@ from PIL import Image
 from flowsim import flow_to_rgb
 from pipeline.commits import Failure
 from pipeline.errors import PipelineError
+from pipeline.ids import shown
 from pipeline.pictures import write_whole
 from pipeline.preview import sample_pictures, scaled_to, spread
 from pipeline.progress import Progress
@@ -181,7 +182,7 @@ def _sample(store: DatasetStore, row: int, remark: str, motion: int | None = Non
     images = "".join(
         _image(pixels, f"{name} of {pictures.id}") for name, pixels in zip(_columns(store), pictures.all, strict=True)
     )
-    label = f'<div class="label">{lead}{html.escape(pictures.id)} · {facts}</div>'
+    label = f'<div class="label">{lead}{_text(pictures.id)} · {facts}</div>'
     return f'<div class="sample">{label}<div class="pictures">{images}</div></div>'
 
 
@@ -236,7 +237,7 @@ def _failures(failures: Sequence[Failure]) -> str:
         by_reason.setdefault(failure.reason, []).append(failure)
     lines = "".join(
         f'<tr><td>{html.escape(reason)}</td><td class="number">{len(those):,}</td><td>'
-        + "<br>".join(f"<b>{html.escape(one.id)}</b> {html.escape(one.message)}" for one in those[:EXAMPLES])
+        + "<br>".join(f"<b>{_text(one.id)}</b> {_text(one.message)}" for one in those[:EXAMPLES])
         + "</td></tr>"
         for reason, those in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0]))
     )
@@ -315,3 +316,8 @@ def _size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
+
+
+def _text(line: str) -> str:
+    """Return a line of a dataset as HTML shows it."""
+    return html.escape(shown(line))

@@ -17,6 +17,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from flowsim import MotionPrior, flow_to_rgb, sample_motion, simulate_flow
 from pipeline.errors import PipelineError
+from pipeline.ids import shown
 from pipeline.sample_reader import SampleReader
 from pipeline.schema import decode_flow, decode_inverse_depth
 from pipeline.store import DatasetStore
@@ -267,7 +268,7 @@ def _labels(mask: UInt8[np.ndarray, "h w"], sample_id: str, url: str) -> UInt8[n
     """Turn a stored mask of 0 and 255 into labels 0 and 1."""
     if (mask + np.uint8(1) > 1).any():  # 255 becomes 0
         odd = sorted({int(value) for value in np.unique(mask)} - {0, 255})[:3]
-        raise DatasetError(f"{url}: the mask of sample {sample_id} has values {odd}, expected 0 and 255 alone.")
+        raise DatasetError(f"{url}: the mask of sample {shown(sample_id)} has values {odd}, expected 0 and 255 alone.")
     labels: UInt8[np.ndarray, "h w"] = mask & 1
     return labels
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -261,7 +262,7 @@ def _begin_or_continue(folder: Path, settings: Mapping[str, Any]) -> None:
             raise SegmentationError(f"{folder} holds other files ({inside}); choose another --output")
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            partial_path = path.with_name(f".{path.name}.partial")
+            partial_path = path.with_name(f".{uuid.uuid4().hex}.partial")  # short, however long the name is
             partial_path.write_text(json.dumps(settings, indent=1) + "\n")
             partial_path.replace(path)
             return

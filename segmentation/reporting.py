@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def write_json(content: Mapping[str, Any], path: Path) -> None:
     Raises:
         SegmentationError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{uuid.uuid4().hex}.partial")  # short, however long the name is
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(json.dumps(content, indent=1) + "\n")

@@ -16,6 +16,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from pipeline.ids import shown
 from pipeline.progress import Progress
 from segmentation.batch_reader import StepBatches, read_steps
 from segmentation.checkpoint import save_network
@@ -159,7 +160,7 @@ class Trainer:
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss} in epoch {epoch + 1}, step {launched.step + 1} (samples "
-                f"{', '.join(launched.ids[:4])}...); {self._last_good()}"
+                f"{', '.join(map(shown, launched.ids[:4]))}...); {self._last_good()}"
             )
         sums = self.sums
         sums.loss, sums.steps = sums.loss + loss, sums.steps + 1

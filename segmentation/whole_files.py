@@ -30,7 +30,7 @@ def save_whole(path: Path, save: Callable[[Path], object]) -> None:
     Raises:
         SegmentationError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")
+    partial = path.with_name(f".{uuid.uuid4().hex}{PARTIAL}")  # short, however long the name is
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

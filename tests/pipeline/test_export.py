@@ -128,15 +128,52 @@ def test_an_id_cannot_leave_the_folder(made_once: Path, tmp_path: Path) -> None:
     shutil.copytree(made_once / "one.zarr", tmp_path / "evil.zarr")
     store = DatasetStore.open(str(tmp_path / "evil.zarr"))
     store.group["id"][0] = "../../escaped"
-    with pytest.raises(PipelineError, match=r"the id '../../escaped' cannot be a file's name"):
-        export_tree(store, tmp_path / "a/b/tree", Watcher())
+    store.group["id"][2] = ""
+    store.group["id"][3] = "two\nlines\x1b[2J"
+    summary = export_tree(store, tmp_path / "a/b/tree", Watcher())
+    assert [sample_id for sample_id, _ in summary.failures] == ["../../escaped", "", "two\nlines\x1b[2J"]
+    assert all("cannot be a file's name" in why for _, why in summary.failures)
+    assert (summary.samples, names(tmp_path / "a/b/tree")) == (1, [["scene_004"]] * 3)
+    assert not list(tmp_path.rglob("escaped*"))
+    said = CliRunner().invoke(app, ["export", store.url, str(tmp_path / "a/b/tree")])
+    assert said.exit_code == 3
+    assert "not written: two\\nlines\\x1b[2J: the id cannot" in said.output
+    assert "\x1b" not in said.output
+
+
+def test_a_name_may_be_as_long_as_the_file_system_allows_and_a_longer_one_fails_alone(
+    made_once: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(made_once / "two.zarr", tmp_path / "two.zarr")
+    store = DatasetStore.open(str(tmp_path / "two.zarr"))
+    longest, too_long = "n" * (255 - len("_m0.jpg")), "ü" * 127
+    store.group["id"][0], store.group["id"][2], store.group["id"][3] = longest, "n" * 210, too_long
+    summary = export_tree(store, tmp_path / "tree", Watcher())
+    assert [sample_id for sample_id, _ in summary.failures] == [too_long]
+    assert "File name too long" in summary.failures[0][1]
+    assert summary.samples == 6
+    stems = sorted(f"{stem}_m{k}" for stem in (longest, "n" * 210, "scene_004") for k in (0, 1))
+    assert names(tmp_path / "tree") == [stems] * 3
+    again = export_tree(store, tmp_path / "tree", Watcher())
+    assert (again.written_now, again.failures) == (0, summary.failures)
+
+
+def test_a_sample_whose_flow_cannot_be_written_leaves_no_photo_either(one: DatasetStore, tmp_path: Path) -> None:
+    export_tree(one, tmp_path / "tree", Watcher())
+    for folder in FOLDERS:
+        next((tmp_path / "tree" / folder).glob("scene_002.*")).unlink()
+    (tmp_path / "tree/JPEGFlows/scene_002.jpg").mkdir()
+    summary = export_tree(one, tmp_path / "tree", Watcher())
+    assert [sample_id for sample_id, _ in summary.failures] == ["scene_002"]
+    assert "Is a directory" in summary.failures[0][1]
+    assert [path.name for path in (tmp_path / "tree").rglob("scene_002*")] == ["scene_002.jpg"]
 
 
 def test_command_says_what_was_left_out(one: DatasetStore, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["export", one.url, str(tmp_path / "tree")])
     assert done.exit_code == 0, done.output
     assert "4 samples, 4 written now" in done.output
-    assert "1 photos left out" in done.output
+    assert "1 failed photo left out" in done.output
     (tmp_path / "file").write_text("")
     with pytest.raises(PipelineError, match="cannot write"):
         CliRunner().invoke(app, ["export", one.url, str(tmp_path / "file/tree")], catch_exceptions=False)

@@ -205,7 +205,18 @@ def test_name_that_is_not_unicode_is_left_out(two_folders: tuple[Path, Path]) ->
     touch(Path(os.fsdecode(os.fsencode(images) + b"/caf\xe9.jpg")))
     manifest = build_manifest(images=str(images), masks=str(masks))
     assert ids(manifest) == ["a", "b", "c"]
-    assert manifest.notes[0].encode() == rb"1 entries that are no images by their name, left out: 'caf\udce9.jpg'"
+    assert manifest.notes[0].encode() == rb"1 entries that are no images by their name, left out: caf\udce9.jpg"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_with_control_characters_are_left_out_and_shown_escaped(two_folders: tuple[Path, Path]) -> None:
+    images, masks = two_folders
+    for name in ("two\nlines.jpg", "esc\x1b[2J.png", "turned\u202egpj.png"):
+        touch(images / name, masks / name)
+    manifest = build_manifest(images=str(images), masks=str(masks))
+    assert ids(manifest) == ["a", "b", "c"]
+    assert r"esc\x1b[2J.png" in manifest.notes[0]
+    assert not any(character in manifest.notes[0] for character in "\n\x1b\u202e")
 
 
 @given(st.sets(st.text("abÄé漢e\u0301 .-", min_size=1, max_size=6), min_size=1, max_size=8))

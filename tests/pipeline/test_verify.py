@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from pipeline import schema
 from pipeline.cli import app
+from pipeline.commits import Failure
 from pipeline.errors import PipelineError
 from pipeline.repair import repair
 from pipeline.sealed import FIELD, UNSEALED, seal
@@ -198,6 +199,20 @@ def test_values_that_make_no_sense_are_named_by_id(
     assert {finding.shard for finding in findings} == {2}
     assert re.search(problem, findings[0].problem)
     assert set(findings[0].ids) <= {"scene_004", "scene_005"}
+
+
+@pytest.mark.parametrize("sample_id", ["", "scene_005\x1b[2J", "scene_005\n", "scene_005\u202e"])
+def test_ids_that_cannot_be_printed_are_named_and_shown_escaped(dataset: Path, sample_id: str) -> None:
+    store = DatasetStore.open(str(dataset))
+    rewrite(store, 2, lambda arrays: (put("id", (1,), sample_id)(arrays), put("status", (1,), schema.FAILED)(arrays)))
+    failure = Failure(5, sample_id, "truncated", f"{sample_id}.jpg ends early")
+    store.commits.write(2, store.commits.read(2)["objects"], [failure], store.attributes["fingerprint"], "float32")
+    assert "the id is empty or has control characters" in check(dataset).findings[0].problem
+    for arguments in (["verify", str(dataset)], ["status", "--failures", str(dataset)]):
+        said = CliRunner().invoke(app, arguments).output
+        assert "scene_005\\" in said or not sample_id
+        assert not any(character in said for character in "\x1b\u202e")
+        assert sample_id not in said or not sample_id
 
 
 def test_shards_that_are_not_made_yet_are_no_damage_but_not_whole(tmp_path: Path) -> None:
