@@ -1,7 +1,8 @@
 """Which shards of a dataset exist: those with a commit record, `.fakeflow/commits/<shard>.json`.
 
 A record is written last, atomically, after the shard's arrays have been read back and compared. It holds the checksum
-of every object of the shard, the photos that could not be used, and its own checksum.
+of every object of the shard, the checksums of the photos and masks that it was made of, the photos that could not be
+used, and its own checksum.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class CommitRecords:
         failures: Sequence[Failure],
         fingerprint: str | None,
         precision: str,
+        originals: Sequence[Mapping[str, Mapping[str, str]]] = (),
     ) -> None:
         """Make a shard exist.
 
@@ -84,17 +86,21 @@ class CommitRecords:
             failures: its rows that could not be used.
             fingerprint: of the dataset's settings.
             precision: the arithmetic that the network ran in.
+            originals: for each row, what it was made of: role -> `sha256` of the file's bytes, and `stamp`; empty for
+                rows that could not be used.
 
         Raises:
             PipelineError: no room or no permission.
         """
-        record = {
+        record: dict[str, Any] = {
             "shard": shard,
             "fingerprint": fingerprint,
             "precision": precision,
             "objects": dict(checksums),
             "failures": [asdict(failure) for failure in failures],
         }
+        if originals:
+            record["originals"] = [dict(each) for each in originals]
         self.storage.write(commit_key(shard), sealed_json(record))
 
     def drop(self, shard: int) -> None:
@@ -126,12 +132,16 @@ def read_record(content: bytes, shard: int, inventory: Inventory) -> dict[str, A
         record: dict[str, Any] = json.loads(content)
         if record["shard"] != shard:
             raise DamagedFileError(f"is that of shard {record['shard']!r}")
-        if record["fingerprint"] != inventory.attributes.get("fingerprint"):
+        ours = (inventory.attributes.get("fingerprint"), *inventory.attributes.get("earlier_fingerprints", ()))
+        if record["fingerprint"] not in ours:
             raise DamagedFileError("was made with other settings than the dataset's")
         refuse_other_keys(record["objects"].keys(), inventory.object_keys(shard), f"object of shard {shard}")
         for failure in record["failures"]:
             if {name: type(value) for name, value in failure.items()} != _TYPES_OF_A_FAILURE:
                 raise DamagedFileError(f"holds a failure with other fields than {', '.join(_TYPES_OF_A_FAILURE)}")
+        for original in (original for each in record.get("originals", ()) for original in each.values()):
+            if {name: type(value) for name, value in original.items()} != {"sha256": str, "stamp": str}:
+                raise DamagedFileError("names a file that a sample was made of with other fields than sha256, stamp")
     except MALFORMED as error:
         raise DamagedFileError("is not what a commit record is") from error
     return record

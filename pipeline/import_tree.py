@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +15,14 @@ from numpy.typing import NDArray
 from flowsim import rgb_to_flow
 from pipeline import schema
 from pipeline.commits import Failure
+from pipeline.continuing import create_or_grow
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.export import FLOWS
 from pipeline.manifest import Manifest, build_manifest, find_partners
-from pipeline.originals import read_original
-from pipeline.plan import ShardTask, create_or_continue, make_plan
+from pipeline.originals import Places, Record, places_of, read_original
+from pipeline.plan import ShardTask, make_plan
 from pipeline.progress import Progress
+from pipeline.rows import Row
 from pipeline.run import RunSummary
 from pipeline.schema import Layout
 from pipeline.store import DatasetStore
@@ -79,22 +80,28 @@ def import_tree(
             "are the input of `pipeline run`."
         )
     flow_urls = find_partners(manifest.rows, f"{root.rstrip('/')}/{FLOWS}", "flow picture")
+    flow_of = {row.id: url for row, url in zip(manifest.rows, flow_urls, strict=True)}
+
+    def places(row: Row) -> dict[str, str]:
+        return {**places_of(row), "flow": flow_of[row.id]}
+
     progress.announce(f"{len(manifest)} photos with flow pictures ({manifest.source})")
     store = DatasetStore(output)
     store.exists()  # refuses what is not ours, before anything is written
     layout = Layout(len(manifest), 1, settings.max_side, (), SAMPLES_PER_SHARD, settings.longest_px)
     with store.sole_writer(progress.announce) as lock:
-        create_or_continue(store, layout, _content(manifest, settings), _attributes(manifest))
+        create_or_grow(
+            store, layout, _content(manifest, settings), _attributes(manifest), manifest, progress.announce, places
+        )
         plan = make_plan(store, manifest, retry_failed)
         # Decoding is cheap: a shard with failures is made anew as a whole.
         tasks = [dataclasses.replace(task, only=None) for task in plan.tasks]
-        flow_of = {row.id: url for row, url in zip(manifest.rows, flow_urls, strict=True)}
         to_do, done, failed = sum(task.photos for task in tasks), 0, 0
         progress.update(to_do, done, failed)
         with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sample") as pool:
             for task in tasks:
                 lock.check()
-                failures = _make_shard(store, task, flow_of, pool)
+                failures = _make_shard(store, task, places, pool)
                 done, failed = done + task.photos, failed + len(failures)
                 progress.update(to_do, done, failed)
         store.refuse_unfinished()
@@ -119,20 +126,19 @@ def _attributes(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _make_shard(
-    store: DatasetStore, task: ShardTask, flow_of: Mapping[str, str], pool: ThreadPoolExecutor
-) -> list[Failure]:
+def _make_shard(store: DatasetStore, task: ShardTask, places: Places, pool: ThreadPoolExecutor) -> list[Failure]:
     """Decode, write and commit one shard; return what could not be used."""
     arrays = schema.empty_shard(store.layout, len(task.rows))
     arrays["id"][:] = [row.id for row in task.rows]
+    used: list[Record] = [{} for _ in task.rows]
 
     def put(position: int) -> Failure | None:
         row = task.rows[position]
         number = store.layout.rows(task.shard).start + position
         try:
-            assert row.mask is not None  # build_manifest refuses photos without a mask
-            parts = read_original(row.image), read_original(row.mask, "mask"), read_original(flow_of[row.id], "flow")
-            _put_sample(arrays, position, store.layout, *parts)
+            files = {role: read_original(url, role) for role, url in places(row).items()}
+            _put_sample(arrays, position, store.layout, *(files[role].content for role in ("photo", "mask", "flow")))
+            used[position] = {role: file.record for role, file in files.items()}
         except UnusablePhoto as problem:
             return Failure(number, row.id, problem.reason, f"{row.image}: {problem}")
         except Exception as problem:  # whatever it is, it concerns this sample alone
@@ -141,7 +147,7 @@ def _make_shard(
         return None
 
     failures = [failure for failure in pool.map(put, range(len(task.rows))) if failure]
-    store.write_shard(task.shard, arrays, failures, "none: imported", pool.map)
+    store.write_shard(task.shard, arrays, failures, "none: imported", pool.map, used)
     return failures
 
 

@@ -110,7 +110,7 @@ def build_manifest(
     return Manifest(
         rows,
         source,
-        _hash(rows),
+        hash_listing(rows),
         tuple(sorted(listing.photos_without_mask)),
         tuple(sorted(listing.masks_without_photo)),
         tuple(sorted(listing.unsupported)),
@@ -325,7 +325,8 @@ def _some(names: Sequence[str]) -> str:
     return f"{named} and {more} more" if more else named
 
 
-def _hash(rows: Sequence[Row]) -> str:
+def hash_listing(rows: Sequence[Row]) -> str:
+    """Return the sha256 of the ids and names of some rows, as in `Manifest.listing_hash`."""
     digest = hashlib.sha256()
     for row in rows:
         for part in (row.id, _name(row.image), "" if row.mask is None else _name(row.mask)):

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config import RunConfig, content_settings, differences, fingerprint
-from pipeline.errors import PipelineError
+from pipeline.config import RunConfig, content_settings
+from pipeline.continuing import Announce, create_or_grow
 from pipeline.manifest import Manifest
 from pipeline.rows import Row
 from pipeline.schema import Layout
-from pipeline.store import AnyLayout, DatasetStore, ShardedStore
+from pipeline.store import DatasetStore
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,14 @@ class Plan:
 
 
 def prepare(
-    store: DatasetStore, config: RunConfig, manifest: Manifest, layout: Layout, resolved: Mapping[str, Any]
+    store: DatasetStore,
+    config: RunConfig,
+    manifest: Manifest,
+    layout: Layout,
+    resolved: Mapping[str, Any],
+    announce: Announce = lambda sentence: None,
 ) -> None:
-    """Create the dataset, or make sure that the one there was begun with the same settings.
+    """Create the dataset, or make sure that the one there can be continued.
 
     Args:
         store: the output; the caller holds its lock.
@@ -79,39 +84,14 @@ def prepare(
         manifest: photos.
         layout: sizes.
         resolved: `depth` (the model's provenance) and `motion_prior`, plain values.
+        announce: told of what takes long.
 
     Raises:
-        PipelineError: the dataset there has other settings; the message lists them.
+        PipelineError: the dataset there has other settings or photos; the message lists them.
     """
     settings = content_settings(config, listing_hash=manifest.listing_hash, photos=len(manifest), **resolved)
     attributes = {"source": manifest.source, "licence": "unknown: the photos keep the licence of their source"}
-    create_or_continue(store, layout, settings, attributes)
-
-
-def create_or_continue(
-    store: ShardedStore[AnyLayout], layout: AnyLayout, settings: Mapping[str, Any], attributes: Mapping[str, Any]
-) -> None:
-    """Create a dataset, or make sure that the one there was begun with the same settings.
-
-    Args:
-        store: the output; the caller holds its lock.
-        layout: sizes.
-        settings: everything that decides the dataset's values, as plain values.
-        attributes: what else to keep with it.
-
-    Raises:
-        PipelineError: the dataset there has other settings; the message lists them.
-    """
-    if not store.exists():
-        store.create(layout, {"fingerprint": fingerprint(settings), "settings": dict(settings), **attributes})
-        return
-    if store.attributes["fingerprint"] != fingerprint(settings):
-        lines = differences(store.attributes["settings"], settings) or ["(the listing of the settings itself)"]
-        raise PipelineError(
-            f"{store.url} was begun with other settings (there -> now):\n  "
-            + "\n  ".join(lines)
-            + "\nRun with the same settings to continue it, or choose another --output."
-        )
+    create_or_grow(store, layout, settings, attributes, manifest, announce)
 
 
 def make_plan(store: DatasetStore, manifest: Manifest, retry_failed: bool) -> Plan:

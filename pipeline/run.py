@@ -51,7 +51,7 @@ def run(config: RunConfig, progress: Progress) -> RunSummary:
     store.exists()  # refuses what is not ours, before anything is written or loaded
     resolved = _resolve(config)
     with store.sole_writer(progress.announce) as lock:
-        prepare(store, config, manifest, _layout(config, manifest), resolved)
+        prepare(store, config, manifest, _layout(config, manifest), resolved, progress.announce)
         plan = make_plan(store, manifest, config.retry_failed)
         done = failed = 0
         if plan.photos_done:

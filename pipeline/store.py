@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -35,6 +35,7 @@ from pipeline.commits import (
 from pipeline.errors import PipelineError
 from pipeline.inventory import MALFORMED, DamagedFileError, Inventory, read_inventory
 from pipeline.locks import Announce, WriterLock, sole_writer
+from pipeline.originals import Record
 from pipeline.schema import NOT_MADE, SCHEMA_VERSION, USABLE, ArraySpec, Layout, ShardedLayout, array_specs
 from pipeline.sealed import is_intact, sealed_json
 from pipeline.shards import Map, encode_shard
@@ -170,13 +171,26 @@ class ShardedStore(ABC, Generic[AnyLayout]):
             layout: sizes.
             attributes: plain values, kept as the group attribute `fakeflow`.
         """
-        whole = {"kind": self.kind, "schema_version": self.version, "layout": asdict(layout), **attributes}
-        files = metadata_files(self.specs(layout), layout.samples_per_shard, whole)
+        files = self._metadata(layout, attributes)
         self._inventory = self._read_inventory(files[ROOT_METADATA])
         self.commits.drop_foreign()
         self.storage.write(COMMITS_NOTE, COMMITS_NOTE_TEXT)
-        for key in sorted(files, key=lambda key: (key == ROOT_METADATA, key)):
-            self.storage.write(key, files[key])
+        self._write_metadata(files)
+
+    def grow(self, layout: AnyLayout, attributes: Mapping[str, Any]) -> None:
+        """Add rows at the end; shards that were full stay, one that was not is made again.
+
+        Args:
+            layout: as before, with more rows.
+            attributes: as for `create`; the new fingerprint joins the earlier ones, which the shards' records have.
+        """
+        before, last = self.layout, self.layout.shards - 1
+        earlier = [*self.attributes.get("earlier_fingerprints", ()), self.attributes["fingerprint"]]
+        if len(layout.rows(last)) > len(before.rows(last)):
+            self.commits.drop(last)
+        files = self._metadata(layout, {**attributes, "earlier_fingerprints": earlier})
+        self._write_metadata(files)
+        self._inventory, self._group = self._read_inventory(files[ROOT_METADATA]), None
 
     @contextmanager
     def sole_writer(self, announce: Announce = lambda sentence: None) -> Iterator[WriterLock]:
@@ -198,6 +212,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         failures: list[Failure],
         precision: str,
         parallel: Map = map,
+        originals: Sequence[Record] = (),
     ) -> None:
         """Write one shard whole, read it back, compare, and commit it.
 
@@ -207,6 +222,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
             failures: the rows that could not be used.
             precision: the arithmetic that the network ran in, kept in the commit record.
             parallel: `map`, or that of an executor, to encode the samples with.
+            originals: for each row, what it was made of, as in the commit record.
 
         Raises:
             PipelineError: no room, no permission, or the store returned other values than were written.
@@ -224,7 +240,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
                 key = shard_key(name, values.ndim, shard)
                 stored[key] = disk.submit(self._write_object, key, content)
             checksums = {key: checksum.result() for key, checksum in stored.items()}
-        self.commits.write(shard, checksums, failures, self.attributes.get("fingerprint"), precision)
+        self.commits.write(shard, checksums, failures, self.attributes.get("fingerprint"), precision, originals)
 
     def refuse_unfinished(self) -> None:
         """Look at what is stored when all shards were reported as made.
@@ -288,6 +304,14 @@ class ShardedStore(ABC, Generic[AnyLayout]):
             return read_inventory(metadata, lambda layout: self.specs(self.read_layout(layout)))
         except DamagedFileError as damage:
             raise _root_is_damaged(self.storage, str(damage)) from None
+
+    def _metadata(self, layout: AnyLayout, attributes: Mapping[str, Any]) -> dict[str, bytes]:
+        whole = {"kind": self.kind, "schema_version": self.version, "layout": asdict(layout), **attributes}
+        return metadata_files(self.specs(layout), layout.samples_per_shard, whole)
+
+    def _write_metadata(self, files: Mapping[str, bytes]) -> None:
+        for key in sorted(files, key=lambda key: (key == ROOT_METADATA, key)):
+            self.storage.write(key, files[key])
 
     def _refuse_lost_root(self) -> None:
         content = self.storage.read_if_there(ROOT_METADATA)

@@ -22,7 +22,7 @@ from pipeline.commits import Failure
 from pipeline.config import RunConfig
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.images import decode_pair
-from pipeline.originals import read_original
+from pipeline.originals import Record, places_of, read_original
 from pipeline.placement import Share
 from pipeline.plan import ShardTask
 from pipeline.redaction import redact
@@ -31,6 +31,8 @@ from pipeline.storage import is_of_store, is_transient
 from pipeline.store import DatasetStore
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+Kept = tuple[dict[int, Failure], dict[int, Record]]
+"""By position in a shard, what stays of a record: failures, and what samples were made of."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class ShardWorker:
         layout = self.store.layout
         positions = range(len(task.rows)) if task.only is None else task.only
         arrays = schema.empty_shard(layout, len(task.rows))
-        failures = {} if task.only is None else self._keep_stored(task, arrays)
+        failures, used = ({}, {}) if task.only is None else self._keep_stored(task, arrays)
         arrays["id"][:] = [row.id for row in task.rows]
 
         pairs: dict[int, Pair] = {}
@@ -80,7 +82,7 @@ class ShardWorker:
             if isinstance(outcome, Failure):
                 failures[position] = outcome
             else:
-                pairs[position] = outcome
+                pairs[position], used[position] = outcome
         clock.lap("decode")
 
         with self._network:
@@ -93,12 +95,14 @@ class ShardWorker:
         clock.lap("flow")
 
         listed = [failures[position] for position in sorted(failures)]
-        self.store.write_shard(task.shard, arrays, listed, self.estimator.provenance()["precision"], self._pool.map)
+        originals = [{} if place in failures else used.get(place, {}) for place in range(len(task.rows))]
+        precision = self.estimator.provenance()["precision"]
+        self.store.write_shard(task.shard, arrays, listed, precision, self._pool.map, originals)
         clock.lap("write")
         new = tuple(failures[position] for position in positions if position in failures)
         return ShardReport(task.shard, task.photos, new, clock.seconds)
 
-    def _decode(self, position: int, task: ShardTask) -> Pair | Failure:
+    def _decode(self, position: int, task: ShardTask) -> tuple[Pair, Record] | Failure:
         row = task.rows[position]
         try:
             return _read_pair(row, self.config.max_side)
@@ -148,15 +152,17 @@ class ShardWorker:
         arrays["status"][position] = schema.USABLE
         return None
 
-    def _keep_stored(self, task: ShardTask, arrays: dict[str, NDArray[Any]]) -> dict[int, Failure]:
-        """Copy the rows of a committed shard that are not made anew; return the failures among them."""
+    def _keep_stored(self, task: ShardTask, arrays: dict[str, NDArray[Any]]) -> Kept:
+        """Copy the rows of a committed shard that are not made anew; return their failures and originals."""
         rows = self.store.layout.rows(task.shard)
         made_anew = set(task.only or ())
         kept = [position for position in range(len(task.rows)) if position not in made_anew]
         for name, values in arrays.items():
             values[kept] = self.store.read(name, slice(rows.start, rows.stop))[kept]
-        recorded = (Failure(**failure) for failure in self.store.commits.read(task.shard)["failures"])
-        return {f.row - rows.start: f for f in recorded if f.row - rows.start not in made_anew}
+        record = self.store.commits.read(task.shard)
+        recorded = (Failure(**failure) for failure in record["failures"])
+        failures = {f.row - rows.start: f for f in recorded if f.row - rows.start not in made_anew}
+        return failures, {place: used for place, used in enumerate(record.get("originals", ())) if place in kept}
 
 
 def load_estimator(config: RunConfig, device: str) -> DepthEstimator:
@@ -184,10 +190,10 @@ def _check_folders(config: RunConfig) -> None:
             )
 
 
-def _read_pair(row: Row, max_side: int) -> Pair:
-    photo = read_original(row.image)
-    mask = None if row.mask is None else read_original(row.mask, "mask")
-    return decode_pair(photo, mask, max_side)
+def _read_pair(row: Row, max_side: int) -> tuple[Pair, Record]:
+    files = {role: read_original(url, role) for role, url in places_of(row).items()}
+    mask = files["mask"].content if "mask" in files else None
+    return decode_pair(files["photo"].content, mask, max_side), {role: file.record for role, file in files.items()}
 
 
 class _Clock:

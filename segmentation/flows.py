@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline import engine
+from pipeline.continuing import create_or_continue
 from pipeline.placement import Placement, Share, count_of
-from pipeline.plan import create_or_continue
 from pipeline.progress import Progress
 from pipeline.schema import encode_flow
 from segmentation.errors import DatasetError, FlowError

@@ -209,7 +209,7 @@ def test_changed_setting_is_refused_and_shown(
 def test_changed_listing_is_refused(dataset: Path, tmp_path: Path) -> None:
     for part in ("Image", "Mask"):
         (tmp_path / f"DUTS/DUTS-TR/DUTS-TR-{part}/scene_004.png").unlink()
-    with pytest.raises(PipelineError, match=r"photos: 5 -> 4"):
+    with pytest.raises(PipelineError, match=r"5 photos there, 4 now; not listed any more: scene_004"):
         run(config(tmp_path / "DUTS", dataset, motions=2), Watcher())
 
 
