@@ -13,14 +13,16 @@ A list of mutants is TOML, one table for each:
 
 Everything happens in a temporary copy of the tree (what git tracks or would track). The named test modules must pass
 there unchanged. Then each mutant replaces `old`, which must occur exactly once in the file, and those of its modules
-run until a test fails (killed), time is up (killed), or all pass (survived).
+run until a test fails (killed), all pass (survived), or time is up, which counts for neither.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import importlib
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -29,15 +31,17 @@ import sys
 import tempfile
 import time
 import tomllib
+import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-PASSED, FAILED = 0, 1
-"""Exit codes of pytest that answer the question; others mean that the tests could not run."""
+SLOW_LIBRARIES = ("torch", "numba", "beartype", "scipy.stats", "cv2", "PIL.Image")  # none that is a plugin of pytest
+PASSED, FAILED, NOT_RUN = 0, 1, 3
+"""Exit codes of pytest: the first two answer the question, others mean that the tests could not run."""
 
 
 class MutationError(Exception):
@@ -89,7 +93,7 @@ class Verdict:
     """What became of one mutant.
 
     Attributes:
-        result: `killed`, `killed by time`, `survived`, or `not run` where the change keeps the tests from starting.
+        result: `killed`, `survived`, `out of time`, or `not run` where the change keeps the tests from starting.
         by: the first test that failed.
         seconds: that its tests took.
     """
@@ -153,25 +157,57 @@ def changed_file(path: Path, source: str) -> Iterator[None]:
         os.utime(path, (time.time() + 20, time.time() + 20))
 
 
-def run_tests(tree: Path, modules: Sequence[str], timeout_s: float) -> tuple[int | None, str]:
-    """Run test modules until one test fails; return pytest's exit code, None out of time, and the end of its words."""
-    command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no"]
-    threads = {name: os.environ.get(name, "1") for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    environment = {**os.environ, **threads, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    with tempfile.TemporaryFile("w+") as words:  # no pipe: a process that outlives pytest would keep it open
-        process = subprocess.Popen(
-            [*command, *modules], cwd=tree, env=environment, stdout=words, stderr=words, start_new_session=True
-        )
+def run_tests(tree: Path, tests: Sequence[str], timeout_s: float) -> tuple[int | None, str]:
+    """Run tests until one fails, in a fork of this process, which has imported what is slow to import.
+
+    Returns:
+        pytest's exit code, None out of time, and the end of its words.
+    """
+    with tempfile.TemporaryFile("w+") as words:
+        process = multiprocessing.get_context("fork").Process(target=_run_pytest, args=(tree, tests, words.fileno()))
+        process.start()
         try:
-            code = process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            code = None
+            process.join(timeout_s)
+            code = process.exitcode
         finally:
-            if process.returncode is None:
+            if process.exitcode is None and process.pid is not None:
                 os.killpg(process.pid, signal.SIGKILL)  # the tests' own processes, too
-                process.wait()
+                process.join()
         words.seek(0)
         return code, words.read()[-3000:]
+
+
+def _run_pytest(tree: Path, tests: Sequence[str], output: int) -> None:
+    """Be a new process in the tree that runs pytest and ends."""
+    os.setpgid(0, 0)
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.chdir(tree)
+    os.environ.update(PYTHONPATH=str(tree), PYTHONDONTWRITEBYTECODE="1")
+    sys.dont_write_bytecode = True
+    sys.path[:] = [str(tree), *(entry for entry in sys.path if entry and Path(entry).resolve() != ROOT)]
+    for name in [name for name in sys.modules if name.split(".")[0] == "tests"]:
+        del sys.modules[name]  # the tree has its own
+    sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1) for stream in (1, 2))
+    import pytest
+
+    options = ("-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no")
+    code = NOT_RUN
+    try:
+        code = int(pytest.main([*options, *tests]))
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def import_slow_libraries() -> None:
+    """Import what most tests import anyway, once for all forks; nothing of this project."""
+    os.environ |= {name: os.environ.get(name, "1") for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    for name in SLOW_LIBRARIES:
+        with suppress(ImportError):
+            importlib.import_module(name)
 
 
 def judge(tree: Path, mutant: Mutant, timeout_s: float) -> Verdict:
@@ -180,7 +216,7 @@ def judge(tree: Path, mutant: Mutant, timeout_s: float) -> Verdict:
     started = time.monotonic()
     with changed_file(path, mutant.apply(path.read_text())):
         code, words = run_tests(tree, mutant.tests, timeout_s)
-    result = {None: "killed by time", PASSED: "survived", FAILED: "killed"}.get(code, "not run")
+    result = {None: "out of time", PASSED: "survived", FAILED: "killed"}.get(code, "not run")
     failed = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", words, re.MULTILINE)
     by = failed[0] if failed else ""
     return Verdict(mutant.file, mutant.note, result, by, round(time.monotonic() - started, 1))
@@ -195,6 +231,7 @@ def run(mutants: Sequence[Mutant], timeout_s: float) -> Iterator[Verdict]:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = Path(folder) / "tree"
         copy_tree(tree)
+        import_slow_libraries()
         modules = sorted({module for mutant in mutants for module in mutant.tests})
         code, words = run_tests(tree, modules, timeout_s * len(modules))
         if code != PASSED:
@@ -224,7 +261,7 @@ def main() -> None:
             print(f"{verdict.result}{by}, {verdict.seconds} s: {verdict.file}: {verdict.note}", flush=True)
     except MutationError as error:
         sys.exit(f"error: {error}")
-    killed = sum(verdict.result.startswith("killed") for verdict in verdicts)
+    killed = sum(verdict.result == "killed" for verdict in verdicts)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     found = {"commit": commit.strip(), "mutants": len(verdicts), "killed": killed}
     print(f"{killed} of {len(verdicts)} killed ({100 * killed / max(1, len(verdicts)):.0f} %)")
