@@ -29,6 +29,7 @@ def score_command(
     root: Annotated[Path, typer.Option(help="The dataset's folder; for its masks.")],
     predictions: Annotated[Path, typer.Option(help="Folder with one folder of mask images per video.")],
     split: Annotated[str | None, typer.Option(help="Of the dataset; default: the one that is published.")] = None,
+    sequences: prediction_cli.SequenceNames = None,
     protocol: Annotated[str | None, typer.Option(help="Such as davis16-all-frames; default: the dataset's.")] = None,
     threshold: Annotated[float, typer.Option(help="Levels from this share of 255 on are object.")] = 0.5,
     saliency: Annotated[
@@ -43,10 +44,14 @@ def score_command(
 ) -> None:
     """Score predicted masks (0/1, 0/255, palette or soft grey levels) by a dataset's protocol."""
     from segmentation.protocols import protocol_for
+    from segmentation.sequences import Sequences
     from segmentation.videos import open_dataset
 
-    chosen = protocol_for(dataset, protocol)
-    opened = open_dataset(dataset, root, split)
+    rules = protocol_for(dataset, protocol)
+    every, wanted = open_dataset(dataset, root, split), Sequences.parse(sequences)
+    wanted.check(every.names, str(root))
+    opened = every.only(wanted)
+    opened.require_videos()
     from rich.console import Console
     from rich.progress import Progress
 
@@ -59,7 +64,7 @@ def score_command(
         report = score_predictions(
             opened,
             predictions,
-            chosen,
+            rules,
             threshold=threshold,
             with_saliency=saliency,
             allow_missing=allow_missing,
@@ -89,6 +94,7 @@ def flows_command(
     ] = None,
     root: Annotated[Path | None, typer.Option(help="The dataset's folder.")] = None,
     split: Annotated[str | None, typer.Option(help="Of the dataset; default: all that are there.")] = None,
+    sequences: prediction_cli.SequenceNames = None,
     video: Annotated[
         Path | None, typer.Option(help="A video file or a folder of frames, in place of a dataset.")
     ] = None,
@@ -115,6 +121,8 @@ def flows_command(
 
     if (dataset is None) == (video is None) or (dataset is None) != (root is None):
         raise SegmentationError("give either --dataset with --root, or --video")
+    if sequences and dataset is None:
+        raise SegmentationError("--sequences chooses among the videos of --dataset; leave it out with --video")
     from segmentation.early_checks import check_flows, check_input
     from segmentation.raft_names import check_raft
 
@@ -126,6 +134,7 @@ def flows_command(
         assert root is not None
         check_flows(dataset, root, split, raft)
     from segmentation.flows import FlowSettings, clip_of, clips_of, make_flows
+    from segmentation.sequences import Sequences
 
     problems: dict[str, str] = {}
     if video is not None:
@@ -133,7 +142,7 @@ def flows_command(
     else:
         assert dataset is not None
         assert root is not None
-        clips, problems = clips_of(dataset, root, split)
+        clips, problems = clips_of(dataset, root, split, Sequences.parse(sequences))
     settings = FlowSettings(raft, model, raft_iterations, stride, upscale)
     placement = Placement(workers, device, gpus_per_worker)
     with stoppable(), ProgressLine("frames") as line:
@@ -163,9 +172,12 @@ def train_command(
     **given: Any,
 ) -> None:
     """Train the two-stream network; with --resume, continue where it was stopped."""
+    from segmentation.sequences import Sequences
+
     typed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     for name in ("data", "videos"):
         typed[name] = tuple(typed.get(name, ()))
+    typed["sequences"] = Sequences.parse(typed.get("sequences")).patterns
     settings = TrainingSettings(**typed, flow="fresh" if fresh_motion else "stored")
     from pipeline.progress import ProgressLine
     from segmentation.early_checks import check_training

@@ -19,11 +19,12 @@ from pipeline.placement import Placement, count_of
 from pipeline.progress import Progress
 from pipeline.regular_files import read_text
 from segmentation.errors import DatasetError, SegmentationError
-from segmentation.flows import Clip, FlowSettings, clips_of, make_flows
+from segmentation.flows import Clip, FlowSettings, clips_in, make_flows
 from segmentation.frame_flows import FrameFlows, note_on_sizes, open_flows
 from segmentation.network_files import WEIGHTS_FILE, find_network
 from segmentation.protocols import Protocol, protocol_for
 from segmentation.scoring import Report, score_predictions
+from segmentation.sequences import ALL, Sequences
 from segmentation.sources import Benchmark
 from segmentation.trees import some
 from segmentation.video_masks import VideoMasksTask, has_masks, start_worker, unfinished_folder
@@ -124,6 +125,7 @@ def evaluate(
     progress: Progress,
     placement: Placement,
     side_px: int | None = None,
+    sequences: Sequences = ALL,
 ) -> Evaluation:
     """Predict and score; the same call again predicts only the videos that are missing.
 
@@ -136,6 +138,7 @@ def evaluate(
         progress: who watches.
         placement: where it is done; other machines must see the same paths.
         side_px: of the square that the network sees; None = as it was trained.
+        sequences: those that are asked for, of all benchmarks together.
 
     Raises:
         SegmentationError: a dataset, the checkpoint, flow or the output is not as it has to be.
@@ -143,7 +146,14 @@ def evaluate(
     """
     from segmentation.checkpoint import load_network
 
-    opened = [_open(benchmark) for benchmark in benchmarks]
+    datasets = [open_dataset(benchmark.name, benchmark.root) for benchmark in benchmarks]
+    sequences.check(
+        frozenset().union(*(dataset.names for dataset in datasets)),
+        " and ".join(str(benchmark.root) for benchmark in benchmarks),
+    )
+    opened = [
+        _open(benchmark, dataset.only(sequences)) for benchmark, dataset in zip(benchmarks, datasets, strict=True)
+    ]
     if len({each.benchmark.name for each in opened}) < len(opened):
         raise SegmentationError("a dataset is named twice by --dataset; expected each once")
     seen_px = load_network(checkpoint, side_px=side_px).side_px  # before hours are spent on flow
@@ -197,10 +207,12 @@ def evaluate(
     return evaluation
 
 
-def _open(benchmark: Benchmark) -> _Opened:
+def _open(benchmark: Benchmark, dataset: OpenedDataset) -> _Opened:
     protocol = protocol_for(benchmark.name)
-    dataset = open_dataset(benchmark.name, benchmark.root)
-    clips, problems = clips_of(benchmark.name, benchmark.root, dataset.split)
+    if not dataset.names:
+        raise DatasetError(f"--sequences chooses nothing in {benchmark.root}; leave --dataset {benchmark.name}=... out")
+    dataset.require_videos()
+    clips, problems = clips_in(dataset)
     if not any(video.annotated for video in dataset.videos):
         raise DatasetError(f"{dataset.row.title} in {benchmark.root} has no masks for its split {dataset.split}")
     return _Opened(benchmark, dataset, protocol, tuple(clips), problems)

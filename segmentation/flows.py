@@ -21,6 +21,7 @@ from segmentation.errors import DatasetError, FlowError
 from segmentation.flow_store import FlowDataset, FlowLayout, VideoFlowStore
 from segmentation.raft_names import Size
 from segmentation.raft_weights import LoadedRaft
+from segmentation.sequences import ALL, Sequences
 from segmentation.video_frames import Footage, ImageFiles, open_footage
 from segmentation.video_table import DATASETS
 from segmentation.videos import OpenedDataset, open_dataset
@@ -107,31 +108,42 @@ class FlowSummary:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def clips_of(name: str, root: Path, split: str | None) -> tuple[list[Clip], dict[str, str]]:
+def clips_of(name: str, root: Path, split: str | None, sequences: Sequences = ALL) -> tuple[list[Clip], dict[str, str]]:
     """Find a dataset's videos.
 
     Args:
         name: of the dataset.
         root: its folder.
         split: one of its splits; None = all that are there.
+        sequences: the videos that are asked for.
 
     Returns:
         The videos whose frames are all there, and by name what is wrong with the others.
 
     Raises:
-        DatasetError: the folder is not that dataset.
+        DatasetError: the folder is not that dataset, or a name that is asked for is not in it.
     """
+    opened = _opened(name, root, split)
+    sequences.check(frozenset().union(*(dataset.names for dataset in opened)), str(root))
     clips: dict[str, Clip] = {}
     problems: dict[str, str] = {}
-    for dataset in _opened(name, root, split):
-        origin = {"dataset": dataset.row.title, "licence": dataset.row.licence}
-        problems |= dataset.problems
-        for video in dataset.videos:
-            if video.name not in problems:
-                paths = tuple(frame.image for frame in video.frames if frame.image is not None)
-                folder = dataset.flow_pictures[0].replace("{video}", video.name)
-                clips[video.name] = Clip(video.name, ImageFiles(paths), origin, folder)
+    for dataset in opened:
+        some, wrong = clips_in(dataset.only(sequences))
+        clips |= {clip.name: clip for clip in some}
+        problems |= wrong
     return list(clips.values()), problems
+
+
+def clips_in(dataset: OpenedDataset) -> tuple[list[Clip], dict[str, str]]:
+    """Return the videos of a dataset whose frames are all there, and by name what is wrong with the others."""
+    origin = {"dataset": dataset.row.title, "licence": dataset.row.licence}
+    clips = []
+    for video in dataset.videos:
+        if video.name not in dataset.problems:
+            paths = tuple(frame.image for frame in video.frames if frame.image is not None)
+            folder = dataset.flow_pictures[0].replace("{video}", video.name)
+            clips.append(Clip(video.name, ImageFiles(paths), origin, folder))
+    return clips, dict(dataset.problems)
 
 
 def clip_of(path: Path) -> Clip:

@@ -30,6 +30,10 @@ Raft = Annotated[
     ),
 ]
 Iterations = Annotated[int, typer.Option("--raft-iterations", help="Updates of the flow field.", min=1)]
+SequenceNames = Annotated[
+    list[str] | None,
+    typer.Option("--sequences", help="These sequences alone: names or patterns, as bear,car-*; default: all."),
+]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes a GPU where there is one.")]
 
 
@@ -43,6 +47,7 @@ def evaluate_command(
     ],
     checkpoint: Checkpoint,
     output: Annotated[Path, typer.Option(help="Folder for masks, scores, pictures; the same again continues.")],
+    sequences: SequenceNames = None,
     side_px: SidePx = None,
     raft: Raft = "raft-large",
     raft_iterations: Iterations = 20,
@@ -57,9 +62,11 @@ def evaluate_command(
     """Predict the masks of whole benchmarks and score them by their protocols."""
     from pipeline.progress import ProgressLine
     from segmentation.early_checks import check_evaluation
+    from segmentation.sequences import Sequences
     from segmentation.sources import Benchmark
 
     benchmarks = [Benchmark.parse(text) for text in dataset]
+    chosen = Sequences.parse(sequences)
     check_evaluation(benchmarks, checkpoint, raft)
     from segmentation.evaluate import evaluate
     from segmentation.flows import FlowSettings
@@ -67,7 +74,7 @@ def evaluate_command(
     settings = FlowSettings(raft, iterations=raft_iterations, upscale=True)
     placement = Placement(workers, device, gpus_per_worker)
     with stoppable(), ProgressLine("frames") as line:
-        evaluation = evaluate(benchmarks, checkpoint, output, settings, line, placement, side_px)
+        evaluation = evaluate(benchmarks, checkpoint, output, settings, line, placement, side_px, chosen)
     _show(evaluation, checkpoint, output)
     problems = [(name, *item) for name, result in evaluation.results.items() for item in result.problems.items()]
     for name, video, problem in problems:

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -41,7 +41,12 @@ class Matches:
     surplus: tuple[str, ...]
 
 
-def match_predictions(videos: Sequence[Video], counted: Mapping[str, Sequence[Frame]], root: Path) -> Matches:
+def match_predictions(
+    videos: Sequence[Video],
+    counted: Mapping[str, Sequence[Frame]],
+    root: Path,
+    left_out: Collection[str] = (),
+) -> Matches:
     """Find the prediction of every frame that counts: `<root>/<video>/<name of the frame or of its mask>.png`.
 
     Predictions of further frames of the videos are no surplus.
@@ -50,6 +55,7 @@ def match_predictions(videos: Sequence[Video], counted: Mapping[str, Sequence[Fr
         videos: of the dataset.
         counted: of every video, the frames that count.
         root: folder of the predictions; any image extension will do.
+        left_out: names of videos whose predictions are ignored.
 
     Raises:
         PredictionError: the folder is not there, or nothing in it is named as the dataset's videos and frames are.
@@ -65,6 +71,7 @@ def match_predictions(videos: Sequence[Video], counted: Mapping[str, Sequence[Fr
             by_folder[Path(folder).relative_to(root).as_posix()] = images
     if not by_folder.keys() & {video.name for video in videos}:
         raise PredictionError(_nothing_fits(videos, root, by_folder))
+    by_folder = {folder: paths for folder, paths in by_folder.items() if folder not in left_out}
     frames: dict[str, tuple[MatchedFrame, ...]] = {}
     missing: list[str] = []
     surplus: list[str] = []

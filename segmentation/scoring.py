@@ -140,7 +140,7 @@ def score_predictions(
     """
     counted = {video.name: protocol.counted(video.annotated) for video in dataset.videos}
     problems = _truth_problems(dataset, counted)
-    matches = match_predictions(dataset.videos, counted, predictions)
+    matches = match_predictions(dataset.videos, counted, predictions, dataset.left_out)
     in_all = sum(map(len, counted.values()))
     if matches.missing:
         are = "is" if len(matches.missing) == 1 else "are"

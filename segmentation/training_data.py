@@ -16,10 +16,12 @@ from segmentation.errors import TrainingError
 from segmentation.flow_origin import require_one_kind
 from segmentation.mixture import Mixture
 from segmentation.protocols import protocol_for
+from segmentation.sequences import Sequences
 from segmentation.sources import PhotoSource, VideoSource
 from segmentation.training_settings import HELD_OUT, TrainingSettings
 from segmentation.video_dataset import VideoFrames
 from segmentation.video_table import DATASETS
+from segmentation.videos import open_dataset
 
 SEQUENCES_SHARE, MOST_SEQUENCES, MOST_FRAMES = 1 / 6, 10, 20
 """Of a dataset's training sequences so many are held out, and of each so many frames are judged, evenly spaced."""
@@ -89,7 +91,8 @@ def open_data(settings: TrainingSettings, rank: int = 0, ranks: int = 1) -> tupl
     """
     photos = [PhotoSource.parse(text) for text in settings.data]
     videos = [VideoSource.parse(text) for text in settings.videos]
-    held_out = {one: _held_out_sequences(one) if settings.select == HELD_OUT else () for one in videos}
+    chosen = _chosen_sequences(videos, Sequences(settings.sequences))
+    held_out = {one: _held_out_sequences(one, chosen[one]) if settings.select == HELD_OUT else () for one in videos}
     sources: list[tuple[TripletSource, float]] = [
         (ShardDataset(one.url, seed=settings.seed, flow=settings.flow), one.weight) for one in photos
     ]
@@ -106,7 +109,7 @@ def open_data(settings: TrainingSettings, rank: int = 0, ranks: int = 1) -> tupl
             f"--videos {settings.videos[0]} has a single sequence, so that none can be held out for validation; give "
             "more videos, photos by --data, or a split such as --select davis16-val"
         )
-    opened = [open_videos(one) for one in videos]
+    opened = [open_videos(one, sequences=chosen[one]) for one in videos]
     if not settings.mixed_flow:
         require_one_kind([origin for every in opened for origin in every.flow_origins])
     for one, every in zip(videos, opened, strict=True):
@@ -126,14 +129,38 @@ def describe_data(settings: TrainingSettings) -> dict[str, Any]:
 
 def open_videos(source: VideoSource, **options: Any) -> VideoFrames:
     """Open the training split of some videos; a dataset without one is used whole."""
-    row = DATASETS.get(source.dataset)
-    split = "train" if row is None or "train" in row.splits else None
-    return VideoFrames(source.dataset, source.root, source.flows, **{"split": split, **options})
+    options = {"split": training_split(source.dataset), **options}
+    return VideoFrames(source.dataset, source.root, source.flows, **options)
 
 
-def _held_out_sequences(source: VideoSource) -> tuple[str, ...]:
+def training_split(dataset: str) -> str | None:
+    """Return the split of a video dataset that is learnt from; None where there are no splits."""
+    row = DATASETS.get(dataset)
+    return "train" if row is None or "train" in row.splits else None
+
+
+def _chosen_sequences(videos: Sequence[VideoSource], sequences: Sequences) -> dict[VideoSource, tuple[str, ...] | None]:
+    """Return the names of the sequences that are to be learnt from or judged by; None = all.
+
+    Raises:
+        DatasetError: a name that was asked for is in no source, or a source has none of them.
+    """
+    if not sequences.patterns:
+        return dict.fromkeys(videos)
+    if not videos:
+        raise TrainingError("--sequences is given without --videos; leave it out, or give videos")
+    names = {one: open_dataset(one.dataset, one.root, training_split(one.dataset)).names for one in videos}
+    sequences.check(frozenset().union(*names.values()), " and ".join(str(one.root) for one in videos))
+    chosen = {one: tuple(sorted(name for name in names[one] if name in sequences)) for one in videos}
+    for one, some in chosen.items():
+        if not some:
+            raise TrainingError(f"--sequences chooses nothing in {one.root}; leave --videos {one.dataset}=... out")
+    return dict(chosen)
+
+
+def _held_out_sequences(source: VideoSource, chosen: tuple[str, ...] | None) -> tuple[str, ...]:
     """Choose sequences to judge by, the same in every run; none where there is but one."""
-    names = open_videos(source).sequences
+    names = open_videos(source, sequences=chosen).sequences
     number = 0 if len(names) < 2 else min(MOST_SEQUENCES, max(1, round(SEQUENCES_SHARE * len(names))))
     return tuple(sorted(sorted(names, key=lambda name: (zlib.crc32(name.encode()), name))[:number]))
 

@@ -38,6 +38,9 @@ class TrainingSettings:
         "Video dataset with its flow, as davis16=DAVIS:davis-flows.zarr[:WEIGHT]; its training split is used.",
         default=(),
     )
+    sequences: tuple[str, ...] = _setting(
+        "Learn from these sequences of --videos alone: names or patterns, as bear,car-*.", default=()
+    )
     encoder: str = _setting("mit-b0, mit-b1, mit-b2, or timm:NAME.", default="mit-b1")
     initialization: str = _setting(
         "imagenet (from the hub), random, the path of an encoder's weights, or a network to start from.",
@@ -128,7 +131,8 @@ class TrainingSettings:
     def content(self) -> dict[str, Any]:
         """Return everything that decides the weights, as plain values."""
         values = {name: value for name, value in dataclasses.asdict(self).items() if name not in _NOT_CONTENT}
-        values["data"], values["videos"] = list(self.data), list(self.videos)
+        for name in ("data", "videos", "sequences"):
+            values[name] = list(getattr(self, name))
         return values | {"recipe": dataclasses.asdict(self.recipe)}
 
 

@@ -58,6 +58,8 @@ class VideoFrames(TripletSource):
         title = self._dataset.row.title
         known = {video.name: video for video in self._dataset.videos}
         if unknown := [name for name in sequences or () if name not in known]:
+            if problem := self._dataset.problems.get(unknown[0]):
+                raise DatasetError(f"the video {unknown[0]} of {title} cannot be used: {problem}")
             raise DatasetError(f"{root} has no video {unknown[0]} in split {split} of {title}")
         videos = known.values() if sequences is None else [known[name] for name in sequences]
         self._videos = {video.name: video for video in videos if video.annotated}

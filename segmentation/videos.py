@@ -3,8 +3,10 @@
 No image is opened until a mask is read.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 
@@ -13,6 +15,7 @@ from jaxtyping import Bool
 
 from segmentation import masks
 from segmentation.errors import DatasetError, MaskError
+from segmentation.sequences import Sequences
 from segmentation.trees import Frame, Tree, VideoFolders, find_videos, list_frames, listed_videos, some
 from segmentation.video_table import DATASETS, VideoDataset, check_split
 
@@ -42,6 +45,7 @@ class OpenedDataset:
     """The videos of one split, as found in a folder.
 
     Attributes:
+        left_out: names of videos that are in the split, but not chosen.
         flow_pictures: where the flow pictures of a video may lie below the root of a tree of the published code; the
             first belongs to the tree that was found.
         problems: by name of a video, a sentence on what is wrong with it; such a video may still be among `videos`.
@@ -53,6 +57,27 @@ class OpenedDataset:
     videos: tuple[Video, ...]
     problems: Mapping[str, str]
     flow_pictures: tuple[str, ...]
+    left_out: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all videos, also of those that are listed but absent."""
+        return frozenset([*(video.name for video in self.videos), *self.problems])
+
+    def only(self, sequences: Sequences) -> OpenedDataset:
+        """Return the dataset with some of its videos; perhaps none."""
+        return replace(
+            self,
+            videos=tuple(video for video in self.videos if video.name in sequences),
+            problems={name: problem for name, problem in self.problems.items() if name in sequences},
+            left_out=self.left_out | frozenset(name for name in self.names if name not in sequences),
+        )
+
+    def require_videos(self) -> None:
+        """Raise if no video is left of those that were asked for."""
+        if not self.videos:
+            reasons = some([f"{name}: {problem}" for name, problem in self.problems.items()]) or "none was chosen"
+            raise DatasetError(f"no sequence of {self.row.title} in {self.root} can be used: {reasons}")
 
     def read_mask(self, frame: Frame, *, allow_soft: bool = True) -> Bool[np.ndarray, "h w"]:
         """Read a frame's mask.

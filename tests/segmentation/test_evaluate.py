@@ -126,6 +126,22 @@ def test_the_same_command_predicts_what_is_missing(evaluate: Evaluate, tmp_path:
     assert not (tmp_path / "out/.unfinished").exists()
 
 
+def test_some_sequences_first_and_the_others_later(evaluate: Evaluate, tmp_path: Path) -> None:
+    root = tmp_path / "YTOBJ"
+    trees.ytobj_preprocessed(root)
+    dataset = f"ytobj={root}:{root}"
+    code, printed = evaluate(dataset, options=("--sequences", "cat/*"))
+    assert code == 0, printed
+    assert {path.split("/")[0] for path in hashes(tmp_path / "out/ytobj")} == {"cat"}
+    code, printed = evaluate(dataset, options=("--sequences", "aeroplane/0001"))
+    assert code == 0
+    assert "3 frames predicted" in printed
+    scores = json.loads((tmp_path / "out/scores.json").read_text())["datasets"]["ytobj"]
+    assert list(scores["sequences"]) == ["aeroplane/0001"]
+    assert not scores["notes"]
+    assert "--sequences dog/* chooses nothing in" in refusal(evaluate(dataset, options=("--sequences", "dog/*"))[0])
+
+
 def test_several_datasets_with_flow_pictures(evaluate: Evaluate, tmp_path: Path) -> None:
     fbms, ytobj = tmp_path / "FBMS", tmp_path / "YTOBJ"
     trees.fbms_preprocessed(fbms)

@@ -255,6 +255,25 @@ def test_mistakes_in_the_command(flows: Flows, tmp_path: Path) -> None:
     assert not (tmp_path / "out.zarr").exists()
 
 
+def test_sequences_that_were_asked_for_and_done_are_a_success(flows: Flows, tmp_path: Path) -> None:
+    root = davis(tmp_path / "DAVIS", libby=moving_texture(2), surf=moving_texture(2, seed=1))
+    (root / "ImageSets/480p/val.txt").write_text("libby\nsurf\nbear\n")
+    arguments = ("--dataset", "davis16", "--root", root)
+    code, printed = flows(*arguments, "--sequences", "lib*")
+    assert code == 0, printed
+    assert "flow of 1 of 1 video, 2 frames made" in printed
+    code, printed = flows(*arguments, "--sequences", "libby, s?rf")
+    assert code == 0
+    assert "flow of 2 of 2 videos, 2 frames made" in printed
+    code, printed = flows(*arguments, "--sequences", "libby", "--sequences", "bear")
+    assert code == 3
+    assert "not done: bear: listed for val, but absent" in printed
+    message = str(flows(*arguments, "--sequences", "libby,lobby")[0])
+    assert "--sequences lobby chooses nothing in" in message
+    assert "expected names or patterns of its sequences: bear, libby, surf" in message
+    assert "leave it out with --video" in str(flows("--video", tmp_path, "--sequences", "libby")[0])
+
+
 def test_pictures_for_the_published_code(flows: Flows, tmp_path: Path) -> None:
     root = davis(tmp_path / "DAVIS", libby=moving_texture(3))
     assert flows("--dataset", "davis16", "--root", root)[0] == 0

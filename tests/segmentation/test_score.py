@@ -108,6 +108,21 @@ def test_a_nearly_black_soft_mask_is_no_label(davis: Path, tmp_path: Path, score
     assert score("davis16", davis, tmp_path / "out")[1]["sequences"]["libby"]["per_frame"]["J"] == [0, 1, 1, 1]
 
 
+def test_chosen_sequences_alone_are_scored(tmp_path: Path, score: Score) -> None:
+    trees.ytobj_preprocessed(tmp_path / "YTOBJ")
+    for video in ("aeroplane/0001", "cat/0002"):
+        for frame in (1, 11, 21):
+            trees.save(tmp_path / f"out/{video}/{frame:05d}.png", trees.grey(trees.square(frame % 7)))
+    code, scores, printed = score("ytobj", tmp_path / "YTOBJ", tmp_path / "out", "--sequences", "cat/0002,aero*")
+    assert code == 0, printed
+    assert list(scores["sequences"]) == ["aeroplane/0001", "cat/0002"]
+    code, scores, _ = score("ytobj", tmp_path / "YTOBJ", tmp_path / "out", "--sequences", "*/0002")
+    assert code == 0
+    assert list(scores["sequences"]) == ["cat/0002"]
+    code, *_ = score("ytobj", tmp_path / "YTOBJ", tmp_path / "out", "--sequences", "cat")
+    assert "--sequences cat chooses nothing in" in refusal(code)
+
+
 def test_threshold(davis: Path, tmp_path: Path, score: Score) -> None:
     for frame in range(6):
         levels = np.where(trees.square(frame + 2), 200, np.where(trees.square(frame + 3), 100, 0)).astype(np.uint8)

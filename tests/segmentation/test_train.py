@@ -452,6 +452,22 @@ def test_frames_of_very_different_sizes_are_a_mixture() -> None:
     require_one_kind([])
 
 
+def test_chosen_sequences_alone_are_learnt_from(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, videos=(make_videos(tmp_path),), select="davis16-val", sequences=("be*",))
+    mixture, validation = open_data(settings)
+    assert {sample.id.split("/")[0] for sample in mixture} == {"bear"}
+    assert [name for name, *_ in validation.sequences] == ["libby"]
+    (tmp_path / "DAVIS/ImageSets/480p/train.txt").write_text("bear\nlibby\nsurf\n")
+    judged = open_data(replace(settings, select="held-out", sequences=("bear", "libby")))[1]
+    assert [name for name, *_ in judged.sequences] in (["bear"], ["libby"])
+    with pytest.raises(DatasetError, match=r"--sequences lobby chooses nothing in .*: bear, libby, surf"):
+        open_data(replace(settings, sequences=("bear", "lobby")))
+    with pytest.raises(DatasetError, match="the video surf of DAVIS-2016 cannot be used: listed for train, but absent"):
+        open_data(replace(settings, sequences=("surf",)))
+    with pytest.raises(TrainingError, match="--sequences is given without --videos"):
+        open_data(replace(settings_in(tmp_path), sequences=("bear",)))
+
+
 def test_the_published_selection_counts_the_frames_of_the_protocol(tmp_path: Path) -> None:
     videos = make_videos(tmp_path)
     summary = train_in(tmp_path, videos=(videos,), select="davis16-val", epochs=1)
