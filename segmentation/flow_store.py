@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from pipeline.ids import is_plain
 from pipeline.schema import FLOW_STEPS_PER_PIXEL, LARGEST_FLOW_PX, UNKNOWN_FLOW, ArraySpec, decode_flow
 from pipeline.store import ShardedStore
 from segmentation.errors import FlowError
@@ -130,7 +131,7 @@ class FlowDataset(ShardedStore[_NoArrays]):
 
     def video(self, name: str) -> VideoFlowStore:
         """Return the place of one video's flow, which may not exist yet."""
-        if not re.fullmatch(r"[^/.][^/]*(/[^/.][^/]*)*", name):
+        if not (re.fullmatch(r"[^/.][^/]*(/[^/.][^/]*)*", name) and is_plain(name)):
             raise FlowError(f"the video name {name!r} cannot be a folder's; rename it")
         return VideoFlowStore(f"{self.url.rstrip('/')}/{name}")
 

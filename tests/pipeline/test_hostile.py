@@ -19,6 +19,7 @@ from pipeline.sealed import FIELD, UNSEALED, seal, sealed_json
 from pipeline.storage import Storage
 from pipeline.store import DatasetStore
 from pipeline.verify import verify
+from segmentation.errors import FlowError
 from segmentation.flow_store import FlowDataset, FlowLayout
 from tests.pipeline.conftest import Command
 from tests.pipeline.drawn_dataset import contents, make_dataset
@@ -150,6 +151,9 @@ def test_hostile_names_in_the_flows_of_videos(tmp_path: Path) -> None:
     )
     (finding,) = verify(flows.url, Silent()).findings
     assert (finding.key, "'../..'" in finding.problem) == ("bear/zarr.json", True)
+    for name in ("", "../bear", "two\nlines", "escape\x1b[2J"):
+        with pytest.raises(FlowError, match="cannot be a folder's"):
+            flows.video(name)
 
 
 CONTRADICTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
