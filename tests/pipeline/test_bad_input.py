@@ -118,10 +118,12 @@ def test_failures_beyond_the_first_shard_keep_their_rows_and_are_tried_again(
     (photos / "scene_006.png").write_bytes(whole[6])
     done = pipeline_run("--input", str(root), "--retry-failed", "--max-failures", "2")
     assert done.returncode == 0, done.stderr
+    assert "7 photos are done already" in done.said
     assert failed_rows() == [5, 9]
     for row in (5, 9):
         (photos / f"scene_{row:03d}.png").write_bytes(whole[row])
     done = pipeline_run("--input", str(root), "--retry-failed")
+    assert "8 photos are done already" in done.said
     assert "10 of 10 photos usable, 2 in this run" in done.stdout
     assert pipeline_run("--input", str(root), output=tmp_path / "fresh.zarr").returncode == 0
     assert contents(output) == contents(tmp_path / "fresh.zarr")

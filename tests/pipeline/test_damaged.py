@@ -71,7 +71,7 @@ def test_damage_is_named_with_its_repair_and_never_passed_on(
 
 def test_records_of_shards_that_there_are_not(dataset: Path, tmp_path: Path, pipeline: Command) -> None:
     before = contents(dataset)
-    for name in ("9.json", "000077.json", "abc.json"):
+    for name in ("9.json", "1.json", "000003.json", "000077.json", "abc.json"):
         (dataset / ".fakeflow/commits" / name).write_text("{}")
     assert "3 of 3" in pipeline("status", dataset).said
     assert pipeline("export", dataset, tmp_path / "tree").returncode == 0

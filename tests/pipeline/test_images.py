@@ -297,6 +297,7 @@ def _grey(inside: int, outside: int = 0) -> Image.Image:
         pytest.param(encode_array(disc().astype(np.uint16) * 15), id="16 bits, the largest object number"),
         pytest.param(_davis_palette(), id="palette of DAVIS"),
         pytest.param(encode(Image.open(io.BytesIO(_davis_palette())).convert("RGB")), id="colours of DAVIS"),
+        pytest.param(encode(Image.fromarray(disc()[..., None] * np.array([64, 0, 0], np.uint8))), id="a dark colour"),
         pytest.param(encode(_grey(255).convert("P")), id="grey palette"),
     ],
 )

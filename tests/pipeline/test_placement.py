@@ -66,3 +66,8 @@ def test_one_line_says_what_is_used() -> None:
     share, count = plan_workers(nodes, Placement(gpus_per_worker=0.5))
     assert describe_crew(nodes, share, count) == "2 nodes, 4 workers, each cuda, 4 cores and 0.5 GPU (A10G)"
     assert describe_crew([Node(1, 0)], Share("cpu", 1), 1) == "1 node, 1 worker, each cpu, 1 core"
+
+
+def test_a_gpu_overlaps_shards_and_a_cpu_does_not() -> None:
+    assert [Share("cpu", cpus).tasks_in_flight for cpus in (1, 8)] == [1, 1]
+    assert [Share("cuda", cpus, 1).tasks_in_flight for cpus in (1, 3, 8)] == [3, 3, 8]

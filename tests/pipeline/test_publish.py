@@ -137,6 +137,14 @@ def test_other_files_and_other_datasets_are_left_alone(dataset: Path, tmp_path: 
         publish(str(tmp_path / "other.zarr"), str(shutil.copytree(dataset, tmp_path / "copy")), Silent())
 
 
+@pytest.mark.parametrize("place", ["x.zarr/copy", "x.zarr", "."])
+def test_a_dataset_is_not_published_into_itself_or_around_itself(dataset: Path, tmp_path: Path, place: str) -> None:
+    before = contents(dataset)
+    with pytest.raises(PipelineError, match="are the same place, or one lies in the other"):
+        publish(str(dataset), str(tmp_path / place), Silent())
+    assert contents(dataset) == before
+
+
 class Meanwhile(Silent):
     """Publish something else to the same place while copying goes on."""
 

@@ -173,6 +173,7 @@ def put(name: str, place: tuple[object, ...], value: object) -> Callable[[dict[s
     ("change", "problem"),
     [
         (put("flow", (1, 0, 20, 20, 0), 999), r"differs by up to .* px from the flow that its motion makes"),
+        (lambda arrays: arrays["flow"][1, 0, 20, :30].__iadd__(3), r"differs by up to 0.05 px from the flow"),
         (
             put("flow", (1, 0, 0, slice(0, 30)), schema.UNKNOWN_FLOW),
             "unknown in the stored or in the repeated flow",

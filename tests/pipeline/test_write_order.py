@@ -101,6 +101,16 @@ def test_a_shard_that_is_made_again_does_not_exist_in_between(tmp_path: Path) ->
     assert (found.findings, found.missing_shards) == ([], 1)
 
 
+def test_what_cannot_be_renamed_leaves_nothing_half_written(tmp_path: Path) -> None:
+    store = make_dataset(str(tmp_path / "x.zarr"), without_shard=0)
+    (Path(store.root) / "mask/c/0/0/0/in_the_way").mkdir(parents=True)
+    arrays = {name: store.read(name, slice(2, 4)) for name in store.specs(store.layout)}
+    with pytest.raises(PipelineError, match=r"x.zarr: cannot write .*Repair this and run the same command again"):
+        store.write_shard(0, arrays, [], "float32")
+    assert not list(tmp_path.rglob("*.partial"))
+    assert store.committed() == {1, 2}
+
+
 @pytest.fixture
 def elsewhere() -> Iterator[str]:
     """Return the URL of an empty place in a store that may misbehave."""

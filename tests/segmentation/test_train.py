@@ -111,6 +111,12 @@ def test_a_network_learns_what_it_sees(tmp_path: Path) -> None:
     assert losses[-1] < losses[0] / 2
 
 
+def test_the_log_holds_the_mean_loss_of_its_steps(tmp_path: Path) -> None:
+    train_in(tmp_path, epochs=1, samples_per_epoch=16, learning_rate=1e-12)
+    (loss,) = (one["loss"] for one in records(tmp_path / "run") if one["kind"] == "train")
+    assert 0.4 < loss < 1.4  # each of the eight losses is near log 2
+
+
 def test_averaged_weights_are_judged_and_kept(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, samples_per_epoch=16, epochs=1, learning_rate=1e-2)
     summary = train(settings, Watcher())
