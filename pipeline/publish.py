@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
+from shlex import quote
 from typing import Any, NamedTuple
 
 from pipeline.arrays import ROOT_METADATA
@@ -197,10 +198,11 @@ def _whole_files(store: DatasetStore, progress: Progress) -> tuple[list[_File], 
     if found.findings:
         first, others = found.findings[0], len(found.findings) - 1
         more = f", and {others} more" if others else ""
+        name = quote(store.name)
         raise PipelineError(
-            f"{store.name} is damaged ({first.key}: {first.problem}{more}). Look at it with `pipeline verify "
-            f"{store.name}`, mend it with `pipeline verify --repair {store.name}` and the command that made it, then "
-            "publish with the same command."
+            f"{store.name} is damaged ({first.key}: {first.problem}{more}). Look at it with `pipeline verify {name}`, "
+            f"mend it with `pipeline verify --repair {name}` and the command that made it, then publish with the same "
+            "command."
         )
     if found.missing_shards:
         raise PipelineError(

@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from segmentation.cli import app
 from segmentation.network_files import EXPECTED
 from tests.conftest import ROOT
 from tests.segmentation.trees import fbms_preprocessed
@@ -82,3 +85,10 @@ def test_mistakes_are_found_before_anything_is_loaded(tmp_path: Path) -> None:
         assert expected in sentence, (arguments, sentence)
     assert not heavy
     assert not (tmp_path / "out").exists()
+
+
+def test_help_shows_no_empty_default() -> None:
+    for command in ("flows", "train", "evaluate", "predict", "score", "fit-motion"):
+        done = CliRunner().invoke(app, [command, "--help"], terminal_width=200)
+        assert done.exit_code == 0
+        assert "[default: ]" not in " ".join(done.output.split())
