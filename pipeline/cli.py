@@ -13,8 +13,9 @@ from pipeline.config import DEFAULT_DEPTH_MODEL, RunConfig, load_config
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.ids import shown
 from pipeline.placement import count_of
+from pipeline.places import refuse_as_output
 from pipeline.progress import ProgressLine
-from pipeline.redaction import redact
+from pipeline.redaction import redact_output
 from pipeline.shared_cli import make_app, options_of, stoppable
 from pipeline.stopping import INTERRUPTED, stopped_by_signals
 
@@ -35,6 +36,7 @@ def run_command(
 ) -> None:
     """Make a dataset, or continue one: the same command again does what is missing."""
     settings = load_config(given, config)
+    refuse_as_output(settings.output)
     from pipeline.run import run
 
     with stoppable(), ProgressLine("photos") as line:
@@ -148,6 +150,7 @@ def publish_command(
     """Copy a complete dataset, verified, with manifest and card; it becomes visible when all of it is there."""
     from pipeline.publish import publish
 
+    refuse_as_output(destination)
     try:
         with ProgressLine("files") as line:
             summary = publish(dataset, destination, line)
@@ -232,6 +235,7 @@ def import_command(
     """Make a dataset of ready-made flow pictures (direction and relative length alone), or continue one."""
     from pipeline.import_tree import ImportSettings, import_tree
 
+    refuse_as_output(dataset)
     settings = ImportSettings(max_side=max_side, longest_px=longest)
     with stoppable(), ProgressLine("photos") as line:
         summary = import_tree(tree, dataset, settings, line, retry_failed)
@@ -282,13 +286,14 @@ def depth_command(
 
 def main() -> None:
     """Run the command line; a user's error is one sentence and exit code 1."""
+    redact_output(sys.argv[1:])
     try:
         with stopped_by_signals():
             app(standalone_mode=True)
     except Exception as error:
         if not is_user_error(error):
             raise
-        sys.exit(redact(f"error: {error}"))
+        sys.exit(f"error: {error}")
 
 
 def is_user_error(error: Exception) -> bool:

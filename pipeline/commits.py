@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.inventory import MALFORMED, DamagedFileError, Inventory, refuse_damaged, refuse_other_keys
+from pipeline.redaction import redact
 from pipeline.sealed import sealed_json
 from pipeline.storage import Storage
 
@@ -69,6 +70,15 @@ class CommitRecords:
                 f"{self.storage.name}: {commit_key(shard)} {damage}. {how_to_mend(self.storage)}"
             ) from None
 
+    def failures(self, shard: int) -> list[Failure]:
+        """Return the rows of a shard that could not be used.
+
+        Raises:
+            PipelineError: the record is damaged.
+            FileNotFoundError: there is none.
+        """
+        return [Failure(**failure) for failure in self.read(shard)["failures"]]
+
     def write(
         self,
         shard: int,
@@ -97,7 +107,7 @@ class CommitRecords:
             "fingerprint": fingerprint,
             "precision": precision,
             "objects": dict(checksums),
-            "failures": [asdict(failure) for failure in failures],
+            "failures": [{**asdict(failure), "message": redact(failure.message)} for failure in failures],
         }
         if originals:
             record["originals"] = [dict(each) for each in originals]

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from pipeline.cluster import go_to, live_nodes, ray_session
 from pipeline.errors import PipelineError
 from pipeline.placement import Placement, Share, count_of, describe, describe_crew, local_share, places, plan_workers
+from pipeline.redaction import hide, redact_output, remembered
 
 SECONDS_BETWEEN_LOOKS = 5.0
 """So often the cluster is looked at while nothing happens: nodes may have joined it."""
@@ -173,7 +174,7 @@ class _Crew:
             max_concurrency=self.share.tasks_in_flight + 1,
         )(_RayWorker)
         for _ in range(wanted - there):
-            worker = actor_class.remote(Path.cwd())
+            worker = actor_class.remote(Path.cwd(), remembered())
             self._starting[worker.start.remote(self.factory, self.share)] = worker
 
     def hand_out(self, waiting: _Waiting) -> None:
@@ -250,8 +251,10 @@ class _Crew:
 class _RayWorker:
     """Hosts a worker in a Ray actor; starts in the folder of the command."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, secrets: tuple[str, ...]) -> None:
         go_to(folder)
+        hide(secrets)
+        redact_output()
 
     def start(self, factory: WorkerFactory, share: Share) -> None:
         """Make the worker; in a method of its own, so that its error reaches the user as it is."""

@@ -1,7 +1,16 @@
 """What goes wrong in the pipeline in ways that its user can repair."""
 
+from pipeline.redaction import redact
 
-class PipelineError(RuntimeError):
+
+class UserError(RuntimeError):
+    """An error whose text is meant for the user; it never holds a password of a URL."""
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*(redact(part) if isinstance(part, str) else part for part in parts))
+
+
+class PipelineError(UserError):
     """Root of every error that the pipeline raises on purpose; its text is meant for the user."""
 
 

@@ -9,7 +9,6 @@ from pipeline.arrays import ROOT_METADATA
 from pipeline.errors import PipelineError
 from pipeline.manifest_file import MANIFEST
 from pipeline.provenance import origin
-from pipeline.redaction import redact
 from pipeline.storage import Storage
 from pipeline.store import DatasetStore, our_attributes
 
@@ -33,7 +32,7 @@ def describe(url: str) -> str:
     published = "yes, with a manifest" if MANIFEST in sizes else "no"
     lines["published"] = published
     lines["stored"] = f"{len(sizes):,} files, {size_in_words(sum(sizes.values()))}"
-    return "\n".join([storage.name, *(f"  {name:<15} {redact(text)}" for name, text in lines.items())])
+    return "\n".join([storage.name, *(f"  {name:<15} {text}" for name, text in lines.items())])
 
 
 def counts(store: DatasetStore) -> dict[str, int]:

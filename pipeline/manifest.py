@@ -16,9 +16,10 @@ from typing import Literal, get_args
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, PipelineError
 from pipeline.ids import is_plain, shown
 from pipeline.rows import Row, Rows
+from pipeline.storage import open_filesystem
 
 Split = Literal["all", "train", "test"]
 
@@ -149,11 +150,9 @@ class _Folder:
     @classmethod
     def at(cls, url: str) -> "_Folder":
         try:
-            file_system, path = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
-            raise InputError(
-                f"cannot open {url}: {error}; expected a local folder or a URL such as s3://..."
-            ) from error
+            file_system, path = open_filesystem(url)
+        except PipelineError as error:
+            raise InputError(str(error)) from None
         is_local = isinstance(file_system, LocalFileSystem)
         return cls(path if is_local else url.rstrip("/"), file_system, path)
 

@@ -97,7 +97,7 @@ def write_report(store: DatasetStore, path: Path, progress: Progress) -> None:
 
 
 def _name(store: DatasetStore) -> str:
-    return store.url.rstrip("/").rpartition("/")[2]
+    return store.name.rstrip("/").rpartition("/")[2]
 
 
 def _head(store: DatasetStore, usable: int, failed: int) -> str:

@@ -6,22 +6,49 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
-from typing import Annotated, get_origin, get_type_hints
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
 import typer
 
+from pipeline.places import refuse_url
 from pipeline.stopping import INTERRUPTED
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def make_app(words: str) -> typer.Typer:
     """Return a program of several commands; `words` say what it is for."""
-    return typer.Typer(
+    return _Program(
         help=words,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
+
+
+class _Program(typer.Typer):
+    """Commands whose paths are files and folders of this machine: `Path` would take a URL for a relative one."""
+
+    def command(self, *about: Any, **more: Any) -> Callable[[Command], Command]:
+        """Register a command that refuses URLs given as paths."""
+        register = super().command(*about, **more)
+
+        def register_checked(command: Command) -> Command:
+            @wraps(command)
+            def checked(**given: Any) -> None:
+                for value in given.values():
+                    for place in value if isinstance(value, list) else [value]:
+                        if isinstance(place, Path):
+                            refuse_url(str(place))
+                command(**given)
+
+            register(checked)
+            return command
+
+        return register_checked
 
 
 @contextmanager

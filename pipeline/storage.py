@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.errors import PipelineError
 from pipeline.hub import HubRepository
-from pipeline.redaction import redact
+from pipeline.redaction import has_slash_in_password, redact, remember, without_credentials
 from pipeline.regular_files import read_file
 
 log = logging.getLogger("pipeline.storage")
@@ -46,7 +46,7 @@ class Storage:
     """
 
     def __init__(self, url: str) -> None:
-        self.name = redact(url)
+        self.name = without_credentials(url)
         self.filesystem, self.root = open_filesystem(url)
         self.is_local = "file" in np.atleast_1d(self.filesystem.protocol)
         self._was_there = False
@@ -202,12 +202,15 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     """
     if not url:
         raise PipelineError("An empty path is given; expected a folder or a URL.")
+    remember(url)
+    if has_slash_in_password(url):
+        raise PipelineError(f"{without_credentials(url)}: the password in this URL holds a '/'. Write it as %2F.")
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError, OSError) as error:
         protocol = url.partition("://")[0]
         repair = f"Install it: pip install '{_EXTRAS[protocol]}'." if protocol in _EXTRAS else "Check the URL."
-        raise PipelineError(f"{redact(url)} cannot be opened ({redact(str(error))}). {repair}") from None
+        raise PipelineError(f"{without_credentials(url)} cannot be opened ({error}). {repair}") from None
     if "s3" in np.atleast_1d(filesystem.protocol):
         _be_patient_with_s3()
     return filesystem, path
@@ -218,7 +221,7 @@ def explained(name: str, doing: str) -> Iterator[None]:
     """Turn an error of the system or of a store's client into a sentence with a repair.
 
     What is not there (`FileNotFoundError`) or there already (`FileExistsError`) passes, except a missing place to
-    write to.
+    write to. No password reaches an error, nor its cause.
     """
     try:
         yield
@@ -226,17 +229,19 @@ def explained(name: str, doing: str) -> Iterator[None]:
         raise
     except Exception as error:
         if isinstance(error, FileNotFoundError | NotADirectoryError) and doing != "write":
-            raise
+            raise FileNotFoundError(f"{name}: {redact(str(error))}") from None
+        if isinstance(error, NotImplementedError) and doing == "write":
+            raise PipelineError(f"{name}: places of this kind cannot be written to. Choose another one.") from None
         if isinstance(error, PipelineError) or not is_of_store(error):
             raise
         if isinstance(error, OSError) and error.errno in _OUT_OF_SPACE:
             raise PipelineError(
                 f"{name}: no space left. Make room and run the same command again: it resumes."
             ) from error
-        sentence = redact(str(error) or type(error).__name__)
+        sentence = str(error) or type(error).__name__
         raise PipelineError(
             f"{name}: cannot {doing} ({sentence}). Repair this and run the same command again: it resumes."
-        ) from error
+        ) from (error if redact(sentence) == sentence else None)
 
 
 def is_of_store(error: Exception) -> bool:

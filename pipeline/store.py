@@ -277,9 +277,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
 
     def failures(self) -> list[Failure]:
         """Return the failures of all committed shards, by row."""
-        return [
-            Failure(**failure) for shard in sorted(self.committed()) for failure in self.commits.read(shard)["failures"]
-        ]
+        return [failure for shard in sorted(self.committed()) for failure in self.commits.failures(shard)]
 
     def read(self, name: str, rows: int | slice) -> NDArray[Any]:
         """Return stored values (not decoded) of some rows of one array.

@@ -25,7 +25,6 @@ from pipeline.images import decode_pair
 from pipeline.originals import Record, places_of, read_original
 from pipeline.placement import Share
 from pipeline.plan import ShardTask
-from pipeline.redaction import redact
 from pipeline.rows import Row
 from pipeline.storage import is_of_store, is_transient
 from pipeline.store import DatasetStore
@@ -112,7 +111,7 @@ class ShardWorker:
             is_local = "://" not in row.image
             if not is_local and is_of_store(problem) and is_transient(problem):
                 raise PipelineError(  # the store's trouble, not this photo's: the shard is made again by the next run
-                    f"{redact(row.image)}: the store keeps failing ({redact(str(problem))}). "
+                    f"{row.image}: the store keeps failing ({problem}). "
                     "Run the same command again when it works: it resumes."
                 ) from None
             reason = "unreadable" if is_of_store(problem) else "internal"
@@ -120,9 +119,7 @@ class ShardWorker:
 
     def _failure(self, task: ShardTask, position: int, reason: str, sentence: str) -> Failure:
         row = task.rows[position]
-        return Failure(
-            self.store.layout.rows(task.shard).start + position, row.id, reason, redact(f"{row.image}: {sentence}")
-        )
+        return Failure(self.store.layout.rows(task.shard).start + position, row.id, reason, f"{row.image}: {sentence}")
 
     def _put_sample(
         self,
@@ -160,7 +157,7 @@ class ShardWorker:
         for name, values in arrays.items():
             values[kept] = self.store.read(name, slice(rows.start, rows.stop))[kept]
         record = self.store.commits.read(task.shard)
-        recorded = (Failure(**failure) for failure in record["failures"])
+        recorded = self.store.commits.failures(task.shard)
         failures = {f.row - rows.start: f for f in recorded if f.row - rows.start not in made_anew}
         return failures, {place: used for place, used in enumerate(record.get("originals", ())) if place in kept}
 

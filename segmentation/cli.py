@@ -10,6 +10,8 @@ import typer
 
 from pipeline.errors import PipelineError
 from pipeline.placement import Placement, count_of
+from pipeline.places import refuse_as_output
+from pipeline.redaction import redact_output
 from pipeline.shared_cli import make_app, options_of, stoppable
 from pipeline.stopping import INTERRUPTED, stopped_by_signals
 from segmentation import prediction_cli
@@ -119,6 +121,7 @@ def flows_command(
     """Estimate optical flow of videos by RAFT, or continue: the same command again does what is missing."""
     from pipeline.progress import ProgressLine
 
+    refuse_as_output(output)
     if (dataset is None) == (video is None) or (dataset is None) != (root is None):
         raise SegmentationError("give either --dataset with --root, or --video")
     if sequences and dataset is None:
@@ -260,6 +263,7 @@ def datasets_command() -> None:
 
 def main() -> None:
     """Run the command line; a user's error is one sentence and exit code 1, Ctrl-C exit code 130."""
+    redact_output(sys.argv[1:])
     try:
         with stopped_by_signals():
             app(standalone_mode=True)

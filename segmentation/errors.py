@@ -1,7 +1,9 @@
 """What goes wrong in this package in ways that its user can repair."""
 
+from pipeline.errors import UserError
 
-class SegmentationError(RuntimeError):
+
+class SegmentationError(UserError):
     """Root of every error raised here on purpose; its text is one sentence for the user."""
 
 

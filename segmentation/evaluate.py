@@ -17,6 +17,7 @@ from pipeline import engine
 from pipeline.config import differences
 from pipeline.placement import Placement, count_of
 from pipeline.progress import Progress
+from pipeline.redaction import without_credentials
 from pipeline.regular_files import read_text
 from segmentation.errors import DatasetError, SegmentationError
 from segmentation.flows import Clip, FlowSettings, clips_in, make_flows
@@ -161,7 +162,7 @@ def evaluate(
     for each in opened:
         settings = {
             "checkpoint_sha256": _sha256_of(checkpoint),
-            "flow": each.benchmark.flows or f"RAFT {raft.weights}, {raft.iterations} iterations",
+            "flow": without_credentials(each.benchmark.flows or f"RAFT {raft.weights}, {raft.iterations} iterations"),
             "split": each.dataset.split,
             "side_px": seen_px,
         }

@@ -19,6 +19,7 @@ from flowsim.prior import Shot
 from pipeline.errors import PipelineError
 from pipeline.placement import count_of, local_share
 from pipeline.progress import Progress
+from pipeline.redaction import redacted
 from pipeline.schema import decode_flow, encode_flow
 from segmentation.checkpoint import load_network
 from segmentation.errors import SegmentationError
@@ -108,7 +109,7 @@ class Predictor:
             else:
                 flow = self._predict_video(footage, unfinished, progress)
             prediction = Prediction(str(source), str(folder), len(footage.names), flow)
-            (unfinished / "about.json").write_text(json.dumps(asdict(prediction), indent=1) + "\n")
+            (unfinished / "about.json").write_text(json.dumps(redacted(asdict(prediction)), indent=1) + "\n")
             unfinished.replace(folder)
         except OSError as error:
             raise SegmentationError(f"{folder} cannot be written: {error.strerror or error}") from error

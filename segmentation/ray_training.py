@@ -19,6 +19,7 @@ from pipeline.cluster import go_to, live_nodes, ray_session
 from pipeline.errors import PipelineError
 from pipeline.placement import Share, describe_crew, plan_workers
 from pipeline.progress import Progress
+from pipeline.redaction import hide, redact_output, remembered
 from pipeline.stopping import take_all_time
 from segmentation.errors import SegmentationError, Stopped, TrainingError
 from segmentation.training_log import follow_metrics
@@ -93,9 +94,10 @@ def _make_trainer(settings: TrainingSettings, output: Path, share: Share) -> Any
 
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     resources: dict[str, float] = {"CPU": share.cpus, **({"GPU": share.gpus} if share.gpus else {})}
+    given = {"settings": settings, "output": str(output), "cpus": share.cpus}
     return TorchTrainer(
         _work,
-        train_loop_config={"settings": settings, "output": str(output), "cpus": share.cpus, "folder": Path.cwd()},
+        train_loop_config=given | {"folder": Path.cwd(), "secrets": remembered()},
         scaling_config=ScalingConfig(
             num_workers=settings.workers,
             use_gpu=share.device == "cuda",
@@ -128,6 +130,8 @@ def _work(config: dict[str, Any]) -> None:
     from segmentation.training_data import open_data
 
     go_to(config["folder"])
+    hide(config["secrets"])
+    redact_output()
     settings, output = config["settings"], Path(config["output"])
     if (output / FAILURE_FILE).exists():
         return  # Ray tries again because of the ranks that were left alone

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.redaction import redacted
 from segmentation.errors import SegmentationError
 from segmentation.scoring import Report
 from segmentation.tables import score_table
@@ -44,7 +45,7 @@ def write_json(content: Mapping[str, Any], path: Path) -> None:
     partial = path.with_name(f".{uuid.uuid4().hex}.partial")  # short, however long the name is
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(content, indent=1) + "\n")
+        partial.write_text(json.dumps(redacted(dict(content)), indent=1) + "\n")
         partial.replace(path)
     except OSError as error:
         raise SegmentationError(f"the scores cannot be written to {path}: {error.strerror or error}") from error

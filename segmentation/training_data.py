@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
+from pipeline.redaction import without_credentials
 from pipeline.store import DatasetStore
 from segmentation.datasets import ShardDataset, Triplet, TripletSource
 from segmentation.errors import TrainingError
@@ -124,7 +125,8 @@ def open_data(settings: TrainingSettings, rank: int = 0, ranks: int = 1) -> tupl
 def describe_data(settings: TrainingSettings) -> dict[str, Any]:
     """Return what tells the photo datasets from others at the same place: the fingerprints of what they are made of."""
     urls = [PhotoSource.parse(text).url for text in settings.data]
-    return {"fingerprints": {url: DatasetStore.open(url).attributes.get("fingerprint") for url in urls}}
+    stores = [DatasetStore.open(url) for url in urls]
+    return {"fingerprints": {store.name: store.attributes.get("fingerprint") for store in stores}}
 
 
 def open_videos(source: VideoSource, **options: Any) -> VideoFrames:
@@ -197,7 +199,7 @@ def _photos_validation(urls: list[str], flow: str) -> ValidationData:
         number = min(MOST_PHOTOS, max(1, round(PHOTOS_SHARE * photos.samples)))
         if photos.samples <= number:
             raise TrainingError(f"{url} has only one usable sample; expected some to learn from and some to judge by")
-        sequences.append((url, photos, _spread(np.sort(photos.order(0)).tolist(), number)))
+        sequences.append((without_credentials(url), photos, _spread(np.sort(photos.order(0)).tolist(), number)))
     name = f"{sum(len(numbers) for _, _, numbers in sequences)} held-out photos"
     return ValidationData(name, tuple(sequences), with_boundaries=False)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline.placement import Placement
+from pipeline.places import refuse_url
+from pipeline.redaction import without_credentials
 from segmentation.encoder_names import check_encoder
 from segmentation.errors import TrainingError
 from segmentation.recipes import RECIPES, Recipe
@@ -76,6 +78,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if not self.output:
             raise TrainingError("no place for the run; give --output runs/NAME")
+        refuse_url(self.output)
         if not self.data and not self.videos:
             raise TrainingError(
                 "nothing to train on; give --data dutsv2.zarr, --videos davis16=DAVIS:davis-flows.zarr, or both"
@@ -129,10 +132,11 @@ class TrainingSettings:
         return self.validate_every or self.recipe.validate_every or max(1, self.recipe.epochs // 50)
 
     def content(self) -> dict[str, Any]:
-        """Return everything that decides the weights, as plain values."""
+        """Return everything that decides the weights, as plain values without credentials."""
         values = {name: value for name, value in dataclasses.asdict(self).items() if name not in _NOT_CONTENT}
         for name in ("data", "videos", "sequences"):
-            values[name] = list(getattr(self, name))
+            values[name] = [without_credentials(place) for place in getattr(self, name)]
+        values["initialization"] = without_credentials(self.initialization)
         return values | {"recipe": dataclasses.asdict(self.recipe)}
 
 

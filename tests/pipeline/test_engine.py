@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import redaction
 from pipeline.engine import run_tasks
 from pipeline.errors import PipelineError
 from pipeline.placement import Placement, Share
@@ -80,3 +81,22 @@ def test_a_cluster_that_cannot_be_joined_is_said_in_a_sentence(address: str, sen
     assert done.returncode == 1
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_what_a_worker_on_ray_prints_holds_no_password(local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private.worker import _global_node
+
+    monkeypatch.setattr(redaction, "_remembered", set())
+    redaction.remember("s3://me:hunter2hunter2@bucket/x")
+
+    class Talker:
+        """Prints what it is given."""
+
+        def make(self, task: str) -> str:
+            print(f"talker got {task}", flush=True)
+            return redaction.redact(task)
+
+    assert list(run_tasks(lambda share: Talker(), ["hunter2hunter2"], Placement(1, "cpu"), print)) == ["***"]
+    logs = "".join(path.read_text() for path in Path(_global_node.get_logs_dir_path()).glob("worker-*.out"))
+    assert "talker got ***" in logs
+    assert "hunter2" not in logs

@@ -363,7 +363,7 @@ def test_folder_of_something_else(tmp_path: Path) -> None:
 
 
 def test_unknown_protocol() -> None:
-    with pytest.raises(InputError, match=r"cannot open nosuch://bucket/x: .*expected a local folder or a URL"):
+    with pytest.raises(InputError, match=r"nosuch://bucket/x cannot be opened .*Check the URL"):
         build_manifest("nosuch://bucket/x")
 
 

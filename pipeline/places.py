@@ -1,0 +1,37 @@
+"""Which places are folders of this machine, and which are URLs."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.errors import PipelineError
+
+_URL = re.compile(r"([A-Za-z][\w+.-]+):/{1,2}(?!/)|.*::")  # one slash is what `Path` leaves of two
+
+
+def refuse_url(place: str) -> None:
+    """Refuse a URL where only a file or folder of this machine can be.
+
+    Raises:
+        PipelineError: it is one.
+    """
+    if match := _URL.match(place):
+        whole = place.replace(":/", "://", 1) if match[1] and "://" not in place else place
+        raise PipelineError(f"{whole} is a URL; expected a file or folder on this machine here.")
+
+
+def refuse_as_output(place: str) -> None:
+    """Refuse a place that cannot keep a dataset beyond the command that makes it.
+
+    Raises:
+        PipelineError: it is in memory, read-only, or a chain of URLs.
+    """
+    if "::" in place:
+        raise PipelineError(f"{place} is a chain of URLs, which can only be read; expected a folder or one URL here.")
+    scheme = place.partition("://")[0]
+    if scheme == "memory":
+        raise PipelineError(
+            f"{place} ends with this command and keeps nothing; expected a folder or the URL of a store."
+        )
+    if scheme in ("http", "https", "github"):
+        raise PipelineError(f"{place} can only be read; expected a folder or the URL of an object store here.")
