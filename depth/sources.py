@@ -217,7 +217,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         )
     try:
         values = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DepthError(f"{path} is not JSON ({error}): download it again.") from error
     if not isinstance(values, dict):
         raise DepthError(f"{path} is not a configuration but a {type(values).__name__}: download it again.")
@@ -226,6 +226,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _unreadable(path: Path, error: BaseException) -> DepthError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error):
+        lines = ["it holds more than tensors"]  # torch advises to run what is in it
     reason = " ".join(lines[:2]) or type(error).__name__  # torch names the first foreign parameter in its second line
     return DepthError(
         f"The weights in {path} cannot be read ({reason}). They are truncated or belong to another network than "

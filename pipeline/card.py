@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,11 +80,11 @@ flow_px = sample["flow"].values[0, :height, :width]  # u to the right, v down
 
 | | |
 |---|---|
-| photos and masks | {redact(str(attributes.get("source", "unknown")))} |
-| their listing | {settings.get("listing_hash", "unknown")} |
+| photos and masks | {_inert(attributes.get("source", "unknown"))} |
+| their listing | {_inert(settings.get("listing_hash", "unknown"))} |
 {how}
-| settings | {attributes["fingerprint"]} |
-| schema version | {attributes["schema_version"]} |
+| settings | {_inert(attributes["fingerprint"])} |
+| schema version | {_inert(attributes["schema_version"])} |
 
 The group's attribute `fakeflow` holds all settings.
 
@@ -93,7 +94,7 @@ The group's attribute `fakeflow` holds all settings.
 
 ## Licence and source
 
-{redact(str(attributes.get("licence", "unknown")))}. Ask the source of the photos and masks before you pass them on; the
+{_inert(attributes.get("licence", "unknown"))}. Ask the source of the photos and masks before you pass them on; the
 licence of a depth model is that of its authors.
 
 ## Cite
@@ -114,14 +115,21 @@ def _fields(store: DatasetStore) -> str:
 
 
 def _simulation(settings: Mapping[str, Any]) -> str:
+    motion = _inert(f"{settings['motion']}, seed {settings['seed']}")
     return (
-        f"| depth model | {_words(settings['depth'])} |\n"
-        f"| motion | {settings['motion']}, seed {settings['seed']}; `motion` and the depth make each flow again |"
+        f"| depth model | {_inert(_words(settings['depth']))} |\n"
+        f"| motion | {motion}; `motion` and the depth make each flow again |"
     )
 
 
 def _import(attributes: Mapping[str, Any]) -> str:
-    return "\n".join(f"| {what} | {words} |" for what, words in origin(attributes) if what != "source")
+    return "\n".join(f"| {what} | {_inert(words)} |" for what, words in origin(attributes) if what != "source")
+
+
+def _inert(value: object) -> str:
+    """Return text of a dataset's attributes that is shown as it is: no HTML, Markdown or credentials in it count."""
+    text = html.escape(" ".join(redact(str(value)).split()), quote=False)
+    return "".join(f"&#{ord(character)};" if character in "|[]`*\\" else character for character in text)
 
 
 def _words(provenance: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ Masks become uint8 with 0 = background and 255 = object, nothing between: grey l
 """
 
 import io
+import re
 import struct
 import threading
 import warnings
@@ -226,7 +227,9 @@ def _open(content: bytes) -> Image.Image:
             "not_an_image", f"not an image: it begins with {content[:12]!r}; expected one of {', '.join(FORMATS)}"
         ) from error
     except Image.DecompressionBombError as error:
-        raise UnusablePhoto("too_large", f"{error}; expected at most {MAX_PIXELS} pixels") from error
+        found = re.search(r"\d+ pixels", str(error))  # the rest of Pillow's sentence names its own limit
+        size = found[0] if found else "too many pixels"
+        raise UnusablePhoto("too_large", f"the image has {size}; expected at most {MAX_PIXELS} pixels") from error
     except _DECODING_ERRORS as error:
         raise _damaged(error) from error
     if width * height > MAX_PIXELS:

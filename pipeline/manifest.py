@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import quote
 from typing import Literal, get_args
+from urllib.parse import unquote
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -214,7 +215,7 @@ class _Listing:
             if not _is_image(name):
                 self.unsupported.append(name)
                 continue
-            sample_id = unicodedata.normalize("NFC", posixpath.splitext(name)[0])
+            sample_id = unicodedata.normalize("NFC", posixpath.splitext(_name(f"{folder}/{name}"))[0])
             if sample_id in names:
                 raise InputError(_two_with_one_id(sample_id, f"{folder}/{names[sample_id]}", f"{folder}/{name}"))
             names[sample_id] = name
@@ -334,4 +335,6 @@ def hash_listing(rows: Sequence[Row]) -> str:
 
 
 def _name(url: str) -> str:
-    return url.rpartition("/")[2]
+    """Return the name of a file or folder as it is on a disk; web servers list it percent-encoded."""
+    name = url.rpartition("/")[2]
+    return unquote(name) if url.startswith(("http://", "https://")) else name

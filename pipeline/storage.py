@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import fsspec
 import numpy as np
@@ -49,6 +50,7 @@ class Storage:
         self.name = without_credentials(url)
         self.filesystem, self.root = open_filesystem(url)
         self.is_local = "file" in np.atleast_1d(self.filesystem.protocol)
+        self.is_http = "http" in np.atleast_1d(self.filesystem.protocol)
         self._was_there = False
         is_hub = "hf" in np.atleast_1d(self.filesystem.protocol)
         self.hub = HubRepository(self.filesystem, self.root) if is_hub else None
@@ -108,9 +110,11 @@ class Storage:
         try:
             with explained(self.name, "list"):
                 self.filesystem.invalidate_cache(path)
-                return sorted(name for p in self.filesystem.ls(path, detail=False) if (name := Path(p).name))
+                names = sorted(name for p in self.filesystem.ls(path, detail=False) if (name := Path(p).name))
         except (FileNotFoundError, NotADirectoryError):
             return []
+        # A web server's page of links is encoded, and has links that sort it.
+        return [unquote(name) for name in names if "?" not in name] if self.is_http else names
 
     def has(self, key: str) -> bool:
         """Tell whether a file is there."""
@@ -130,7 +134,8 @@ class Storage:
         except FileNotFoundError:
             return {}
         prefix = f"{self.root.rstrip('/')}/"
-        return {path.removeprefix(prefix): int(entry["size"] or 0) for path, entry in sorted(found.items())}
+        sizes = {path.removeprefix(prefix): int(entry["size"] or 0) for path, entry in sorted(found.items())}
+        return {unquote(key): size for key, size in sizes.items() if "?" not in key} if self.is_http else sizes
 
     def is_there(self) -> bool:
         """Tell whether anything is at the URL."""
@@ -143,6 +148,10 @@ class Storage:
     def is_file(self) -> bool:
         """Tell whether the URL is a file's."""
         with explained(self.name, "read"):
+            if self.is_local:
+                return Path(self.root).exists() and not Path(self.root).is_dir()  # a device counts, too
+            if self.is_http:
+                return not self.names()  # a folder is a page of links there
             return bool(self.filesystem.isfile(self.root))
 
     def _make_folders(self, folder: Path) -> None:

@@ -102,10 +102,10 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         """
         if not self.storage.is_there():
             return False
-        if self.storage.is_file():
-            raise PipelineError(f"{self.name} is a file, not a dataset. Choose another place.")
         metadata = self.storage.read_if_there(ROOT_METADATA)
         if metadata is None:
+            if self.storage.is_file():
+                raise PipelineError(f"{self.name} is a file, not a dataset. Choose another place.")
             names = self.storage.names()
             if names and PRIVATE_FOLDER not in names:
                 raise PipelineError(

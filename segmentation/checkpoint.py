@@ -133,7 +133,7 @@ def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             raise SegmentationError(f"{folder} holds no network: it has no {file}. Expected {EXPECTED}.")
     try:
         config = json.loads(read_text(folder / CONFIG_FILE))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SegmentationError(f"{folder / CONFIG_FILE} is no JSON ({error}): copy the folder again.") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT or not {"encoder", "side_px"} <= config.keys():
         raise SegmentationError(f"{folder / CONFIG_FILE} does not describe a {FORMAT}. Expected {EXPECTED}.")

@@ -281,7 +281,7 @@ def _begin_or_continue(folder: Path, settings: Mapping[str, Any]) -> None:
             return
     except OSError as error:
         raise SegmentationError(f"{folder} cannot be written: {error.strerror or error}; repair this") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SegmentationError(f"{path} is damaged ({error}); remove {folder} to begin anew") from error
     if lines := differences(stored, settings):
         raise SegmentationError(

@@ -151,6 +151,8 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except _NOT_READABLE as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        if isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error):
+            reason = "not a file of tensors alone"  # torch advises to run what is in it
         raise FlowError(
             f"the weights {path} cannot be read ({reason}). They are damaged, or hold more than tensors; "
             "download them again."

@@ -135,7 +135,7 @@ def load_state(
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
         stored = json.loads(read_text(path))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise TrainingError(f"{path} cannot be read ({error}); choose another --output") from error
     if not isinstance(stored, dict):
         raise TrainingError(f"{path} does not hold the settings of a run; choose another --output")
