@@ -79,6 +79,15 @@ def test_an_epoch_continues_where_it_was_left(sources: Sources) -> None:
         assert len(mixture) == 8 - skip
 
 
+def test_a_rank_continues_where_it_was_left(sources: Sources) -> None:
+    for rank in range(2):
+        mixture = Mixture(sources, 8, rank=rank, ranks=2)
+        whole = ids(mixture, 1)
+        assert len(whole) == 4
+        assert ids(mixture, 1, 3) == whole[3:]
+        assert ids(mixture, 1, 1) == whole[1:]
+
+
 def test_ranks_share_an_epoch(sources: Sources) -> None:
     parts = [ids(Mixture(sources, 8, rank=rank, ranks=3), 1) for rank in range(3)]
     assert [len(part) for part in parts] == [3, 3, 2]

@@ -185,3 +185,11 @@ def test_grey_is_object_from_128_on(level: int, is_object: bool, tmp_path: Path)
     path = tmp_path / "mask.png"
     Image.fromarray(np.array([[level, 255]], np.uint8)).save(path)
     assert as_grey(read_levels(path), path).tolist() == [[is_object, True]]
+
+
+def test_masks_of_16_bits_count_by_their_upper_bits(tmp_path: Path) -> None:
+    from segmentation.masks import as_grey, read_levels
+
+    path = tmp_path / "mask.png"
+    Image.fromarray(np.array([[0, 127 * 256 + 255, 128 * 256, 65535]], np.uint16)).save(path)
+    assert as_grey(read_levels(path), path).tolist() == [[False, False, True, True]]
