@@ -1,5 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL := $(BIN)/uv pip install --python $(BIN)/python
 
 .PHONY: demo test test-ci test-all lint check clean
 
@@ -29,10 +30,18 @@ lint: .venv/installed
 check: test lint
 
 .venv/installed: pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --editable '.[dev,s3]'
-	touch $@
+	@echo "Making the virtual environment .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@if UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=1 $(INSTALL) --quiet --dry-run --torch-backend auto torch torchvision 2>/dev/null; then \
+		echo "Installing fakeflow with the PyTorch that fits this machine: for CPUs alone where there is no GPU"; \
+		$(INSTALL) --torch-backend auto --compile-bytecode --editable '.[dev,s3]'; \
+	else \
+		echo "PyTorch's own package index cannot be reached. Installing fakeflow with the PyTorch of your default index;"; \
+		echo "on Linux that one brings CUDA libraries of several GB, also where there is no GPU"; \
+		$(INSTALL) --compile-bytecode --editable '.[dev,s3]'; \
+	fi
+	@touch $@
 
 clean:
 	rm -rf .venv demo
