@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +23,7 @@ from pipeline.shards import chunk_codecs
 
 ROOT_METADATA = "zarr.json"
 OURS = "fakeflow"
+_EMPTY_GROUP = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
 
 
 def metadata_files(
@@ -40,6 +42,28 @@ def metadata_files(
     ours = {**attributes, "metadata": checksums, FIELD: UNSEALED}
     root = _stored(specs, samples_per_shard, {"Conventions": "CF-1.11", OURS: ours})[ROOT_METADATA]
     return {**arrays, ROOT_METADATA: seal(root)}
+
+
+def with_groups(root: bytes, groups: Mapping[str, bytes]) -> bytes:
+    """Return a root's metadata that list other groups and their arrays, sealed anew.
+
+    Args:
+        root: the metadata of a group without arrays.
+        groups: name -> metadata, consolidated, of the groups below it.
+    """
+    listed: dict[str, Any] = {}
+    for name, content in groups.items():
+        group = json.loads(content)
+        arrays = group.pop("consolidated_metadata")["metadata"]
+        group["attributes"][OURS].pop(FIELD)  # the seal of another file
+        parents = name.split("/")[:-1]
+        listed |= {"/".join(parents[: k + 1]): {**_EMPTY_GROUP} for k in range(len(parents))}
+        listed[name] = group
+        listed |= {f"{name}/{array}": metadata for array, metadata in arrays.items()}
+    whole = json.loads(root)
+    whole["attributes"][OURS][FIELD] = UNSEALED
+    whole["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": listed}
+    return seal(json.dumps(whole, indent=2).encode())
 
 
 def encode_small_shard(spec: ArraySpec, samples_per_shard: int, values: NDArray[Any]) -> bytes:

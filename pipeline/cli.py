@@ -73,11 +73,17 @@ def status_command(
     dataset: Dataset,
     failures: Annotated[bool, typer.Option("--failures", help="List every photo that could not be used.")] = False,
 ) -> None:
-    """Say how far a dataset is, and what it was made with."""
+    """Say how far a dataset is, and what it was made with; of photos or the flow of videos."""
+    from pipeline.flow_store import open_any
     from pipeline.provenance import origin
     from pipeline.store import DatasetStore
 
-    store = DatasetStore.open(dataset)
+    store = open_any(dataset)
+    if not isinstance(store, DatasetStore):
+        from pipeline.flow_preview import status_lines
+
+        typer.echo("\n".join(status_lines(store)))
+        return
     layout, committed, failed = store.layout, store.committed(), store.failures()
     samples = sum(len(layout.rows(shard)) for shard in committed)
     state = "complete" if len(committed) == layout.shards else "incomplete: run the same command again to continue"
@@ -172,17 +178,27 @@ def info_command(dataset: Dataset) -> None:
 @app.command("preview")
 def preview_command(
     dataset: Dataset,
-    output: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("preview.png"),
-    rows: Annotated[int, typer.Option(help="Number of photos, evenly spread over the dataset.", min=1)] = 8,
+    output: Annotated[Path, typer.Option(help="PNG file to write; for the flow of one video also MP4.")] = Path(
+        "preview.png"
+    ),
+    rows: Annotated[int, typer.Option(help="Number of photos or videos, evenly spread.", min=1)] = 8,
 ) -> None:
-    """Draw a contact sheet: photo, inverse depth, flow in colour, mask."""
+    """Draw a contact sheet: photo, inverse depth, flow in colour, mask; or the flow of videos in colour."""
     import numpy as np
 
+    from pipeline.flow_preview import flow_sheet, write_flow_video
+    from pipeline.flow_store import open_any
     from pipeline.pictures import write_png
     from pipeline.preview import contact_sheet
     from pipeline.store import DatasetStore
 
-    write_png(output, np.asarray(contact_sheet(DatasetStore.open(dataset), rows)))
+    store = open_any(dataset)
+    if isinstance(store, DatasetStore):
+        write_png(output, np.asarray(contact_sheet(store, rows)))
+    elif output.suffix.lower() == ".mp4":
+        write_flow_video(store, output)
+    else:
+        write_png(output, np.asarray(flow_sheet(store, rows)))
     typer.echo(str(output.resolve()))
 
 
@@ -191,12 +207,18 @@ def report_command(
     dataset: Dataset,
     output: Annotated[Path, typer.Option(help="HTML file to write; it needs no other file.")] = Path("report.html"),
 ) -> None:
-    """Make a page about a dataset: pictures, flow statistics, motions, failures, rates, settings."""
+    """Make a page about a dataset or the flow of videos: pictures, flow statistics, how it was made."""
+    from pipeline.flow_report import write_flow_report
+    from pipeline.flow_store import open_any
     from pipeline.report import write_report
     from pipeline.store import DatasetStore
 
+    store = open_any(dataset)
     with stoppable(), ProgressLine("samples") as line:
-        write_report(DatasetStore.open(dataset), output, line)
+        if isinstance(store, DatasetStore):
+            write_report(store, output, line)
+        else:
+            write_flow_report(store, output, line)
     typer.echo(str(output.resolve()))
 
 

@@ -69,8 +69,10 @@ def read_inventory(content: bytes, specs_of: SpecsOf | None) -> Inventory:
     try:
         root = json.loads(content)
         attributes: dict[str, Any] = root["attributes"][OURS]
-        arrays: dict[str, dict[str, Any]] = dict(root.get("consolidated_metadata", {}).get("metadata", {}))
+        members: dict[str, dict[str, Any]] = dict(root.get("consolidated_metadata", {}).get("metadata", {}))
+        # A group of other groups also lists those and what is in them, which their own metadata say.
         specs = specs_of(attributes["layout"]) if specs_of else {}
+        arrays = members if specs else {name: one for name, one in members.items() if _is_own_array(name, one)}
         if specs_of:
             refuse_other_keys(arrays, specs, "array")
         else:
@@ -110,6 +112,10 @@ def refuse_other_keys(found: Iterable[str], wanted: Iterable[str], what: str) ->
         raise DamagedFileError(f"names {_some(surplus)}, which the schema does not have as {what}")
     if missing := expected - named:
         raise DamagedFileError(f"does not name {_some(missing)}, which the schema has as {what}")
+
+
+def _is_own_array(name: str, member: Mapping[str, Any]) -> bool:
+    return "/" not in name and member["node_type"] == "array"
 
 
 def _shards(array: Mapping[str, Any]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import quote
 
@@ -39,13 +40,17 @@ def contact_sheet(store: DatasetStore, rows: int) -> Image.Image:
     flows = [f"flow {k + 1} (colour = direction)" for k in range(motions)]
     depth = ["inverse depth (bright = near)"] if store.layout.is_simulated else []
     columns = ["photo", *depth, *flows, "mask"]
-    lines = [_line(store, row) for row in chosen]
+    title = f"{len(chosen)} of {store.layout.samples} samples"
+    title += "".join(f", {what} {words}" for what, words in origin(store.attributes) if what in ("depth", "motion"))
+    return draw_sheet(title, columns, [_line(store, row) for row in chosen])
+
+
+def draw_sheet(title: str, columns: Sequence[str], lines: Sequence[tuple[list[Image.Image], str]]) -> Image.Image:
+    """Draw lines of pictures, each with its caption, below a title and the columns' names."""
     heights = [max(tile.height for tile in tiles) + LABEL + GAP for tiles, _ in lines]
     sheet = Image.new("RGB", (GAP + len(columns) * (TILE + GAP), HEADER + sum(heights)), "white")
     draw = ImageDraw.Draw(sheet)
     font, small = ImageFont.load_default(16), ImageFont.load_default(13)
-    title = f"{len(chosen)} of {store.layout.samples} samples"
-    title += "".join(f", {what} {words}" for what, words in origin(store.attributes) if what in ("depth", "motion"))
     draw.text((GAP, 6), title, fill="black", font=font)
     for column, name in enumerate(columns):
         draw.text((GAP + column * (TILE + GAP), 30), name, fill="gray", font=small)

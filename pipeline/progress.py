@@ -21,6 +21,10 @@ class Progress(Protocol):
         """Count samples; the first count says what was done before this run, and `note` says more."""
 
 
+SHORTEST_S = 0.1
+"""A rate over less time says nothing."""
+
+
 class ProgressLine:
     """A progress bar with rate and time left; on a plain log a line every ten seconds, of long runs fewer.
 
@@ -73,17 +77,17 @@ class ProgressLine:
             self.started, self.rate = now, ""
         self.done, made = done, done - self.done_before
         left = ""
-        if made:
-            per_second = made / max(now - self.started, 1e-9)
+        if made and now - self.started >= SHORTEST_S:
+            per_second = made / (now - self.started)
             self.rate = rate_in_words(per_second)
             left = f"{timedelta(seconds=round((to_do - done) / per_second))} left" if done < to_do else ""
-        parts = (self.rate if made else "", left, f"{failed} failed" if failed else "", note)
+        parts = (self.rate, left, f"{failed} failed" if failed else "", note)
         shown = ", ".join(part for part in parts if part)
         self.bar.update(self.task, total=to_do, completed=done, shown=shown)
         patience = max(10.0, (now - self.began) / 100)  # a day leaves hundreds of lines, not thousands
         if not self.console.is_terminal and made and (now - self.printed > patience or done == to_do):
             self.printed = now
-            print(f"{done}/{to_do} {self.unit}, {shown}", file=sys.stderr, flush=True)
+            print(f"{done}/{to_do} {self.unit}, {shown}".rstrip(", "), file=sys.stderr, flush=True)
 
 
 def rate_in_words(per_second: float) -> str:

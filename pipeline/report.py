@@ -20,6 +20,7 @@ from flowsim import flow_to_rgb
 from pipeline.commits import Failure
 from pipeline.errors import PipelineError
 from pipeline.ids import shown
+from pipeline.info import size_in_words
 from pipeline.pictures import write_whole
 from pipeline.preview import sample_pictures, scaled_to, spread
 from pipeline.progress import Progress
@@ -86,9 +87,18 @@ def write_report(store: DatasetStore, path: Path, progress: Progress) -> None:
         _runs(list(store.run_records().values())),
         _settings(store),
     ]
+    write_page(path, _name(store), len(_columns(store)), sections)
+
+
+def write_page(path: Path, title: str, columns: int, sections: Sequence[str]) -> None:
+    """Write a page of sections, HTML each; empty ones are left out.
+
+    Raises:
+        PipelineError: it cannot be written.
+    """
     template = Template((files("pipeline") / "report_page.html").read_text(encoding="utf-8"))
     page = template.substitute(
-        title=html.escape(_name(store)), columns=len(_columns(store)), body="\n".join(part for part in sections if part)
+        title=html.escape(title), columns=columns, body="\n".join(part for part in sections if part)
     )
     try:
         write_whole(path, page.encode())
@@ -109,8 +119,8 @@ def _head(store: DatasetStore, usable: int, failed: int) -> str:
         (f"{usable:,}", "usable photos", ""),
         (f"{failed:,}", "failed photos", "bad" if failed else ""),
         (f"{usable * layout.motions:,}", "flow fields", ""),
-        (_size(stored_bytes), "stored", ""),
-        (_size(stored_bytes / usable) if usable else "–", "per sample", ""),
+        (size_in_words(stored_bytes), "stored", ""),
+        (size_in_words(stored_bytes / usable) if usable else "–", "per sample", ""),
     ]
     if made < layout.samples:
         tiles.insert(2, (f"{layout.samples - made:,}", "not made yet", "bad"))
@@ -134,10 +144,12 @@ def _gallery(store: DatasetStore, usable: NDArray[np.int64]) -> str:
     samples = "".join(_sample(store, row, "") for row in rows)
     intro = "Evenly spread over the dataset. Colour is the direction of flow, saturation its length relative to the "
     intro += "longest vector of the field."
-    return f'<h2>Samples</h2><p class="soft">{intro}</p><div class="pictures heads">{heads}</div>{samples}{_legend()}'
+    return (
+        f'<h2>Samples</h2><p class="soft">{intro}</p><div class="pictures heads">{heads}</div>{samples}{color_legend()}'
+    )
 
 
-def _legend() -> str:
+def color_legend() -> str:
     """Return the colour wheel with its directions."""
     side = np.linspace(-1, 1, 121, dtype=np.float32)
     flow = np.stack(np.meshgrid(side, side), -1)
@@ -180,13 +192,15 @@ def _sample(store: DatasetStore, row: int, remark: str, motion: int | None = Non
     facts = f"{width} × {height}, longest vector {pictures.longest_px:.3g} px"
     lead = f"<b>{html.escape(remark)}</b>{which} · " if remark else ""
     images = "".join(
-        _image(pixels, f"{name} of {pictures.id}") for name, pixels in zip(_columns(store), pictures.all, strict=True)
+        image_tag(pixels, f"{name} of {pictures.id}")
+        for name, pixels in zip(_columns(store), pictures.all, strict=True)
     )
     label = f'<div class="label">{lead}{_text(pictures.id)} · {facts}</div>'
     return f'<div class="sample">{label}<div class="pictures">{images}</div></div>'
 
 
-def _image(pixels: NDArray[np.uint8], description: str) -> str:
+def image_tag(pixels: NDArray[np.uint8], description: str) -> str:
+    """Return a picture as an HTML image that holds its pixels."""
     picture = scaled_to(pixels, min(PICTURE_SIDE, max(pixels.shape[:2])))
     content = io.BytesIO()
     picture.save(content, "JPEG", quality=88, subsampling=0)
@@ -202,8 +216,8 @@ def _flow(store: DatasetStore, fields: list[MeasuredField]) -> str:
     intro = f"{len(fields)} fields of {rows} photos, evenly spread. The line marks the median, which stands above."
     if not store.layout.is_simulated:
         intro += " Lengths are relative: pictures do not say them."
-    directions = _figure("Direction", "", "Mean over fields, weighted by length.", rose(mean_directions(fields)))
-    return f'<h2>Flow</h2><p class="soft">{intro}</p>{_figures(flow_quantities(fields), directions)}'
+    directions = figure("Direction", "", "Mean over fields, weighted by length.", rose(mean_directions(fields)))
+    return f'<h2>Flow</h2><p class="soft">{intro}</p>{figures(flow_quantities(fields), directions)}'
 
 
 def _motions(store: DatasetStore, usable: NDArray[np.int64]) -> str:
@@ -212,19 +226,21 @@ def _motions(store: DatasetStore, usable: NDArray[np.int64]) -> str:
     motions = read_motions(store)
     intro = f"Parameters of {len(motions):,} motions as made; those that do not vary are left out. "
     intro += "Of values of both signs, the range of the middle 80 % stands above."
-    return f'<h2>Motions</h2><p class="soft">{intro}</p>{_figures(motion_quantities(motions))}'
+    return f'<h2>Motions</h2><p class="soft">{intro}</p>{figures(motion_quantities(motions))}'
 
 
-def _figures(quantities: Sequence[Quantity], *more: str) -> str:
+def figures(quantities: Sequence[Quantity], *more: str) -> str:
+    """Return the drawn distributions, and more figures behind them, as HTML."""
     drawn = [
-        _figure(quantity.name, in_words(quantity), quantity.meaning, picture)
+        figure(quantity.name, in_words(quantity), quantity.meaning, picture)
         for quantity in quantities
         if (picture := histogram(quantity))
     ]
     return f'<div class="figures">{"".join([*drawn, *more])}</div>'
 
 
-def _figure(name: str, median: str, meaning: str, picture: str) -> str:
+def figure(name: str, median: str, meaning: str, picture: str) -> str:
+    """Return one figure with its heading, as HTML."""
     head = f"<header><h3>{html.escape(name)}</h3><span>{html.escape(median)}</span></header>"
     return f"<figure>{head}<figcaption>{html.escape(meaning)}</figcaption>{picture}</figure>"
 
@@ -307,15 +323,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{name} ")
         else:
             yield f"{prefix}{name}", value
-
-
-def _size(count: float) -> str:
-    """Return a number of bytes in words."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
 
 
 def _text(line: str) -> str:

@@ -78,6 +78,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
     def __init__(self, url: str) -> None:
         self.url = url
         self.storage = Storage(url)
+        self._advice = "Choose a place that does not exist yet."
         self.commits = CommitRecords(self.storage, lambda: self.inventory)
         self._inventory: Inventory | None = None
         self._group: zarr.Group | None = None
@@ -105,19 +106,17 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         metadata = self.storage.read_if_there(ROOT_METADATA)
         if metadata is None:
             if self.storage.is_file():
-                raise PipelineError(f"{self.name} is a file, not a dataset. Choose another place.")
+                raise PipelineError(f"{self.name} is a file, not a dataset. {self._advice}")
             names = self.storage.names()
             if names and PRIVATE_FOLDER not in names:
-                raise PipelineError(
-                    f"{self.name} is a folder with other files in it ({', '.join(names[:3])}...). "
-                    "Choose a place that does not exist yet."
-                )
+                shown = ", ".join(names[:3]) + ("..." if len(names) > 3 else "")
+                raise PipelineError(f"{self.name} is a folder with other files in it ({shown}). {self._advice}")
             return False
         ours = our_attributes(metadata, self.storage)
         if ours is None:
-            raise PipelineError(f"{self.name} is a Zarr store that fakeflow did not write. Choose another place.")
+            raise PipelineError(f"{self.name} is a Zarr store that fakeflow did not write. {self._advice}")
         if (kind := ours.get("kind", DatasetStore.kind)) != self.kind:
-            raise PipelineError(f"{self.name} holds {kind}, not {self.kind}. Choose another place.")
+            raise PipelineError(f"{self.name} holds {kind}, not {self.kind}. {self._advice}")
         version = ours.get("schema_version")
         if version != self.version:
             raise PipelineError(
@@ -131,6 +130,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
     def open(cls, url: str) -> Self:
         """Open an existing dataset."""
         store = cls(url)
+        store._advice = f"Expected what `{cls.made_by.format(url='FOLDER')}` makes."
         if not store.exists():
             raise PipelineError(
                 f"{store.name}: there is no dataset here. Make one with `{cls.made_by.format(url=quote(store.name))}`."

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from pipeline.flow_store import FlowDataset, VideoFlowStore
 from pipeline.pictures import flow_jpeg, write_whole
 from pipeline.progress import Progress
 from pipeline.schema import decode_flow
 from segmentation.errors import FlowError
-from segmentation.flow_store import FlowDataset, VideoFlowStore
 from segmentation.flows import Clip
 
 _THREADS = 4

@@ -14,11 +14,11 @@ from jaxtyping import UInt8
 
 from pipeline import engine
 from pipeline.continuing import create_or_continue
+from pipeline.flow_store import FlowDataset, FlowLayout, FlowStoreError, VideoFlowStore
 from pipeline.placement import Placement, Share, count_of
 from pipeline.progress import Progress
 from pipeline.schema import encode_flow
 from segmentation.errors import DatasetError, FlowError
-from segmentation.flow_store import FlowDataset, FlowLayout, VideoFlowStore
 from segmentation.raft_names import Size
 from segmentation.raft_weights import LoadedRaft
 from segmentation.sequences import ALL, Sequences
@@ -204,8 +204,9 @@ def make_flows(
         for clip in clips:
             try:
                 tasks += _prepare(dataset.video(clip.name), clip, settings, loaded)
-            except FlowError as problem:
+            except (FlowError, FlowStoreError) as problem:
                 summary.problems[clip.name] = str(problem)
+        dataset.list_for_zarr()
         to_do = sum(len(task.pairs) for task in tasks)
         progress.announce(
             f"{count_of(len(clips), 'video')}, {count_of(to_do, 'frame')} to do; {loaded.name} ({loaded.size})"

@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from flowsim import flow_to_rgb, rgb_to_flow
 from pipeline.errors import PipelineError, UnusablePhoto
+from pipeline.flow_store import FlowDataset, FlowLayout
 from pipeline.images import decode_photo
 from pipeline.placement import count_of
 from pipeline.regular_files import open_regular, read_file
@@ -20,7 +21,6 @@ from pipeline.sample_reader import SampleReader
 from pipeline.schema import decode_flow
 from segmentation.errors import DatasetError, FlowError
 from segmentation.flow_origin import FlowOrigin
-from segmentation.flow_store import FlowDataset, FlowLayout
 from segmentation.videos import OpenedDataset, Video
 
 PICTURES = (".jpg", ".jpeg", ".png")

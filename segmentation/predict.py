@@ -21,11 +21,11 @@ from pipeline.placement import count_of, local_share
 from pipeline.progress import Progress
 from pipeline.redaction import redacted
 from pipeline.schema import decode_flow, encode_flow
+from pipeline.video_writer import VideoWriter
 from segmentation.checkpoint import load_network
 from segmentation.errors import SegmentationError
 from segmentation.masks import EXTENSIONS
 from segmentation.overlay import tinted
-from segmentation.overlay_video import OverlayVideo
 from segmentation.raft import Raft, load_raft
 from segmentation.read_ahead import batches
 from segmentation.segmenter import Segmenter
@@ -141,7 +141,7 @@ class Predictor:
         )
         names, done = footage.names, 0
         frames = frames_with_flow(footage.read(0, len(names)), len(names), self._raft)
-        with OverlayVideo(folder / "overlay.mp4", footage.frames_per_second) as overlay:
+        with VideoWriter(folder / "overlay.mp4", footage.frames_per_second) as overlay:
             for batch in batches(frames, self._segmenter.batch):
                 pairs = [(image, flow_to_rgb(flow_px)) for image, flow_px in batch]
                 for (image, _), mask in zip(pairs, self._segmenter(pairs), strict=True):

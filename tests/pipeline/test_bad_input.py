@@ -238,7 +238,8 @@ def test_full_disk_keeps_what_is_done_and_resumes(make_duts: MakeDuts, tmp_path:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         "main()\n"
     )
-    arguments = ["run", "--output", str(tmp_path / "out.zarr"), *SMALL, "--input", str(root)]
+    options = ["--input", str(root), "--motion", "camera+object"]  # metadata that are smaller than the limit
+    arguments = ["run", "--output", str(tmp_path / "out.zarr"), *SMALL, *options]
     environment = {**os.environ, "NUMBA_DISABLE_CACHING": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
@@ -248,7 +249,7 @@ def test_full_disk_keeps_what_is_done_and_resumes(make_duts: MakeDuts, tmp_path:
     assert "no space left" in done.stderr
     assert "run the same command again" in done.stderr
     assert not DatasetStore.open(str(tmp_path / "out.zarr")).committed()
-    assert pipeline_run("--input", str(root)).returncode == 0
+    assert pipeline_run(*options).returncode == 0
     assert len(DatasetStore.open(str(tmp_path / "out.zarr")).committed()) == 3
 
 

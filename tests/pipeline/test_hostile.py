@@ -14,13 +14,12 @@ import pytest
 
 from pipeline.conditional import create
 from pipeline.errors import PipelineError
+from pipeline.flow_store import FlowDataset, FlowLayout, FlowStoreError
 from pipeline.publish import publish
 from pipeline.sealed import FIELD, UNSEALED, seal, sealed_json
 from pipeline.storage import Storage
 from pipeline.store import DatasetStore
 from pipeline.verify import verify
-from segmentation.errors import FlowError
-from segmentation.flow_store import FlowDataset, FlowLayout
 from tests.pipeline.conftest import Command
 from tests.pipeline.drawn_dataset import contents, make_dataset
 from tests.pipeline.faulty_s3 import BUCKET, faulty_s3
@@ -152,7 +151,7 @@ def test_hostile_names_in_the_flows_of_videos(tmp_path: Path) -> None:
     (finding,) = verify(flows.url, Silent()).findings
     assert (finding.key, "'../..'" in finding.problem) == ("bear/zarr.json", True)
     for name in ("", "../bear", "two\nlines", "escape\x1b[2J"):
-        with pytest.raises(FlowError, match="cannot be a folder's"):
+        with pytest.raises(FlowStoreError, match="cannot be a folder's"):
             flows.video(name)
 
 

@@ -18,11 +18,11 @@ from pipeline import schema
 from pipeline.cli import app
 from pipeline.commits import Failure
 from pipeline.errors import PipelineError
+from pipeline.flow_store import FlowDataset, FlowLayout
 from pipeline.repair import repair
 from pipeline.sealed import FIELD, UNSEALED, seal
 from pipeline.store import DatasetStore
 from pipeline.verify import Verification, verify
-from segmentation.flow_store import FlowDataset, FlowLayout
 from tests.pipeline.drawn_dataset import contents, make_dataset, write_shard
 
 

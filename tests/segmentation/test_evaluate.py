@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.flow_store import read_flow
 from segmentation import cli
 from segmentation.evaluate import Benchmark
-from segmentation.flow_store import read_flow
 from tests.conftest import ROOT
 from tests.segmentation import trees
 from tests.segmentation.drawn_videos import draw_davis, plain_mask, read_grey, read_rgb, save_small_network

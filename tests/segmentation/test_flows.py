@@ -18,10 +18,9 @@ import zarr
 
 from flowsim import flow_to_rgb
 from pipeline.errors import PipelineError
+from pipeline.flow_store import FlowDataset, FlowStoreError, read_flow
 from pipeline.store import DatasetStore
 from segmentation import cli
-from segmentation.errors import FlowError
-from segmentation.flow_store import FlowDataset, read_flow
 from segmentation.raft import load_raft
 from tests.conftest import ROOT
 from tests.segmentation.stand_in_raft import moving_texture, save_checkpoint
@@ -99,6 +98,7 @@ def test_flow_of_each_frame_in_pixels(flows: Flows, weights: Path, tmp_path: Pat
             assert frame in stored["frame"].values
             assert (values == expected).all()
     group = zarr.open_group(tmp_path / "out.zarr", mode="r")
+    assert sorted(name for name, _ in group.groups()) == ["libby", "surf"]  # a warning would be an error
     assert group["libby/flow"].shape == (18, 128, 160, 2)
     assert group["libby/flow"].attrs["units"] == "pixel"
     assert group["libby/flow"].attrs["last_frames"] == "minus the flow to the frame `stride` before"
@@ -120,7 +120,7 @@ def test_the_same_command_does_what_is_missing(flows: Flows, tmp_path: Path) -> 
     (output / "libby/.fakeflow/commits/000001.json").unlink()
     (output / "libby/flow/c/1/0/0/0").write_bytes(b"half a shard")
     (output / "libby/flow/c/1/0/0/0.partial").write_bytes(b"stray")
-    with pytest.raises(FlowError, match="no complete flow of libby"):
+    with pytest.raises(FlowStoreError, match="no complete flow of libby"):
         next(read_flow(str(output), "libby"))
     code, printed = flows(*arguments)
     assert code == 0

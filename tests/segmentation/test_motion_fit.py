@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from flowsim import MotionPrior
+from pipeline.flow_store import FlowDataset, FlowLayout
 from pipeline.schema import encode_flow
 from pipeline.store import DatasetStore
 from segmentation import cli
 from segmentation.errors import FlowError
-from segmentation.flow_store import FlowDataset, FlowLayout
 from segmentation.motion_fit import fields_of_folder, fields_of_videos, scenes_of
 from segmentation.sources import VideoSource
 from tests.segmentation.zarr_datasets import make_dataset

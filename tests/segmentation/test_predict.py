@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from depth import DepthEstimator
+from pipeline.flow_store import read_flow
 from pipeline.placement import Placement
 from segmentation import cli
 from segmentation.checkpoint import load_network
-from segmentation.flow_store import read_flow
 from segmentation.flows import FlowSettings, clip_of, make_flows
 from segmentation.overlay import tinted
 from segmentation.predict import frames_with_flow

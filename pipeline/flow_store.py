@@ -14,14 +14,20 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from pipeline.arrays import ROOT_METADATA, with_groups
+from pipeline.errors import PipelineError
 from pipeline.ids import is_plain
 from pipeline.schema import FLOW_STEPS_PER_PIXEL, LARGEST_FLOW_PX, UNKNOWN_FLOW, ArraySpec, decode_flow
-from pipeline.store import ShardedStore
-from segmentation.errors import FlowError
+from pipeline.storage import Storage
+from pipeline.store import DatasetStore, ShardedStore, our_attributes
 
 LAST_FRAMES = "minus the flow to the frame `stride` before"
 _FRAMES_PER_SHARD = 16
 _SHARD_BYTES = 64 << 20
+
+
+class FlowStoreError(PipelineError):
+    """The flow of a video is not there or not complete, or the video's name cannot be a folder's."""
 
 
 @dataclass(frozen=True)
@@ -132,20 +138,47 @@ class FlowDataset(ShardedStore[_NoArrays]):
     def video(self, name: str) -> VideoFlowStore:
         """Return the place of one video's flow, which may not exist yet."""
         if not (re.fullmatch(r"[^/.][^/]*(/[^/.][^/]*)*", name) and is_plain(name)):
-            raise FlowError(f"the video name {name!r} cannot be a folder's; rename it")
+            raise FlowStoreError(f"the video name {name!r} cannot be a folder's; rename it")
         return VideoFlowStore(f"{self.url.rstrip('/')}/{name}")
+
+    def videos(self) -> list[str]:
+        """Return the names of the videos that were begun, sorted."""
+        last = f"/flow/{ROOT_METADATA}"
+        return sorted(key.removesuffix(last) for key in self.storage.sizes() if key.endswith(last))
+
+    def list_for_zarr(self) -> None:
+        """Name all videos in the root's metadata, so that Zarr lists them and nothing else."""
+        content = self.storage.read(ROOT_METADATA)
+        groups = {name: self.storage.read(f"{name}/{ROOT_METADATA}") for name in self.videos()}
+        if (listed := with_groups(content, groups)) != content:
+            self.storage.write(ROOT_METADATA, listed)
+
+
+def open_any(url: str) -> DatasetStore | FlowDataset | VideoFlowStore:
+    """Open a dataset of photos, the flow of videos or of one video.
+
+    Raises:
+        PipelineError: there is none.
+    """
+    storage = Storage(url)
+    metadata = storage.read_if_there(ROOT_METADATA) if storage.is_there() else None
+    attributes = our_attributes(metadata, storage) if metadata is not None else None
+    for store in (FlowDataset, VideoFlowStore):
+        if attributes is not None and attributes.get("kind") == store.kind:
+            return store.open(url)
+    return DatasetStore.open(url)
 
 
 def read_flow(output: str, video: str) -> Iterator[tuple[str, Float32[np.ndarray, "h w 2"]]]:
     """Yield name and flow, (h,w,2) float32 px, of each frame of a video, NaN where it could not be stored.
 
     Raises:
-        FlowError: the video is not complete.
+        FlowStoreError: the video is not complete.
         PipelineError: nothing there.
     """
     store = FlowDataset.open(output).video(video)
     if not store.exists() or not store.is_complete():
-        raise FlowError(f"{output} has no complete flow of {video}; run `segmentation flows` again")
+        raise FlowStoreError(f"{output} has no complete flow of {video}; run `segmentation flows` again")
     names = store.read("frame", slice(None))
     for row, name in enumerate(names):
         yield str(name), decode_flow(store.read("flow", row))

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from segmentation.errors import SegmentationError
+from pipeline.errors import PipelineError
 
 _CODEC = "mp4v"  # MPEG-4 part 2: the one that OpenCV's wheels write on every machine
 
 
-class OverlayVideo:
+class VideoWriter:
     """An MP4 file of frames of one size; at the end it is checked for all of them.
 
     Args:
@@ -27,14 +27,14 @@ class OverlayVideo:
         self._writer: cv2.VideoWriter | None = None
         self._frames = 0
 
-    def __enter__(self) -> OverlayVideo:
+    def __enter__(self) -> VideoWriter:
         return self
 
     def write(self, frame: UInt8[np.ndarray, "h w 3"]) -> None:
         """Append a frame, (h,w,3) uint8 RGB.
 
         Raises:
-            SegmentationError: no file can be begun there.
+            PipelineError: no file can be begun there.
         """
         # The codec takes even sides only; OpenCV would cut the odd row and column off.
         rows, columns = frame.shape[0] % 2, frame.shape[1] % 2
@@ -43,9 +43,7 @@ class OverlayVideo:
             size = frame.shape[1], frame.shape[0]
             self._writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*_CODEC), self._rate, size)
             if not self._writer.isOpened():
-                raise SegmentationError(
-                    f"the video {self._path} cannot be begun, {size[0]}x{size[1]} at {self._rate} Hz"
-                )
+                raise PipelineError(f"the video {self._path} cannot be begun, {size[0]}x{size[1]} at {self._rate} Hz")
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         self._frames += 1
 
@@ -55,7 +53,7 @@ class OverlayVideo:
         """Close the file.
 
         Raises:
-            SegmentationError: it does not hold all frames: OpenCV does not say when a disk is full.
+            PipelineError: it does not hold all frames: OpenCV does not say when a disk is full.
         """
         if self._writer is not None:
             self._writer.release()
@@ -64,6 +62,6 @@ class OverlayVideo:
             frames = round(capture.get(cv2.CAP_PROP_FRAME_COUNT))
             capture.release()
             if frames != self._frames:
-                raise SegmentationError(
+                raise PipelineError(
                     f"the video {self._path} holds {frames} of {self._frames} frames; is the disk full?"
                 )
