@@ -128,6 +128,10 @@ def test_statistics_of_one_frame_and_of_none() -> None:
     assert all(math.isnan(value) for value in (none.mean, none.recall, none.decay))
 
 
+def test_a_frame_of_exactly_a_half_is_not_found() -> None:
+    assert statistics(np.array([0.5, 0.5, 0.75, 0.25])).recall == 0.25
+
+
 def test_unknown_frames_count_as_not_found_and_do_not_change_the_mean() -> None:
     found = statistics(np.array([0.9, np.nan, 0.9, 0.7]))
     assert found.mean == pytest.approx(2.5 / 3)

@@ -71,6 +71,13 @@ def test_order_depends_on_seed_and_epoch_alone(sources: Sources) -> None:
     assert len({tuple(ids(Mixture(sources, 8, seed=seed), epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_each_rank_continues_its_own_part_of_an_epoch(sources: Sources, rank: int) -> None:
+    whole = ids(Mixture(sources, 8), 1)[rank::2]
+    for skip in (0, 1, 3):
+        assert ids(Mixture(sources, 8, rank=rank, ranks=2), 1, skip) == whole[skip:]
+
+
 def test_an_epoch_continues_where_it_was_left(sources: Sources) -> None:
     mixture = Mixture(sources, 8)
     whole = ids(mixture, 1)
