@@ -33,21 +33,21 @@ import torch
 
 from benchmarks.baselines import moving, score_baselines
 from benchmarks.record import RESULTS, write
-from pipeline.config import RunConfig
-from pipeline.placement import local_share
-from pipeline.progress import ProgressLine
-from pipeline.run import run
-from segmentation.checkpoint import load_network
-from segmentation.datasets import ShardDataset
-from segmentation.metrics import score_frames
-from segmentation.model import TwoStreamNetwork
-from segmentation.network_files import LAST
-from segmentation.train import train
-from segmentation.training_data import ValidationData, open_data
-from segmentation.training_log import read_metrics
-from segmentation.training_settings import TrainingSettings
-from segmentation.validation import score_samples, summarize
-from segmentation.whole_files import write_whole
+from pipeline.command.progress import ProgressLine
+from pipeline.engine.placement import local_share
+from pipeline.making.config import RunConfig
+from pipeline.making.run import run
+from segmentation.data.photo_samples import ShardDataset
+from segmentation.network.checkpoint import load_network
+from segmentation.network.model import TwoStreamNetwork
+from segmentation.network.network_files import LAST
+from segmentation.network.whole_files import write_whole
+from segmentation.scoring.metrics import score_frames
+from segmentation.training.log import read_metrics
+from segmentation.training.run import train
+from segmentation.training.settings import TrainingSettings
+from segmentation.training.sources import ValidationData, open_data
+from segmentation.training.validation import score_samples, summarize
 
 Flow = Literal["stored", "fresh", "zero"]
 JUDGED_BY = "davis16-val"

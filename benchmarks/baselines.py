@@ -8,10 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from segmentation.datasets import Triplet
-from segmentation.metrics import score_frames
-from segmentation.training_data import ValidationData
-from segmentation.validation import SampleScore, summarize
+from segmentation.data.photo_samples import Triplet
+from segmentation.scoring.metrics import score_frames
+from segmentation.training.sources import ValidationData
+from segmentation.training.validation import SampleScore, summarize
 
 
 def everything(sample: Triplet) -> np.ndarray:

@@ -19,15 +19,15 @@ import numpy as np
 import torch
 
 from benchmarks.record import write
-from pipeline.images import decode_photo
-from pipeline.placement import Placement
-from segmentation.checkpoint import load_network, save_network
-from segmentation.evaluate import Benchmark, evaluate
-from segmentation.flows import FlowSettings
-from segmentation.frame_flows import open_flows
-from segmentation.model import TwoStreamNetwork
-from segmentation.video_masks import write_mask
-from segmentation.videos import open_dataset
+from pipeline.engine.placement import Placement
+from pipeline.photos.decoding import decode_photo
+from segmentation.flow.estimate import FlowSettings
+from segmentation.flow.frame_flows import open_flows
+from segmentation.network.checkpoint import load_network, save_network
+from segmentation.network.model import TwoStreamNetwork
+from segmentation.prediction.evaluate import Benchmark, evaluate
+from segmentation.prediction.video_masks import write_mask
+from segmentation.videos.datasets import open_dataset
 
 
 class Silence:

@@ -26,13 +26,13 @@ from flowsim import (
     FlowField,
     Motion,
     MotionPrior,
+    find_visibility,
     flow_to_rgb,
     sample_motion,
     simulate_flow,
     synthesize_flow,
-    visibility,
 )
-from flowsim.color import color_wheel
+from flowsim.color_wheel import color_wheel
 from flowsim.prior import PRESETS
 
 # What the flow kernel moves per pixel: inverse depth in, flow and validity out.
@@ -189,9 +189,9 @@ def visibility_on_cpu(batch: int, rounds: int) -> dict[str, Any]:
     """Forward z-buffer, against torch's scatter."""
     depth, camera, motion = scene(batch, 400, 400)
     flow = synthesize_flow(depth, camera, motion).flow
-    for ours, theirs in zip(visibility(flow, depth), scatter_visibility(flow, depth), strict=True):
+    for ours, theirs in zip(find_visibility(flow, depth), scatter_visibility(flow, depth), strict=True):
         assert torch.equal(ours, theirs)
-    found = compare(lambda: visibility(flow, depth), {"scatter": lambda: scatter_visibility(flow, depth)}, rounds)
+    found = compare(lambda: find_visibility(flow, depth), {"scatter": lambda: scatter_visibility(flow, depth)}, rounds)
     return {"shape": [batch, 400, 400], **found, "goal": "scatter_over_ours >= 5"}
 
 

@@ -19,9 +19,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.record import ROOT
 from flowsim import flow_to_rgb
-from pipeline.preview import OUTLINE, sample_pictures
-from pipeline.store import DatasetStore
-from segmentation.motion_fit import fields_of_folder
+from pipeline.dataset.store import DatasetStore
+from pipeline.showing.preview import OUTLINE, sample_pictures
+from segmentation.training.motion_fit import fields_of_folder
 
 TILE, GAP, HEADER, APART = (264, 176), 6, 26, 22
 HEADINGS = ("photo", "inverse depth", "simulated flow", "mask", "real flow (RAFT, DAVIS)")

@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.processes import command_line, descendants, is_alive
-from pipeline.config import RunConfig
-from pipeline.run import run
-from pipeline.store import DatasetStore
-from pipeline.verify import verify
+from pipeline.checking.verify import verify
+from pipeline.dataset.store import DatasetStore
+from pipeline.making.config import RunConfig
+from pipeline.making.run import run
 
 SETTINGS: dict[str, Any] = {
     "depth_model": "tiny-dpt",
@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
     "samples_per_shard": 2,
     "motion": "camera+object",
 }
-PRELOADED = ["pipeline.cli", "pipeline.run", "pipeline.worker", "transformers", "timm"]
+PRELOADED = ["pipeline.cli", "pipeline.making.run", "pipeline.making.worker", "transformers", "timm"]
 OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove")
 ORPHANS_MAY_LIVE_S = 60.0
 RAY_RUN_MAY_TAKE_S = 240.0

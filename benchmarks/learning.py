@@ -23,17 +23,17 @@ from typing import Any
 from benchmarks.ablation import ARMS, JUDGED_BY, LAST_LOSSES, add_options, judge, make_photos, settings_of
 from benchmarks.baselines import score_baselines
 from benchmarks.record import RESULTS, write
-from pipeline.placement import local_share
-from pipeline.progress import ProgressLine
-from segmentation.checkpoint import load_network
-from segmentation.datasets import ShardDataset
-from segmentation.model import TwoStreamNetwork
-from segmentation.network_files import LAST
-from segmentation.train import train
-from segmentation.training_data import ValidationData, open_data
-from segmentation.training_log import METRICS_FILE, read_metrics
-from segmentation.training_report import CURVES_FILE, PREDICTIONS_FILE, draw_curves, draw_predictions
-from segmentation.training_settings import HELD_OUT, TrainingSettings
+from pipeline.command.progress import ProgressLine
+from pipeline.engine.placement import local_share
+from segmentation.data.photo_samples import ShardDataset
+from segmentation.network.checkpoint import load_network
+from segmentation.network.model import TwoStreamNetwork
+from segmentation.network.network_files import LAST
+from segmentation.training.log import METRICS_FILE, read_metrics
+from segmentation.training.pictures import CURVES_FILE, PREDICTIONS_FILE, draw_curves, draw_predictions
+from segmentation.training.run import train
+from segmentation.training.settings import HELD_OUT, TrainingSettings
+from segmentation.training.sources import ValidationData, open_data
 
 (ARM,) = (arm for arm in ARMS if arm.name == "davis-fresh")
 

@@ -22,11 +22,11 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.record import write
-from segmentation import bitmaps
-from segmentation.metrics import score_frames, tolerance_of
-from segmentation.protocols import PROTOCOLS
-from segmentation.scoring import score_predictions
-from segmentation.videos import open_dataset
+from segmentation.scoring import bitmaps
+from segmentation.scoring.metrics import score_frames, tolerance_of
+from segmentation.scoring.protocols import PROTOCOLS
+from segmentation.scoring.score import score_predictions
+from segmentation.videos.datasets import open_dataset
 
 HEIGHT, WIDTH = 480, 854
 

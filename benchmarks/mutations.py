@@ -24,8 +24,8 @@ from PIL import Image
 
 from benchmarks.pieces import cut_pieces
 from benchmarks.record import ROOT
-from pipeline import schema
-from pipeline.store import DatasetStore
+from pipeline.dataset import schema
+from pipeline.dataset.store import DatasetStore
 
 SIDE = 48
 ENCODINGS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (

@@ -23,16 +23,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from flowsim import flow_to_rgb
-from segmentation.datasets import Triplet
-from segmentation.learner import Learner, Place
-from segmentation.model import NETWORK_SIDE_PX, TwoStreamNetwork
-from segmentation.optimization import same_bits
-from segmentation.recipes import RECIPES
-from segmentation.resize import resize_bicubic
-from segmentation.training_settings import TrainingSettings
-from segmentation.transforms import PreparedBatch, finish_batch
-from segmentation.validation import score_samples
-from segmentation.winograd import Conv3x3
+from segmentation.data.photo_samples import Triplet
+from segmentation.data.transforms import PreparedBatch, finish_batch
+from segmentation.network.model import NETWORK_SIDE_PX, TwoStreamNetwork
+from segmentation.network.precision import same_bits
+from segmentation.network.resize import resize_bicubic
+from segmentation.network.winograd import Conv3x3
+from segmentation.training.learner import Learner, Place
+from segmentation.training.recipes import RECIPES
+from segmentation.training.settings import TrainingSettings
+from segmentation.training.validation import score_samples
 
 FRAME = (480, 854)
 RECIPE = RECIPES["modern"]
@@ -109,7 +109,7 @@ def with_torch_interpolation(work: Callable[[], None]) -> Callable[[], None]:
     """Let the network resize its features as the published code does."""
 
     def run() -> None:
-        with patch("segmentation.model.resize_features", resize_bicubic):
+        with patch("segmentation.network.model.resize_features", resize_bicubic):
             work()
 
     return run

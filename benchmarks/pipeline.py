@@ -27,9 +27,9 @@ from depth import DepthEstimator
 from depth.estimator import GPU_BATCH
 from depth.preprocess import network_shape, prepare_on_host
 from depth.streams import map_on_cores
-from pipeline.images import decode_pair
-from pipeline.manifest import build_manifest
-from pipeline.store import DatasetStore
+from pipeline.dataset.store import DatasetStore
+from pipeline.photos.decoding import decode_pair
+from pipeline.photos.listing import build_manifest
 
 DUTS_PHOTOS = 15_572
 """DUTS-TR and DUTS-TE."""

@@ -16,7 +16,7 @@ from PIL import Image
 from torchvision.transforms import functional
 
 from flowsim import flow_to_rgb
-from segmentation.datasets import Triplet
+from segmentation.data.photo_samples import Triplet
 
 SIDE_PX = 512
 FOLDERS = (("JPEGImages", "jpg"), ("JPEGFlows", "jpg"), ("Annotations", "png"))

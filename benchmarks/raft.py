@@ -25,9 +25,9 @@ import numpy as np
 import torch
 
 from benchmarks.record import ROOT, write
-from pipeline.images import decode_photo
-from segmentation.raft import load_raft
-from segmentation.raft_weights import open_raft
+from pipeline.photos.decoding import decode_photo
+from segmentation.flow.raft import load_raft
+from segmentation.flow.raft_weights import open_raft
 
 Estimate = Callable[[np.ndarray], np.ndarray]
 

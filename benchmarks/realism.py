@@ -30,8 +30,8 @@ from flowsim import FlowStatistics, MotionPrior, MotionSample, distance, sample_
 from flowsim.comparison import statistics_at_scale
 from flowsim.fit import fit_prior
 from flowsim.inversion import FIT_GRID, Scene
-from pipeline.progress import ProgressLine
-from segmentation.motion_fit import Field, fields_of_folder, scenes_of, statistics_of
+from pipeline.command.progress import ProgressLine
+from segmentation.training.motion_fit import Field, fields_of_folder, scenes_of, statistics_of
 
 GRID = 214
 PRESETS = ("parallax", "camera", "camera+object")

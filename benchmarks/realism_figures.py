@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 
 from flowsim import FlowStatistics, MotionPrior, flow_to_rgb, sample_motion, simulate_flow
 from flowsim.inversion import Scene
-from segmentation.motion_fit import Field
+from segmentation.training.motion_fit import Field
 
 TITLES = {
     "magnitude_p10_px": "10 % quantile of |flow|, px of 854",

@@ -27,9 +27,9 @@ from benchmarks.kills import SETTINGS, KilledRuns, Outcome, Silent
 from benchmarks.mutations import run_over, write_mutated_tree
 from benchmarks.pieces import write_tree
 from benchmarks.record import RESULTS, ROOT, environment
-from pipeline.config import RunConfig
-from pipeline.run import run
-from pipeline.verify import verify
+from pipeline.checking.verify import verify
+from pipeline.making.config import RunConfig
+from pipeline.making.run import run
 
 MOMENTS = {"at_seconds": 20, "at_operations": 20, "on_ray": 10}
 PHOTOS_OF_A_KILLED_RUN = 12

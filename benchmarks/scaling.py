@@ -28,15 +28,15 @@ from statistics import median
 from typing import Any
 
 from benchmarks.record import ROOT, write
-from pipeline.cluster import ray_session
-from pipeline.config import RunConfig
-from pipeline.engine import run_tasks
-from pipeline.manifest import Manifest
-from pipeline.placement import Placement, Share
-from pipeline.plan import ShardTask, make_plan, prepare
-from pipeline.rows import Row, Rows
-from pipeline.schema import Layout
-from pipeline.store import DatasetStore
+from pipeline.dataset.schema import Layout
+from pipeline.dataset.store import DatasetStore
+from pipeline.engine.cluster import ray_session
+from pipeline.engine.placement import Placement, Share
+from pipeline.engine.run_tasks import run_tasks
+from pipeline.making.config import RunConfig
+from pipeline.making.plan import ShardTask, make_plan, prepare
+from pipeline.photos.listing import Manifest
+from pipeline.photos.rows import Row, Rows
 
 PHOTOS_PER_SHARD = 64
 

@@ -29,7 +29,7 @@ from benchmarks.network_speed import measure_inference, measure_step
 from benchmarks.published_loader import load_sample, write_tree
 from benchmarks.record import ROOT, write
 from segmentation import Augmentation, Batch, Mixture, ShardDataset
-from segmentation.transforms import finish_batch, prepare_batch
+from segmentation.data.transforms import finish_batch, prepare_batch
 
 BATCH = 16
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from depth.errors import DepthError
 from depth.networks import LoadedNetwork, wrap_transformers_model
-from depth.sources import NOT_READABLE, hash_files
+from depth.weight_files import NOT_READABLE, hash_files
 from depth.weights import DPT_INPUT
 
 HYBRID: dict[str, Any] = {"is_hybrid": True, "neck_hidden_sizes": [256, 512, 768, 768]}

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import pickle
 import re
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from depth.errors import DepthError
 from depth.networks import LoadedNetwork, fold_batch_norms, wrap_transformers_model
+from depth.weight_files import NOT_READABLE, hash_files
 from depth.weights import (
     DEPTH_ANYTHING_INPUT,
     DPT_INPUT,
@@ -30,8 +28,6 @@ HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 HUB_TIMEOUT_S = 10
 """Without an answer from the hub for so long there is no network."""
 UNKNOWN_LICENCE = "unknown: see the model's card"
-NOT_READABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError)
-"""What the readers of damaged or foreign weights raise."""
 
 
 def open_network(model: str) -> LoadedNetwork:
@@ -64,15 +60,6 @@ def open_network(model: str) -> LoadedNetwork:
         f"{', '.join(KNOWN_MODELS)}. Or give any hub id 'owner/name', a folder with config.json and model.safetensors, "
         "or the path of an isl-org checkpoint (.pt)."
     )
-
-
-def hash_files(paths: list[Path]) -> str:
-    """Return the sha256 of one file, or of the digests of several in the order of their names."""
-    digests = []
-    for path in sorted(paths):
-        with path.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _download(model: str, revision: str | None) -> Path:

@@ -1,6 +1,7 @@
 """Simulated optical flow from inverse depth and camera motion: geometry on arrays and tensors.
 
 CONVENTIONS, each held by a test of its name in tests/flowsim/test_flowsim_conventions.py
+
 - image: rows down, columns right, RGB, uint8; channels last at every border.
 - flow: px, [..., 0] = u to the right, [..., 1] = v down; flow at p points to where p goes in the next frame.
 - camera: pinhole, integer pixel centres, principal point ((w-1)/2, (h-1)/2), square pixels,
@@ -20,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from flowsim.color import flow_to_rgb, rgb_to_flow
 from flowsim.errors import FlowsimError
-from flowsim.fields import FlowField
+from flowsim.fields import FlowField, Visibility
 from flowsim.files import read_flo, read_kitti_flow, write_flo, write_kitti_flow
 from flowsim.prior import MotionPrior, Shot
 from flowsim.sampling import MotionSample, sample_motion
 from flowsim.simulation import SimulatedFlow, simulate_flow
-from flowsim.statistics import FlowStatistics, distance, statistics
-from flowsim.visibility import Visibility, visibility
+from flowsim.statistics import FlowStatistics, distance, measure_flow
+from flowsim.visibility import find_visibility
 
 if TYPE_CHECKING:
     from flowsim.camera import Camera, inverse_depth_in_range
@@ -45,17 +46,17 @@ __all__ = [
     "SimulatedFlow",
     "Visibility",
     "distance",
+    "find_visibility",
     "flow_to_rgb",
     "inverse_depth_in_range",
+    "measure_flow",
     "read_flo",
     "read_kitti_flow",
     "resynthesize_flow",
     "rgb_to_flow",
     "sample_motion",
     "simulate_flow",
-    "statistics",
     "synthesize_flow",
-    "visibility",
     "write_flo",
     "write_kitti_flow",
 ]

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from jaxtyping import Float32
 
+from flowsim.color_wheel import ARC_STEPS, UNKNOWN_FLOW_PX, color_wheel
 from flowsim.errors import FlowsimError
 from flowsim.fields import FlowField
 
@@ -14,27 +14,6 @@ if TYPE_CHECKING:
     Array = TypeVar("Array", np.ndarray, Tensor)
 else:  # torch takes a second to import, and arrays do not need it
     Array = TypeVar("Array")
-
-# A vector with a longer component, or NaN, is unknown (the limit of the .flo format).
-UNKNOWN_FLOW_PX = 1e9
-
-# Colours from one pure hue to the next: red-yellow-green-cyan-blue-magenta-red.
-_STEPS = (15, 6, 4, 11, 13, 6)
-
-
-def color_wheel() -> Float32[np.ndarray, "55 3"]:
-    """Return the 55 hues of the wheel, RGB in 0..255, from the direction `right` clockwise on the screen."""
-    hues = []
-    rising = (1, 0, 2, 1, 0, 2)  # channel that changes; in every second arc it falls instead
-    held = (0, 1, 1, 2, 2, 0)
-    for arc, steps in enumerate(_STEPS):
-        for step in range(steps):
-            color = [0, 0, 0]
-            color[held[arc]] = 255
-            change = 255 * step // steps
-            color[rising[arc]] = change if arc % 2 == 0 else 255 - change
-            hues.append(color)
-    return np.array(hues, np.float32)
 
 
 def flow_to_rgb(flow: Array, max_radius: int | float | None = None) -> Array:
@@ -138,7 +117,7 @@ def rgb_to_flow(rgb: np.ndarray, max_radius: int | float = 1.0) -> FlowField:
     middle = np.take_along_axis(hue, np.clip(middle_channel, 0, 2)[..., None], -1)[..., 0]
     position = np.zeros(rgb.shape[:-1], np.float32)
     start = 0
-    for arc, steps in enumerate(_STEPS):
+    for arc, steps in enumerate(ARC_STEPS):
         channel = (1, 0, 2, 1, 0, 2)[arc]
         is_here = (held == (0, 1, 1, 2, 2, 0)[arc]) & (middle_channel == channel)
         values = closed_wheel[start : start + steps + 1, channel]

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from flowsim.color import UNKNOWN_FLOW_PX, color_wheel
+from flowsim.color_wheel import UNKNOWN_FLOW_PX, color_wheel
 
 _WHEEL = torch.from_numpy(color_wheel())
 

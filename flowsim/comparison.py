@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from flowsim.errors import FlowsimError
-from flowsim.statistics import FlowStatistics, statistics
+from flowsim.statistics import FlowStatistics, measure_flow
 
 # The scale that numbers are given in: flow in px of a picture as wide as those of DAVIS at 480p.
 REFERENCE_SIDE_PX = 854
@@ -52,4 +52,4 @@ def statistics_at_scale(flow: np.ndarray, mask: np.ndarray, side_px: int | float
     if flow.ndim != 3 or mask.dtype != np.bool_ or mask.shape != flow.shape[:2]:
         raise FlowsimError(f"mask is {mask.dtype} {mask.shape}, expected bool of the flow's size {flow.shape[:2]}")
     cells, cell_mask = at_scale(flow, mask, side_px, grid)
-    return statistics(cells, cell_mask, np.isfinite(cells).all(-1))
+    return measure_flow(cells, cell_mask, np.isfinite(cells).all(-1))

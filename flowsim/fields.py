@@ -1,4 +1,4 @@
-"""A flow field with its validity."""
+"""What functions on flow return: a field with its validity, and what becomes of its pixels."""
 
 from typing import Any, NamedTuple
 
@@ -14,3 +14,17 @@ class FlowField(NamedTuple):
 
     flow: Any
     valid: Any
+
+
+class Visibility(NamedTuple):
+    """What becomes of the pixels of a frame, (...,h,w) bool each, tensors or arrays like the flow.
+
+    Attributes:
+        leaves: in this frame: goes outside the picture, or is not valid.
+        hidden: in this frame: stays inside, but a nearer pixel goes to the same place.
+        uncovered: in the next frame: no pixel of this frame goes there.
+    """
+
+    leaves: Any
+    hidden: Any
+    uncovered: Any

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flowsim.color import UNKNOWN_FLOW_PX
+from flowsim.color_wheel import UNKNOWN_FLOW_PX
 from flowsim.errors import FlowsimError
 from flowsim.fields import FlowField
 

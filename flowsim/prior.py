@@ -1,8 +1,11 @@
 """Which motions are likely: distributions as plain numbers."""
 
 import math
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -166,9 +169,7 @@ class MotionPrior:
             raise FlowsimError(f"no motion preset {name!r}; there are: {', '.join(PRESETS)}")
         if name in _PRESET_SHOTS:
             return cls(name, _PRESET_SHOTS[name])
-        from flowsim.prior_toml import fitted_preset
-
-        return fitted_preset(name)
+        return _fitted_preset(name)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, strings and lists, ready for TOML or JSON."""
@@ -200,6 +201,13 @@ class MotionPrior:
         """Index of the shot that a uniform number in [0, 1) picks."""
         upper = np.cumsum([shot.weight for shot in self.shots])
         return int(np.searchsorted(upper, probability * upper[-1], side="right"))
+
+
+@cache
+def _fitted_preset(name: str) -> MotionPrior:
+    """Read a prior that comes with the package."""
+    text = (files("flowsim") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    return MotionPrior.from_dict(tomllib.loads(text))
 
 
 def _check_keys(owner: str, plain: Mapping[str, Any], known: Sequence[str]) -> None:

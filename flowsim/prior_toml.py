@@ -1,9 +1,6 @@
-"""Priors as text that people read and edit, and the fitted one that comes with the package."""
+"""Motion priors as text that people read and edit."""
 
 import json
-import tomllib
-from functools import cache
-from importlib.resources import files
 
 import numpy as np
 
@@ -60,13 +57,6 @@ def in_words(shot: Shot) -> str:
 def _size_in_words(shot: Shot) -> str:
     """How large the flow is, in the middle of the distribution."""
     return f"{_middle(shot.magnitude):.1%} of the longer side"
-
-
-@cache
-def fitted_preset(name: str) -> MotionPrior:
-    """Read a prior that comes with the package."""
-    text = (files("flowsim") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
-    return MotionPrior.from_dict(tomllib.loads(text))
 
 
 def _size(axes: PerAxis) -> float:

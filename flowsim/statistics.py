@@ -54,7 +54,7 @@ class FlowStatistics:
     angles: Float[np.ndarray, " bins"]
 
 
-def statistics(flow: np.ndarray, mask: np.ndarray, valid: np.ndarray | None = None) -> FlowStatistics:
+def measure_flow(flow: np.ndarray, mask: np.ndarray, valid: np.ndarray | None = None) -> FlowStatistics:
     """Measure a flow field.
 
     Args:

@@ -1,10 +1,11 @@
 """Which pixels stay visible, and what the next frame uncovers: a forward z-buffer."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from flowsim.errors import FlowsimError
+from flowsim.fields import Visibility
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,21 +15,7 @@ else:  # torch takes a second to import, and arrays do not need it
     Array = TypeVar("Array")
 
 
-class Visibility(NamedTuple):
-    """What becomes of the pixels of a frame, (...,h,w) bool each, tensors or arrays like the flow.
-
-    Attributes:
-        leaves: in this frame: goes outside the picture, or is not valid.
-        hidden: in this frame: stays inside, but a nearer pixel goes to the same place.
-        uncovered: in the next frame: no pixel of this frame goes there.
-    """
-
-    leaves: Any
-    hidden: Any
-    uncovered: Any
-
-
-def visibility(flow: Array, inverse_depth: Array, valid: Array | None = None) -> Visibility:
+def find_visibility(flow: Array, inverse_depth: Array, valid: Array | None = None) -> Visibility:
     """Send every pixel to the pixel nearest to its target and see which of them is in front.
 
     The target of the pixel in column x is column floor(x + u + 0.5), of the row likewise. The greatest inverse depth

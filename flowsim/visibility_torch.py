@@ -4,13 +4,13 @@ import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
-from flowsim.visibility import Visibility
+from flowsim.fields import Visibility
 
 
 def visibility_of_tensors(
     flow: Float32[Tensor, "*b h w 2"], inverse_depth: Float32[Tensor, "*b h w"], valid: Bool[Tensor, "*b h w"] | None
 ) -> Visibility:
-    """Find what leaves, is hidden and is uncovered; see `flowsim.visibility.visibility`.
+    """Find what leaves, is hidden and is uncovered; see `flowsim.visibility.find_visibility`.
 
     A maximum does not depend on the order in which a device's threads arrive.
     """

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pipeline.config import DEFAULT_DEPTH_MODEL, RunConfig, load_config
+from pipeline.command.options import make_app, options_of, stoppable
+from pipeline.command.progress import ProgressLine
+from pipeline.command.stopping import INTERRUPTED, stopped_by_signals
+from pipeline.engine.placement import count_of
 from pipeline.errors import PipelineError, UnusablePhoto
-from pipeline.ids import shown
-from pipeline.placement import count_of
-from pipeline.places import refuse_as_output
-from pipeline.progress import ProgressLine
+from pipeline.files.ids import shown
+from pipeline.files.places import refuse_as_output
+from pipeline.making.config import DEFAULT_DEPTH_MODEL, RunConfig, load_config
 from pipeline.redaction import redact_output
-from pipeline.shared_cli import make_app, options_of, stoppable
-from pipeline.stopping import INTERRUPTED, stopped_by_signals
 
 if TYPE_CHECKING:
-    from pipeline.commits import Failure
+    from pipeline.dataset.commits import Failure
 
 app = make_app("Turn photos with masks into a Zarr dataset of image-flow-mask triplets.")
 TOO_MANY_FAILURES = 3
@@ -37,7 +37,7 @@ def run_command(
     """Make a dataset, or continue one: the same command again does what is missing."""
     settings = load_config(given, config)
     refuse_as_output(settings.output)
-    from pipeline.run import run
+    from pipeline.making.run import run
 
     with stoppable(), ProgressLine("photos") as line:
         summary = run(settings, line)
@@ -56,7 +56,7 @@ def run_command(
 
 def tell_failures(dataset: str, failures: tuple[Failure, ...]) -> None:
     """Print how many photos failed for which reason, and what to do."""
-    from pipeline.run import reasons
+    from pipeline.making.run import reasons
 
     for reason, count in reasons(failures):
         typer.echo(f"  {count} failed: {reason}")
@@ -74,13 +74,13 @@ def status_command(
     failures: Annotated[bool, typer.Option("--failures", help="List every photo that could not be used.")] = False,
 ) -> None:
     """Say how far a dataset is, and what it was made with; of photos or the flow of videos."""
-    from pipeline.flow_store import open_any
-    from pipeline.provenance import origin
-    from pipeline.store import DatasetStore
+    from pipeline.dataset.flow_store import open_any
+    from pipeline.dataset.provenance import origin
+    from pipeline.dataset.store import DatasetStore
 
     store = open_any(dataset)
     if not isinstance(store, DatasetStore):
-        from pipeline.flow_preview import status_lines
+        from pipeline.showing.flow_preview import status_lines
 
         typer.echo("\n".join(status_lines(store)))
         return
@@ -111,7 +111,7 @@ def verify_command(
     ] = False,
 ) -> None:
     """Check every file's checksum, the schema and the values; flow is made again from the stored motion."""
-    from pipeline import verify
+    from pipeline.checking import verify
 
     try:
         with ProgressLine("checked") as line:
@@ -139,7 +139,7 @@ def verify_command(
         missing = f"{result.missing_shards} of {count_of(result.shards, 'shard')} not made yet"
         typer.echo(f"{dataset}: {missing}; run the command that made the dataset again", err=True)
     if repair and result.findings:
-        from pipeline.repair import repair as repair_dataset
+        from pipeline.checking.repair import repair as repair_dataset
 
         for sentence in repair_dataset(dataset, result, lambda sentence: typer.echo(sentence, err=True)):
             typer.echo(sentence)
@@ -154,7 +154,7 @@ def publish_command(
     destination: Annotated[str, typer.Argument(help="Folder or URL: s3://bucket/name, hf://datasets/user/name.")],
 ) -> None:
     """Copy a complete dataset, verified, with manifest and card; it becomes visible when all of it is there."""
-    from pipeline.publish import publish
+    from pipeline.sharing.publish import publish
 
     refuse_as_output(destination)
     try:
@@ -170,7 +170,7 @@ def publish_command(
 @app.command("info")
 def info_command(dataset: Dataset) -> None:
     """Show on one screen what a dataset holds and how it was made."""
-    from pipeline.info import describe
+    from pipeline.showing.status import describe
 
     typer.echo(describe(dataset))
 
@@ -186,11 +186,11 @@ def preview_command(
     """Draw a contact sheet: photo, inverse depth, flow in colour, mask; or the flow of videos in colour."""
     import numpy as np
 
-    from pipeline.flow_preview import flow_sheet, write_flow_video
-    from pipeline.flow_store import open_any
-    from pipeline.pictures import write_png
-    from pipeline.preview import contact_sheet
-    from pipeline.store import DatasetStore
+    from pipeline.dataset.flow_store import open_any
+    from pipeline.dataset.store import DatasetStore
+    from pipeline.files.pictures import write_png
+    from pipeline.showing.flow_preview import flow_sheet, write_flow_video
+    from pipeline.showing.preview import contact_sheet
 
     store = open_any(dataset)
     if isinstance(store, DatasetStore):
@@ -208,10 +208,10 @@ def report_command(
     output: Annotated[Path, typer.Option(help="HTML file to write; it needs no other file.")] = Path("report.html"),
 ) -> None:
     """Make a page about a dataset or the flow of videos: pictures, flow statistics, how it was made."""
-    from pipeline.flow_report import write_flow_report
-    from pipeline.flow_store import open_any
-    from pipeline.report import write_report
-    from pipeline.store import DatasetStore
+    from pipeline.dataset.flow_store import open_any
+    from pipeline.dataset.store import DatasetStore
+    from pipeline.showing.flow_report import write_flow_report
+    from pipeline.showing.report import write_report
 
     store = open_any(dataset)
     with stoppable(), ProgressLine("samples") as line:
@@ -228,8 +228,8 @@ def export_command(
     folder: Annotated[Path, typer.Argument(help="Folder to make or to continue.")],
 ) -> None:
     """Write a dataset as JPEGImages, JPEGFlows and Annotations, which the original training code reads."""
-    from pipeline.export import export_tree
-    from pipeline.store import DatasetStore
+    from pipeline.dataset.store import DatasetStore
+    from pipeline.sharing.export import export_tree
 
     with stoppable(), ProgressLine("samples") as line:
         summary = export_tree(DatasetStore.open(dataset), folder, line)
@@ -255,7 +255,7 @@ def import_command(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="As for `pipeline run`.")] = False,
 ) -> None:
     """Make a dataset of ready-made flow pictures (direction and relative length alone), or continue one."""
-    from pipeline.import_tree import ImportSettings, import_tree
+    from pipeline.making.import_tree import ImportSettings, import_tree
 
     refuse_as_output(dataset)
     settings = ImportSettings(max_side=max_side, longest_px=longest)
@@ -281,11 +281,11 @@ def depth_command(
     import numpy as np
 
     from depth import DepthEstimator
-    from pipeline.images import decode_photo
-    from pipeline.pictures import write_png
-    from pipeline.placement import local_share
-    from pipeline.preview import depth_in_colour
-    from pipeline.regular_files import read_file
+    from pipeline.engine.placement import local_share
+    from pipeline.files.pictures import write_png
+    from pipeline.files.regular_files import read_file
+    from pipeline.photos.decoding import decode_photo
+    from pipeline.showing.preview import depth_in_colour
 
     try:
         pixels = decode_photo(read_file(photo))

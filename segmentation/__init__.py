@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from segmentation.errors import SegmentationError
 
 if TYPE_CHECKING:
-    from segmentation.checkpoint import load_network, save_network
-    from segmentation.datasets import ShardDataset, Triplet
-    from segmentation.mixture import Mixture
-    from segmentation.model import TwoStreamNetwork
-    from segmentation.transforms import Augmentation, Batch, make_batch
-    from segmentation.video_dataset import VideoFrames
+    from segmentation.data.mixture import Mixture
+    from segmentation.data.photo_samples import ShardDataset, Triplet
+    from segmentation.data.transforms import Augmentation, Batch, make_batch
+    from segmentation.data.video_samples import VideoFrames
+    from segmentation.network.checkpoint import load_network, save_network
+    from segmentation.network.model import TwoStreamNetwork
 
 __all__ = [
     "Augmentation",

@@ -8,16 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.command.options import make_app, options_of, stoppable
+from pipeline.command.stopping import INTERRUPTED, stopped_by_signals
+from pipeline.engine.placement import Placement, count_of
 from pipeline.errors import PipelineError
-from pipeline.placement import Placement, count_of
-from pipeline.places import refuse_as_output
+from pipeline.files.places import refuse_as_output
 from pipeline.redaction import redact_output
-from pipeline.shared_cli import make_app, options_of, stoppable
-from pipeline.stopping import INTERRUPTED, stopped_by_signals
-from segmentation import prediction_cli
 from segmentation.errors import SegmentationError, Stopped
-from segmentation.raft_names import Size
-from segmentation.training_settings import TrainingSettings
+from segmentation.flow.raft_names import Size
+from segmentation.prediction import prediction_cli
+from segmentation.training.settings import TrainingSettings
 
 app = make_app("Video object segmentation: flow, training, masks and scores.")
 SOME_VIDEOS_FAILED = prediction_cli.SOME_VIDEOS_FAILED
@@ -45,9 +45,9 @@ def score_command(
     ] = False,
 ) -> None:
     """Score predicted masks (0/1, 0/255, palette or soft grey levels) by a dataset's protocol."""
-    from segmentation.protocols import protocol_for
-    from segmentation.sequences import Sequences
-    from segmentation.videos import open_dataset
+    from segmentation.scoring.protocols import protocol_for
+    from segmentation.videos.datasets import open_dataset
+    from segmentation.videos.sequences import Sequences
 
     rules = protocol_for(dataset, protocol)
     every, wanted = open_dataset(dataset, root, split), Sequences.parse(sequences)
@@ -57,8 +57,8 @@ def score_command(
     from rich.console import Console
     from rich.progress import Progress
 
-    from segmentation.reporting import show_report, write_json
-    from segmentation.scoring import score_predictions
+    from segmentation.scoring.reporting import show_report, write_json
+    from segmentation.scoring.score import score_predictions
 
     errors = Console(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
@@ -77,12 +77,12 @@ def score_command(
         write_json(report.as_json(), json_path)
         typer.echo(str(json_path.resolve()))
     if plot is not None:
-        from segmentation.plots import plot_scores_over_time
+        from segmentation.scoring.plots import plot_scores_over_time
 
         plot_scores_over_time(report, plot)
         typer.echo(str(plot.resolve()))
     if worst is not None:
-        from segmentation.worst_frames import draw_worst_frames
+        from segmentation.scoring.worst_frames import draw_worst_frames
 
         draw_worst_frames(report, opened, predictions, threshold, worst)
         typer.echo(str(worst.resolve()))
@@ -119,15 +119,15 @@ def flows_command(
     ] = None,
 ) -> None:
     """Estimate optical flow of videos by RAFT, or continue: the same command again does what is missing."""
-    from pipeline.progress import ProgressLine
+    from pipeline.command.progress import ProgressLine
 
     refuse_as_output(output)
     if (dataset is None) == (video is None) or (dataset is None) != (root is None):
         raise SegmentationError("give either --dataset with --root, or --video")
     if sequences and dataset is None:
         raise SegmentationError("--sequences chooses among the videos of --dataset; leave it out with --video")
-    from segmentation.early_checks import check_flows, check_input
-    from segmentation.raft_names import check_raft
+    from segmentation.flow.raft_names import check_raft
+    from segmentation.prediction.early_checks import check_flows, check_input
 
     if video is not None:
         check_input(video)
@@ -136,8 +136,8 @@ def flows_command(
         assert dataset is not None
         assert root is not None
         check_flows(dataset, root, split, raft)
-    from segmentation.flows import FlowSettings, clip_of, clips_of, make_flows
-    from segmentation.sequences import Sequences
+    from segmentation.flow.estimate import FlowSettings, clip_of, clips_of, make_flows
+    from segmentation.videos.sequences import Sequences
 
     problems: dict[str, str] = {}
     if video is not None:
@@ -152,7 +152,7 @@ def flows_command(
         summary = make_flows(clips, output, settings, line, placement)
     problems |= summary.problems
     if jpeg is not None:
-        from segmentation.flow_pictures import write_jpeg_tree
+        from segmentation.flow.jpeg_trees import write_jpeg_tree
 
         with ProgressLine("pictures") as line:
             write_jpeg_tree([clip for clip in clips if clip.name in summary.complete], output, jpeg, line)
@@ -175,19 +175,19 @@ def train_command(
     **given: Any,
 ) -> None:
     """Train the two-stream network; with --resume, continue where it was stopped."""
-    from segmentation.sequences import Sequences
+    from segmentation.videos.sequences import Sequences
 
     typed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     for name in ("data", "videos"):
         typed[name] = tuple(typed.get(name, ()))
     typed["sequences"] = Sequences.parse(typed.get("sequences")).patterns
     settings = TrainingSettings(**typed, flow="fresh" if fresh_motion else "stored")
-    from pipeline.progress import ProgressLine
-    from segmentation.early_checks import check_training
+    from pipeline.command.progress import ProgressLine
+    from segmentation.prediction.early_checks import check_training
 
     check_training(settings)
-    from segmentation.next_steps import next_command
-    from segmentation.train import train
+    from segmentation.training.next_steps import next_command
+    from segmentation.training.run import train
 
     try:
         with ProgressLine("samples") as line:
@@ -223,9 +223,9 @@ def fit_motion_command(
     seed: Annotated[int, typer.Option(help="Of the fit.", min=0)] = 0,
 ) -> None:
     """Fit a motion model to real videos with masks: how their camera and objects move."""
-    from pipeline.progress import ProgressLine
-    from segmentation.motion_fit import fields_of_folder, fields_of_videos, fit_motion, statistics_of
-    from segmentation.sources import VideoSource
+    from pipeline.command.progress import ProgressLine
+    from segmentation.data.source_names import VideoSource
+    from segmentation.training.motion_fit import fields_of_folder, fields_of_videos, fit_motion, statistics_of
 
     if (videos is None) == (fields is None):
         raise SegmentationError("give either --videos NAME=ROOT:FLOWS, or --fields")
@@ -247,7 +247,7 @@ def fit_motion_command(
 @app.command("datasets")
 def datasets_command() -> None:
     """List the video datasets that are known: their trees, masks, licences, and where to get them."""
-    from segmentation.video_table import DATASETS
+    from segmentation.videos.table import DATASETS
 
     for row in DATASETS.values():
         typer.echo(f"{row.name}: {row.title}")

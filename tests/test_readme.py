@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.front_picture import made_tiles, tile_box
-from pipeline.store import DatasetStore
+from pipeline.dataset.store import DatasetStore
 from tests.conftest import ROOT
 from tests.segmentation.trees import SIZE, davis16
 from tests.segmentation.video_flows import store_flow

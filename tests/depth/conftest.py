@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from random_networks import randomize
 
 from depth.tiny import TinyDPT
+from tests.depth.random_networks import randomize
 
 
 @pytest.fixture(scope="session")

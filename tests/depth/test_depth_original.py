@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import stand_in_weights
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,6 +19,7 @@ from depth import DepthError, DepthEstimator
 from depth.networks import wrap_transformers_model
 from depth.original import build_model
 from depth.streams import map_on_cores
+from tests.depth import stand_in_weights
 
 REFERENCE = Path(__file__).parent / "reference"
 

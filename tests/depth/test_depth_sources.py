@@ -13,10 +13,10 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
-from random_networks import randomize
 
 from depth import DEFAULT_MODEL, KNOWN_MODELS, DepthError, DepthEstimator
 from depth.networks import wrap_transformers_model
+from tests.depth.random_networks import randomize
 
 
 def copy(folder: Path, target: Path, **changes: object) -> Path:

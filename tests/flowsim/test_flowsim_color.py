@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from flow_reference import published_colors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowsim import FlowsimError, flow_to_rgb, rgb_to_flow
 from flowsim.color_torch import rgb_of_tensor
+from tests.flowsim.flow_reference import published_colors
 
 
 def assert_published(rgb, flow, max_radius=None):

@@ -6,11 +6,11 @@ import sys
 
 import numpy as np
 import torch
-from flow_reference import rotation_matrix
 
 from flowsim import Camera, Motion, MotionPrior, flow_to_rgb, inverse_depth_in_range, sample_motion, synthesize_flow
 from flowsim.kernels.flow import plane_and_parallax
 from flowsim.projection import for_normalized_depth
+from tests.flowsim.flow_reference import rotation_matrix
 
 STILL = torch.zeros(1, 3)
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from flow_reference import flow_of_photo, rotation_matrix
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flowsim import FlowsimError, MotionPrior, MotionSample, Shot, sample_motion, simulate_flow
 from flowsim.prior import PRESETS, quantile
 from flowsim.prior_toml import to_toml
+from tests.flowsim.flow_reference import flow_of_photo, rotation_matrix
 
 presets = pytest.mark.parametrize("preset", PRESETS)
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import mannwhitneyu, wasserstein_distance
 
-from flowsim import FlowsimError, distance, statistics
+from flowsim import FlowsimError, distance, measure_flow
 
 
 def field(seed=0, shift=(4.0, 1.0), offset=(3.0, 0.0), noise=0.5, size=(30, 40)):
@@ -20,7 +20,7 @@ def field(seed=0, shift=(4.0, 1.0), offset=(3.0, 0.0), noise=0.5, size=(30, 40))
 
 def test_numbers_of_a_field_without_noise():
     flow, mask = field(noise=0)
-    found = statistics(flow, mask)
+    found = measure_flow(flow, mask)
     part = mask.mean()
     mean = np.array([4 + 3 * part, 1])
     assert found.magnitude_p10_px == pytest.approx(math.hypot(4, 1))
@@ -43,7 +43,7 @@ def test_numbers_of_a_field_without_noise():
 def test_directions_are_weighted_by_length():
     flow = np.zeros((1, 3, 2), np.float32)
     flow[0] = [[3, 0.1], [0.1, 1], [0, 0]]
-    angles = statistics(flow, np.zeros((1, 3), bool)).angles
+    angles = measure_flow(flow, np.zeros((1, 3), bool)).angles
     assert dict(zip(np.nonzero(angles)[0].tolist(), angles[angles > 0].tolist(), strict=True)) == pytest.approx(
         {18: 0.75, 26: 0.25}, abs=0.002
     )
@@ -51,7 +51,7 @@ def test_directions_are_weighted_by_length():
 
 def test_separation_and_edges_of_a_noisy_field():
     flow, mask = field(noise=0.5)
-    found = statistics(flow, mask)
+    found = measure_flow(flow, mask)
     object_mean, background_mean = flow[mask].mean(0), flow[~mask].mean(0)
     residual = np.concatenate([flow[mask] - object_mean, flow[~mask] - background_mean])
     spread = math.sqrt((residual.astype(np.float64) ** 2).sum(1).mean())
@@ -73,7 +73,7 @@ def test_auc_is_the_mann_whitney_statistic(has_ties):
         flow = np.rint(flow)
     score = np.hypot(*np.moveaxis(flow - np.median(flow[~mask], axis=0), -1, 0))
     expected = mannwhitneyu(score[mask], score[~mask]).statistic / (mask.sum() * (~mask).sum())
-    assert statistics(flow, mask).auc == pytest.approx(expected)
+    assert measure_flow(flow, mask).auc == pytest.approx(expected)
 
 
 def test_invalid_pixels_do_not_count():
@@ -82,24 +82,24 @@ def test_invalid_pixels_do_not_count():
     valid = np.zeros_like(mask)
     valid[inside] = True
     spoiled = np.where(valid[..., None], flow, np.float32(np.nan))
-    found, expected = statistics(spoiled, mask, valid), statistics(flow[inside], mask[inside])
+    found, expected = measure_flow(spoiled, mask, valid), measure_flow(flow[inside], mask[inside])
     for name, value in vars(expected).items():
         np.testing.assert_allclose(getattr(found, name), value, err_msg=name)
 
 
 def test_fields_without_object_or_without_motion_have_undefined_numbers():
     flow, mask = field()
-    alone = statistics(flow, np.zeros_like(mask))
+    alone = measure_flow(flow, np.zeros_like(mask))
     assert all(math.isnan(value) for value in (alone.offset_px, alone.separation, alone.object_share, alone.auc))
-    still = statistics(np.zeros_like(flow), mask)
+    still = measure_flow(np.zeros_like(flow), mask)
     assert still.magnitude_p90_px == 0
     assert still.auc == 0.5
     assert all(math.isnan(value) for value in (still.coherence, still.axis_ratio, still.relative_p50, still.angles[0]))
 
 
 def test_distance_is_wasserstein_and_jensen_shannon():
-    real = [statistics(*field(i, shift=(4 + i, 1))) for i in range(5)]
-    simulated = [statistics(*field(i + 50, shift=(2, 2 + i), noise=1)) for i in range(8)]
+    real = [measure_flow(*field(i, shift=(4 + i, 1))) for i in range(5)]
+    simulated = [measure_flow(*field(i + 50, shift=(2, 2 + i), noise=1)) for i in range(8)]
     found = distance(real, simulated)
     for name, value in found.items():
         if name == "angles":
@@ -116,7 +116,7 @@ def test_distance_is_wasserstein_and_jensen_shannon():
 
 def test_distance_leaves_out_what_is_undefined():
     flow, mask = field()
-    defined, undefined = statistics(flow, mask), statistics(flow, np.zeros_like(mask))
+    defined, undefined = measure_flow(flow, mask), measure_flow(flow, np.zeros_like(mask))
     assert distance([defined, undefined], [defined])["auc"] == 0
     assert math.isnan(distance([undefined], [defined])["auc"])
     assert distance([undefined], [defined])["coherence"] == 0
@@ -125,10 +125,10 @@ def test_distance_leaves_out_what_is_undefined():
 def test_input_that_cannot_be_measured_is_named():
     flow, mask = field()
     with pytest.raises(FlowsimError, match=r"mask is uint8 .* expected bool \(30, 40\)"):
-        statistics(flow, mask.astype(np.uint8))
+        measure_flow(flow, mask.astype(np.uint8))
     with pytest.raises(FlowsimError, match=r"flow is float32 of shape \(30, 40\), expected float"):
-        statistics(flow[..., 0], mask)
+        measure_flow(flow[..., 0], mask)
     with pytest.raises(FlowsimError, match="pass `valid`"):
-        statistics(np.full_like(flow, np.nan), mask)
+        measure_flow(np.full_like(flow, np.nan), mask)
     with pytest.raises(FlowsimError, match="0 real and 1 simulated"):
-        distance([], [statistics(flow, mask)])
+        distance([], [measure_flow(flow, mask)])

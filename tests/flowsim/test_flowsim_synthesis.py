@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from flow_reference import flow_of_photo, rotation_matrix
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +25,7 @@ from flowsim import (
 )
 from flowsim.motion import motion_matrices
 from flowsim.synthesis import flow_expression
+from tests.flowsim.flow_reference import flow_of_photo, rotation_matrix
 
 few = settings(max_examples=25, deadline=None)
 vectors = st.tuples(*[st.floats(-1, 1, width=32)] * 3)
@@ -244,11 +244,11 @@ def test_gradient_with_regard_to_depth_is_finite_behind_the_camera_too():
 
 COMPILED = """
 import sys, torch
-from flowsim import Camera, Motion, flow_to_rgb, synthesize_flow, visibility
+from flowsim import Camera, Motion, flow_to_rgb, synthesize_flow, find_visibility
 
 def flow_and_picture(depth, fov_deg, masks, *parts):
     field = synthesize_flow(depth, Camera(17, 23, fov_deg), Motion(*parts), masks)
-    return field, flow_to_rgb(field.flow, 20.0), visibility(field.flow, depth, field.valid)
+    return field, flow_to_rgb(field.flow, 20.0), find_visibility(field.flow, depth, field.valid)
 
 torch.manual_seed(0)
 depth, fov_deg, masks = torch.rand(2, 17, 23), torch.tensor([50.0, 70.0]), torch.rand(2, 2, 17, 23) > 0.6

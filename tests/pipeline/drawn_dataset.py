@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from flowsim import MotionPrior, MotionSample, sample_motion, simulate_flow
-from pipeline import schema
-from pipeline.commits import Failure
-from pipeline.config import fingerprint
-from pipeline.schema import Layout
-from pipeline.store import DatasetStore
+from pipeline.dataset import schema
+from pipeline.dataset.commits import Failure
+from pipeline.dataset.schema import Layout
+from pipeline.dataset.store import DatasetStore
+from pipeline.making.config import fingerprint
 from tests.conftest import draw_scene
 
 SIDE = 40

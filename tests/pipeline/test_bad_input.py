@@ -14,8 +14,8 @@ import pytest
 import zarr
 from PIL import Image
 
-from pipeline import schema
-from pipeline.store import DatasetStore
+from pipeline.dataset import schema
+from pipeline.dataset.store import DatasetStore
 from tests.conftest import ROOT, MakeDuts, draw_scene, write_png
 from tests.pipeline.conftest import Command, Done
 from tests.pipeline.drawn_dataset import contents
@@ -233,7 +233,7 @@ def test_no_permission_to_write(make_duts: MakeDuts, pipeline_run: Command) -> N
 def test_full_disk_keeps_what_is_done_and_resumes(make_duts: MakeDuts, tmp_path: Path, pipeline_run: Command) -> None:
     root = make_duts(9)
     code = (
-        "import resource, pipeline.worker, numba\n"  # what may write caches does so before the limit
+        "import resource, pipeline.making.worker, numba\n"  # what may write caches does so before the limit
         "from pipeline.cli import main\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         "main()\n"

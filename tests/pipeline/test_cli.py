@@ -12,8 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from pipeline.config import RunConfig, load_config
 from pipeline.errors import PipelineError
+from pipeline.making.config import RunConfig, load_config
 from tests.conftest import MakeDuts, draw_scene, write_png
 
 SMALL = ["--workers", "0", "--depth-model", "tiny-dpt", "--max-side", "96"]

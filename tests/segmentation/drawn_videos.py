@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from flowsim import flow_to_rgb
-from segmentation.checkpoint import load_network, save_network
-from segmentation.model import TwoStreamNetwork
+from segmentation.network.checkpoint import load_network, save_network
+from segmentation.network.model import TwoStreamNetwork
 from tests.conftest import write_png
 from tests.segmentation.stand_in_raft import moving_texture
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from segmentation.cli import app
-from segmentation.network_files import EXPECTED
+from segmentation.network.network_files import EXPECTED
 from tests.conftest import ROOT
 from tests.segmentation.trees import fbms_preprocessed
 

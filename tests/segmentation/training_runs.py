@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from trees import SIZE, davis16
-from video_flows import store_flow
-from zarr_datasets import make_dataset
-
-from segmentation.train import TrainingSummary, train
-from segmentation.training_settings import TrainingSettings
+from segmentation.training.run import TrainingSummary, train
+from segmentation.training.settings import TrainingSettings
+from tests.segmentation.trees import SIZE, davis16
+from tests.segmentation.video_flows import store_flow
+from tests.segmentation.zarr_datasets import make_dataset
 
 FRAMES = [f"{k:05d}" for k in range(6)]
 

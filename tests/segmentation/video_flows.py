@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from flowsim import flow_to_rgb
-from pipeline.flow_store import FlowDataset, FlowLayout
-from pipeline.schema import encode_flow
+from pipeline.dataset.flow_store import FlowDataset, FlowLayout
+from pipeline.dataset.schema import encode_flow
 
 
 def draw_flow(height: int, width: int, frame: int) -> np.ndarray:

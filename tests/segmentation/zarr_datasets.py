@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from flowsim import MotionPrior, MotionSample, sample_motion, simulate_flow
-from pipeline import schema
-from pipeline.schema import Layout
-from pipeline.store import DatasetStore
+from pipeline.dataset import schema
+from pipeline.dataset.schema import Layout
+from pipeline.dataset.store import DatasetStore
 from tests.conftest import draw_scene
 
 SEED = 5

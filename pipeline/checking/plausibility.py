@@ -1,0 +1,148 @@
+"""Do the values of a dataset of photos make sense? Flow is made again from depth, mask and motion, and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowsim import FlowsimError, MotionSample, simulate_flow
+from pipeline.dataset import schema
+from pipeline.dataset.store import DatasetStore
+from pipeline.files.ids import is_plain
+from pipeline.photos.decoding import MIN_SIDE
+
+FLOW_TOLERANCE_PX = 1 / schema.FLOW_STEPS_PER_PIXEL
+"""Flow made again may differ by one step of storage: another processor may round otherwise."""
+UNKNOWN_TOLERANCE = 1e-4
+"""Share of pixels that may be unknown in one of both alone: points at the very edge of the camera's view."""
+SPREAD_ROWS = 256
+
+Problem = tuple[tuple[str, ...], str]
+"""Ids of the samples concerned, and what is wrong."""
+
+
+class DatasetChecker:
+    """Looks at shards one after the other, in rising order.
+
+    Attributes:
+        rows_to_compare: samples whose pictures are read.
+        rows_compared: of these, so far.
+        notes: what could not be checked.
+    """
+
+    def __init__(self, store: DatasetStore, all_rows: bool) -> None:
+        self.store = store
+        self.layout = store.layout
+        samples = self.layout.samples
+        count = samples if all_rows else min(samples, SPREAD_ROWS)
+        self._chosen = {int(row) for row in np.linspace(0, samples - 1, count).round()}
+        committed = store.committed()
+        self._chosen = {row for row in self._chosen if row // self.layout.samples_per_shard in committed}
+        self.rows_to_compare = len(self._chosen)
+        self.rows_compared = 0
+        self.notes: list[str] = []
+        self._last_id = ""
+        self._has_motion = tuple(self.layout.motion_parameters) == tuple(MotionSample.names)
+        if self.layout.is_simulated and not self._has_motion:
+            self.notes.append("the dataset keeps no motion of this version, so flow was not made again")
+
+    def problems(self, shard: int) -> Iterator[Problem]:
+        """Yield what is wrong with a shard."""
+        rows = self.layout.rows(shard)
+        here = slice(rows.start, rows.stop)
+        ids, status, sizes = (self.store.read(name, here) for name in ("id", "status", "size"))
+        motion = self.store.read("motion", here) if self.layout.is_simulated else np.zeros((len(rows), 0))
+        yield from self._check_ids(ids)
+        yield from self._check_failures(shard, rows, ids, status)
+        for place, row in enumerate(rows):
+            is_chosen = row in self._chosen
+            self.rows_compared += is_chosen
+            if status[place] != schema.USABLE:
+                continue
+            problem = self._check_size(sizes[place]) or self._check_motion(motion[place])
+            if not problem and is_chosen:
+                problem = self._check_pictures(row, sizes[place], motion[place])
+            if problem:
+                yield (str(ids[place]),), problem
+
+    def _check_ids(self, ids: NDArray[Any]) -> Iterator[Problem]:
+        for sample_id in ids:
+            if not is_plain(str(sample_id)):
+                yield (str(sample_id),), "the id is empty or has control characters; expected one that can be printed"
+            if str(sample_id) <= self._last_id:
+                yield (str(sample_id),), f"the id follows {self._last_id!r}; expected rising, unique ids"
+            self._last_id = str(sample_id)
+
+    def _check_failures(
+        self, shard: int, rows: range, ids: NDArray[Any], status: NDArray[np.uint8]
+    ) -> Iterator[Problem]:
+        recorded = {(failure["row"], failure["id"]) for failure in self.store.commits.read(shard)["failures"]}
+        stored = {(rows[place], str(ids[place])) for place in np.flatnonzero(status == schema.FAILED)}
+        if recorded != stored:
+            names = sorted({sample_id for _, sample_id in recorded ^ stored})
+            yield tuple(names), "`status` and the commit record name other samples as failed"
+        for sample_id in ids[(status != schema.USABLE) & (status != schema.FAILED)]:
+            yield (str(sample_id),), "`status` is neither usable nor failed in a committed shard"
+
+    def _check_size(self, size: NDArray[np.int32]) -> str:
+        if not (size >= MIN_SIDE).all() or not (size <= self.layout.side).all():
+            return f"size {tuple(size.tolist())}; expected {MIN_SIDE} to {self.layout.side} px"
+        return ""
+
+    def _check_motion(self, motion: NDArray[np.float64]) -> str:
+        return "" if np.isfinite(motion).all() else "motion parameters are not finite"
+
+    def _check_pictures(self, row: int, size: NDArray[np.int32], motion: NDArray[np.float64]) -> str:
+        """Compare the pictures of one sample with what they must be; return what is wrong."""
+        height, width = (int(side) for side in size)
+        names = ("image", "mask", "flow", *(("inverse_depth",) if self.layout.is_simulated else ("flow_rgb",)))
+        pictures = {name: self.store.read(name, row) for name in names}
+        for name, values in pictures.items():
+            planes = values if name in ("flow", "flow_rgb") else values[None]
+            if planes[:, height:].any() or planes[:, :, width:].any():
+                return f"{name} is not zero outside the picture of {width} x {height} px"
+        mask = pictures["mask"][:height, :width]
+        if not ((mask == 0) | (mask == 255)).all():
+            return "mask has values other than 0 and 255"
+        settings = self.store.attributes["settings"]
+        is_object = mask > 0
+        if is_object.all() or not (is_object.any() or settings.get("allow_missing_masks")):
+            return f"mask is all {'object' if is_object.all() else 'background'}"
+        flows = pictures["flow"][:, :height, :width]
+        if (flows == schema.UNKNOWN_FLOW).all():
+            return "flow is unknown everywhere"
+        if not self.layout.is_simulated:
+            return ""
+        steps = pictures["inverse_depth"][:height, :width]
+        if steps.max() > schema.INVERSE_DEPTH_STEPS:
+            return f"inverse_depth goes up to {steps.max()}; expected at most {schema.INVERSE_DEPTH_STEPS}"
+        depth = schema.decode_inverse_depth(steps)
+        for index, flow in enumerate(flows if self._has_motion else ()):
+            if problem := _compare_flow(flow, depth, is_object, motion[index]):
+                return f"flow {index}: {problem}"
+        return ""
+
+
+def _compare_flow(
+    stored: NDArray[np.int16], depth: NDArray[np.float32], mask: NDArray[np.bool_], motion: NDArray[np.float64]
+) -> str:
+    """Make flow again and compare; return what is wrong."""
+    try:
+        again = simulate_flow(depth, mask, MotionSample.from_vector(motion))
+    except FlowsimError as error:
+        return f"cannot be made again ({error})"
+    expected = schema.decode_flow(schema.encode_flow(again.flow, again.valid))
+    found = schema.decode_flow(stored)
+    difference = np.abs(found - expected).max(-1)
+    unknown_in_one = np.isnan(found).any(-1) != np.isnan(expected).any(-1)
+    if unknown_in_one.mean() > UNKNOWN_TOLERANCE:
+        return f"{unknown_in_one.sum()} pixels are unknown in the stored or in the repeated flow alone"
+    largest = float(np.nanmax(difference, initial=0.0))
+    if largest > FLOW_TOLERANCE_PX * 1.001:
+        return (
+            f"differs by up to {largest:.2f} px from the flow that its motion makes; tolerance {FLOW_TOLERANCE_PX:.4f}"
+        )
+    return ""

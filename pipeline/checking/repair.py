@@ -1,0 +1,69 @@
+"""Dropping what `pipeline verify` found broken, so that the command that made the dataset makes it again."""
+
+from __future__ import annotations
+
+from pipeline.checking.file_check import Verification, groups, is_of_shard
+from pipeline.dataset.commits import COMMITS_NOTE, COMMITS_NOTE_TEXT, PRIVATE_FOLDER, commit_key
+from pipeline.dataset.metadata import ROOT_METADATA
+from pipeline.dataset.published_files import MANIFEST, PUBLISHED_EXTRAS
+from pipeline.dataset.store import DatasetStore
+from pipeline.files.locks import Announce
+from pipeline.files.storage import PARTIAL, Storage
+
+
+def repair(url: str, found: Verification, announce: Announce) -> list[str]:
+    """Drop what is broken, so that the command that made the dataset makes it again.
+
+    Broken shards lose their commit record and objects. Broken metadata lose the root's `zarr.json`; the command
+    writes all metadata anew, and keeps the shards if its settings are those of the shards.
+
+    Args:
+        url: the dataset.
+        found: what `verify` found.
+        announce: told on what is waited for.
+
+    Returns:
+        Sentences that say what was done, what was left alone, and what is to do next.
+    """
+    storage = Storage(url)
+    done: list[str] = []
+    left = []
+    is_incomplete = False
+    with DatasetStore(url).sole_writer(announce):
+        sizes = storage.sizes()
+        folders = groups(sizes)
+        for finding in found.findings:
+            folder = next(f for f in reversed(folders) if finding.key.startswith(f))
+            own = finding.key.removeprefix(folder)
+            is_incomplete |= finding.shard is not None
+            if finding.shard is not None:
+                storage.delete(f"{folder}{commit_key(finding.shard)}")
+                for key in sizes:
+                    if key.startswith(folder) and is_of_shard(key.removeprefix(folder), finding.shard):
+                        storage.delete(key)
+                done.append(f"dropped shard {finding.shard}{f' of {folder}' if folder else ''}")
+            elif own == COMMITS_NOTE:
+                storage.write(finding.key, COMMITS_NOTE_TEXT)
+                done.append(f"wrote {finding.key}")
+            elif finding.is_surplus and _is_in_dataset(own):
+                storage.delete(finding.key)
+                done.append(f"removed {finding.key}")
+            elif finding.is_surplus or own in (MANIFEST, *PUBLISHED_EXTRAS):
+                left.append(finding.key)
+            else:
+                is_incomplete = True
+                storage.delete(f"{folder}{ROOT_METADATA}")
+                done.append(f"removed {folder}{ROOT_METADATA}, which the next run writes anew")
+    if left:
+        done.append(f"left alone: {', '.join(left[:5])}{' ...' if len(left) > 5 else ''}; remove or publish them anew")
+    if is_incomplete and MANIFEST in sizes:
+        done.append("Now publish the dataset to this place again: the same command mends the copy.")
+    elif is_incomplete:
+        done.append("Now run the command that made the dataset again.")
+    return list(dict.fromkeys(done))
+
+
+def _is_in_dataset(key: str) -> bool:
+    """Tell whether a file lies where only the dataset's own files may lie."""
+    parts = key.split("/")
+    return parts[0] == PRIVATE_FOLDER or (len(parts) > 1 and parts[1] == "c") or key.endswith(PARTIAL)

@@ -1,0 +1,71 @@
+"""Is a dataset what was written, whole, and does it make sense?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from pipeline.checking.file_check import FileChecker, Finding, Verification
+from pipeline.command.progress import Progress
+from pipeline.dataset.commits import PRIVATE_FOLDER, commit_key
+from pipeline.dataset.metadata import OURS, ROOT_METADATA
+from pipeline.dataset.sealed import is_intact
+from pipeline.dataset.store import DatasetStore
+from pipeline.errors import PipelineError
+from pipeline.files.storage import Storage
+
+
+def verify(url: str, progress: Progress, all_rows: bool = False) -> Verification:
+    """Check every file's checksum, the schema, and the values of some or all samples.
+
+    Args:
+        url: a dataset of photos or the flows of videos; local or in an object store, published or not.
+        progress: who watches; counts objects.
+        all_rows: compare the values of every sample, not only of an even spread.
+
+    Raises:
+        PipelineError: there is no dataset, or it cannot be read.
+    """
+    storage = Storage(url)
+    checker = FileChecker(storage)
+    is_ours = any(key.startswith(f"{PRIVATE_FOLDER}/") for key in checker.sizes)
+    if not is_ours and not is_intact(storage.read_if_there(ROOT_METADATA) or b""):
+        raise PipelineError(f"{storage.name}: there is no dataset of fakeflow here.")
+    checker.check(progress)
+    result = checker.result
+    if not result.findings:
+        _check_values(url, progress, all_rows, result)
+    result.findings = [_with_ids(url, finding) for finding in result.findings]
+    return result
+
+
+def _check_values(url: str, progress: Progress, all_rows: bool, result: Verification) -> None:
+    """Look at the values of photos' samples, shard by shard; checksums were right."""
+    root = json.loads(Storage(url).read(ROOT_METADATA))["attributes"][OURS]
+    if root["kind"] != DatasetStore.kind:
+        result.notes.append(f"{root['kind']}: checksums and metadata were checked, values were not")
+        return
+    from pipeline.checking.plausibility import DatasetChecker
+
+    store = DatasetStore.open(url)
+    checker = DatasetChecker(store, all_rows)
+    progress.announce(f"checksums are right; comparing the values of {checker.rows_to_compare} samples")
+    for shard in sorted(store.committed()):
+        for ids, problem in checker.problems(shard):
+            result.findings.append(Finding(commit_key(shard), problem, shard, ids))
+        progress.update(checker.rows_to_compare, checker.rows_compared, len(result.findings))
+    result.rows_compared = checker.rows_compared
+    result.notes += checker.notes
+
+
+def _with_ids(url: str, finding: Finding) -> Finding:
+    """Say whose samples a broken shard of photos holds, where that can still be read."""
+    if finding.shard is None or finding.ids:
+        return finding
+    try:
+        store = DatasetStore.open(url)
+        rows = store.layout.rows(finding.shard)
+        ids = store.read("id", slice(rows.start, rows.stop))
+    except (PipelineError, ValueError, KeyError):  # the ids themselves are damaged, or these are flows of videos
+        return finding
+    return replace(finding, ids=tuple(str(sample_id) for sample_id in ids if sample_id))

@@ -1,0 +1,184 @@
+"""Flow of videos on disk: one Zarr group with a group for each video, which is a dataset of its own.
+
+`flow` of a video has its frames' size; a chunk is one frame, a shard one task. The store's guarantees hold for each
+video: whole shards, commit record last, resume, refusal of other settings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from pipeline.dataset.metadata import ROOT_METADATA, with_groups
+from pipeline.dataset.schema import FLOW_STEPS_PER_PIXEL, LARGEST_FLOW_PX, UNKNOWN_FLOW, ArraySpec, decode_flow
+from pipeline.dataset.store import DatasetStore, ShardedStore, our_attributes
+from pipeline.errors import PipelineError
+from pipeline.files.ids import is_plain
+from pipeline.files.storage import Storage
+
+LAST_FRAMES = "minus the flow to the frame `stride` before"
+_FRAMES_PER_SHARD = 16
+_SHARD_BYTES = 64 << 20
+
+
+class FlowStoreError(PipelineError):
+    """The flow of a video is not there or not complete, or the video's name cannot be a folder's."""
+
+
+@dataclass(frozen=True)
+class FlowLayout:
+    """Sizes of one video's flow."""
+
+    frames: int
+    height: int
+    width: int
+
+    @property
+    def samples_per_shard(self) -> int:
+        """Frames of a shard: so few that little is lost when a run is stopped, and that they fit in memory."""
+        return max(1, min(_FRAMES_PER_SHARD, _SHARD_BYTES // (self.height * self.width * 4)))
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return -(-self.frames // self.samples_per_shard)
+
+    def rows(self, shard: int) -> range:
+        """Return the frames of one shard; the last shard may have fewer."""
+        start = shard * self.samples_per_shard
+        return range(start, min(start + self.samples_per_shard, self.frames))
+
+
+class VideoFlowStore(ShardedStore[FlowLayout]):
+    """The flow of one video."""
+
+    kind = "the flow of a video"
+    version = 1
+    made_by = "segmentation flows ..."
+
+    @staticmethod
+    def specs(layout: FlowLayout) -> dict[str, ArraySpec]:
+        """Return name -> specification of every array."""
+        flow = {
+            "description": "optical flow by RAFT: [..., 0] = u to the right, [..., 1] = v down; flow at p points to "
+            "where p goes in the frame `stride` later",
+            "last_frames": LAST_FRAMES,
+            "units": "pixel",
+            "range": [-LARGEST_FLOW_PX, LARGEST_FLOW_PX],
+            "scale_factor": 1 / FLOW_STEPS_PER_PIXEL,
+            "add_offset": 0.0,
+            "_FillValue": UNKNOWN_FLOW,
+        }
+        shape = (layout.frames, layout.height, layout.width, 2)
+        return {
+            "flow": ArraySpec(("frame", "row", "column", "uv"), shape, "int16", 0, flow),
+            "frame": ArraySpec(
+                ("frame",),
+                (layout.frames,),
+                "string",
+                "",
+                {"description": "name of the frame; the file's stem, or the number in a video file"},
+                has_sample_chunks=False,
+            ),
+        }
+
+    @staticmethod
+    def read_layout(stored: Mapping[str, Any]) -> FlowLayout:
+        """Return the layout that `create` kept as plain values."""
+        return FlowLayout(**stored)
+
+    def is_complete(self) -> bool:
+        """Tell whether every shard is there."""
+        return len(self.committed()) == self.layout.shards
+
+
+@dataclass(frozen=True)
+class _NoArrays:
+    """The layout of a group that only holds others."""
+
+    samples_per_shard: int = 1
+
+    @property
+    def shards(self) -> int:
+        """Return none."""
+        return 0
+
+    def rows(self, shard: int) -> range:
+        """Return no rows."""
+        return range(0)
+
+
+class FlowDataset(ShardedStore[_NoArrays]):
+    """Flows of many videos."""
+
+    kind = "flows of videos"
+    version = 1
+    made_by = "segmentation flows ... --output {url}"
+
+    @staticmethod
+    def specs(layout: _NoArrays) -> dict[str, ArraySpec]:
+        """Return nothing: the arrays are those of the videos."""
+        return {}
+
+    @staticmethod
+    def read_layout(stored: Mapping[str, Any]) -> _NoArrays:
+        """Return the layout of a group without arrays."""
+        return _NoArrays()
+
+    def begin(self, attributes: Mapping[str, Any]) -> None:
+        """Create the group if it is not there."""
+        if not self.exists():
+            self.create(_NoArrays(), attributes)
+
+    def video(self, name: str) -> VideoFlowStore:
+        """Return the place of one video's flow, which may not exist yet."""
+        if not (re.fullmatch(r"[^/.][^/]*(/[^/.][^/]*)*", name) and is_plain(name)):
+            raise FlowStoreError(f"the video name {name!r} cannot be a folder's; rename it")
+        return VideoFlowStore(f"{self.url.rstrip('/')}/{name}")
+
+    def videos(self) -> list[str]:
+        """Return the names of the videos that were begun, sorted."""
+        last = f"/flow/{ROOT_METADATA}"
+        return sorted(key.removesuffix(last) for key in self.storage.sizes() if key.endswith(last))
+
+    def list_for_zarr(self) -> None:
+        """Name all videos in the root's metadata, so that Zarr lists them and nothing else."""
+        content = self.storage.read(ROOT_METADATA)
+        groups = {name: self.storage.read(f"{name}/{ROOT_METADATA}") for name in self.videos()}
+        if (listed := with_groups(content, groups)) != content:
+            self.storage.write(ROOT_METADATA, listed)
+
+
+def open_any(url: str) -> DatasetStore | FlowDataset | VideoFlowStore:
+    """Open a dataset of photos, the flow of videos or of one video.
+
+    Raises:
+        PipelineError: there is none.
+    """
+    storage = Storage(url)
+    metadata = storage.read_if_there(ROOT_METADATA) if storage.is_there() else None
+    attributes = our_attributes(metadata, storage) if metadata is not None else None
+    for store in (FlowDataset, VideoFlowStore):
+        if attributes is not None and attributes.get("kind") == store.kind:
+            return store.open(url)
+    return DatasetStore.open(url)
+
+
+def read_flow(output: str, video: str) -> Iterator[tuple[str, Float32[np.ndarray, "h w 2"]]]:
+    """Yield name and flow, (h,w,2) float32 px, of each frame of a video, NaN where it could not be stored.
+
+    Raises:
+        FlowStoreError: the video is not complete.
+        PipelineError: nothing there.
+    """
+    store = FlowDataset.open(output).video(video)
+    if not store.exists() or not store.is_complete():
+        raise FlowStoreError(f"{output} has no complete flow of {video}; run `segmentation flows` again")
+    names = store.read("frame", slice(None))
+    for row, name in enumerate(names):
+        yield str(name), decode_flow(store.read("flow", row))

@@ -1,0 +1,130 @@
+"""Which files a group of a dataset consists of: what its own metadata say, compared with the schema.
+
+A checksum proves that a file is as its author left it, not that its author meant well. So no key that a file of a
+dataset names is used before it has been compared here with the keys that the schema gives.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.dataset.metadata import OURS, ROOT_METADATA, shard_key
+from pipeline.dataset.schema import ArraySpec
+from pipeline.dataset.sealed import is_intact
+from pipeline.errors import PipelineError
+
+SpecsOf = Callable[[Mapping[str, Any]], Mapping[str, ArraySpec]]
+"""From a stored layout to name -> specification of every array."""
+
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What reading JSON raises where something else stands than is expected there."""
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+")
+_LISTED = 3
+
+
+class DamagedFileError(PipelineError):
+    """A file of a dataset contradicts its checksum or the schema; the text is to follow the file's key."""
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What the root's metadata say of a group.
+
+    Attributes:
+        attributes: the group attribute `fakeflow`.
+        arrays: name -> metadata of every array.
+        shards: number of shards that a complete dataset has.
+    """
+
+    attributes: dict[str, Any]
+    arrays: dict[str, dict[str, Any]]
+    shards: int
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Key -> sha256 of the metadata of every array."""
+        checksums: dict[str, str] = self.attributes["metadata"]
+        return checksums
+
+    def object_keys(self, shard: int) -> set[str]:
+        """Return the keys of all objects of a shard: one for each array."""
+        return {shard_key(name, len(array["shape"]), shard) for name, array in self.arrays.items()}
+
+
+def read_inventory(content: bytes, specs_of: SpecsOf | None) -> Inventory:
+    """Read the root's metadata.
+
+    Args:
+        content: of the root's `zarr.json`.
+        specs_of: the schema; None if only its author knows it: the arrays are then those that the metadata describe.
+
+    Raises:
+        DamagedFileError: it is damaged, or names other files than the schema.
+    """
+    refuse_damaged(content)
+    try:
+        root = json.loads(content)
+        attributes: dict[str, Any] = root["attributes"][OURS]
+        members: dict[str, dict[str, Any]] = dict(root.get("consolidated_metadata", {}).get("metadata", {}))
+        # A group of other groups also lists those and what is in them, which their own metadata say.
+        specs = specs_of(attributes["layout"]) if specs_of else {}
+        arrays = members if specs else {name: one for name, one in members.items() if _is_own_array(name, one)}
+        if specs_of:
+            refuse_other_keys(arrays, specs, "array")
+        else:
+            refuse_other_keys(arrays, filter(_PLAIN_NAME.fullmatch, arrays), "array")
+        refuse_other_keys(attributes["metadata"], [f"{name}/{ROOT_METADATA}" for name in arrays], "file of metadata")
+        for name, spec in specs.items():
+            if len(arrays[name]["shape"]) != len(spec.shape):
+                raise DamagedFileError(f"gives the array {name} another number of axes than the schema")
+        return Inventory(attributes, arrays, max((_shards(array) for array in arrays.values()), default=0))
+    except MALFORMED as error:
+        raise DamagedFileError("is not what the metadata of a dataset are") from error
+
+
+def refuse_damaged(content: bytes) -> None:
+    """Compare a file with its own checksum.
+
+    Raises:
+        DamagedFileError: they differ.
+    """
+    if not is_intact(content):
+        raise DamagedFileError("differs from its own checksum")
+
+
+def refuse_other_keys(found: Iterable[str], wanted: Iterable[str], what: str) -> None:
+    """Compare keys that a file names with those that the schema gives.
+
+    Args:
+        found: in the file.
+        wanted: by the schema.
+        what: one of them is, for the message.
+
+    Raises:
+        DamagedFileError: some are missing or surplus.
+    """
+    named, expected = set(found), set(wanted)
+    if surplus := named - expected:
+        raise DamagedFileError(f"names {_some(surplus)}, which the schema does not have as {what}")
+    if missing := expected - named:
+        raise DamagedFileError(f"does not name {_some(missing)}, which the schema has as {what}")
+
+
+def _is_own_array(name: str, member: Mapping[str, Any]) -> bool:
+    return "/" not in name and member["node_type"] == "array"
+
+
+def _shards(array: Mapping[str, Any]) -> int:
+    rows, in_shard = array["shape"][0], array["chunk_grid"]["configuration"]["chunk_shape"][0]
+    if not (isinstance(rows, int) and isinstance(in_shard, int) and in_shard > 0):
+        raise ValueError
+    return -(-rows // in_shard)
+
+
+def _some(keys: set[str]) -> str:
+    listed = sorted(map(repr, keys))
+    return ", ".join(listed[:_LISTED]) + (f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else "")

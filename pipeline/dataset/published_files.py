@@ -1,0 +1,43 @@
+"""The manifest of a published dataset: every file with its size and SHA-256."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.dataset.sealed import is_intact, sealed_json
+from pipeline.errors import PipelineError
+from pipeline.files.storage import Storage
+
+MANIFEST = "manifest.json"
+CARD = "README.md"
+PREVIEW = "preview.png"
+MADE_BY_HOSTS = {".gitattributes"}
+"""Files that a repository of the Hugging Face Hub has from the start."""
+PUBLISHED_EXTRAS = (CARD, PREVIEW)
+"""Files of a published dataset that the dataset itself does not have, beside the manifest."""
+
+
+def manifest_json(fingerprint: str, files: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """Write the manifest.
+
+    Args:
+        fingerprint: of the dataset.
+        files: key -> `size` in bytes and `sha256`.
+    """
+    return sealed_json({"format": "fakeflow manifest 1", "fingerprint": fingerprint, "files": dict(files)})
+
+
+def read_manifest(storage: Storage) -> dict[str, dict[str, Any]]:
+    """Return key -> `size` and `sha256` of the files of a published dataset.
+
+    Raises:
+        PipelineError: it is damaged.
+        FileNotFoundError: there is none.
+    """
+    content = storage.read(MANIFEST)
+    if not is_intact(content):
+        raise PipelineError(f"{storage.name}: {MANIFEST} differs from its own checksum; publish the dataset again")
+    files: dict[str, dict[str, Any]] = json.loads(content)["files"]
+    return files

@@ -1,0 +1,102 @@
+"""Single samples of a dataset, in any order, without opening the dataset again for each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from pipeline.dataset.metadata import shard_key
+from pipeline.dataset.shards import decode_chunk, decode_index, index_bytes
+from pipeline.dataset.store import AnyLayout, ShardedStore
+from pipeline.errors import PipelineError
+from pipeline.files.regular_files import open_regular
+
+ABSENT = 2**64 - 1
+
+
+class SampleReader:
+    """Read rows of the arrays that have one chunk per sample; the shards' indices are read once and kept.
+
+    Args:
+        store: an existing dataset.
+    """
+
+    def __init__(self, store: ShardedStore[AnyLayout]) -> None:
+        self._store = store
+        self._indices: dict[tuple[str, int], NDArray[np.uint64]] = {}
+        self._arrays: dict[str, zarr.Array[Any]] = {}
+
+    def read(self, name: str, rows: Sequence[int]) -> list[NDArray[Any]]:
+        """Return the stored values (not decoded) of some rows of one array, as writable views of one block.
+
+        Args:
+            name: of the array.
+            rows: in any order.
+
+        Raises:
+            PipelineError: a shard is missing, damaged, or was written anew meanwhile.
+        """
+        array = self._array(name)
+        # One block: numpy asks for huge pages where memory is large, and first touches of small ones take long.
+        samples = list(np.empty((len(rows), *array.shape[1:]), array.dtype))
+        try:
+            chunks = self._find_chunks(name, rows)
+            present = [place for place, (_, offset, _) in enumerate(chunks) if offset != ABSENT]
+            contents = self._read_ranges(
+                [(path, offset, offset + length) for path, offset, length in (chunks[place] for place in present)]
+            )
+            for place, content in zip(present, contents, strict=True):
+                decode_chunk(content, samples[place])
+        except (OSError, ValueError) as error:
+            raise PipelineError(
+                f"{self._store.name}: the array {name} cannot be read ({error}). If the dataset was written meanwhile, "
+                f"start again; if not, it is damaged: make it again."
+            ) from error
+        for place in set(range(len(rows))) - set(present):
+            samples[place].fill(array.fill_value)
+        return samples
+
+    def _find_chunks(self, name: str, rows: Sequence[int]) -> list[tuple[str, int, int]]:
+        """Return path of the shard, offset and length of each row's chunk."""
+        array = self._array(name)
+        assert array.shards is not None
+        places = [divmod(row, array.shards[0]) for row in rows]
+        paths = {shard: f"{self._store.root}/{shard_key(name, array.ndim, shard)}" for shard, _ in places}
+        unread = [shard for shard in paths if (name, shard) not in self._indices]
+        size = index_bytes(array.shards[0])
+        for shard, content in zip(
+            unread, self._read_ranges([(paths[shard], -size, None) for shard in unread]), strict=True
+        ):
+            self._indices[name, shard] = decode_index(content)
+        return [(paths[shard], *self._indices[name, shard][place].tolist()) for shard, place in places]
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        if name not in self._arrays:
+            array = self._store.group[name]
+            assert isinstance(array, zarr.Array)
+            self._arrays[name] = array
+        return self._arrays[name]
+
+    def _read_ranges(self, ranges: list[tuple[str, int, int | None]]) -> list[bytes]:
+        """Read parts of objects: (path, first byte or minus bytes from the end, end or None)."""
+        if self._store.storage.is_local:
+            return [_read_range(Path(path), start, stop) for path, start, stop in ranges]
+        if not ranges:
+            return []
+        paths, starts, stops = (list(part) for part in zip(*ranges, strict=True))
+        contents: list[bytes] = self._store.storage.filesystem.cat_ranges(paths, starts, stops, on_error="raise")
+        return contents
+
+
+def _read_range(path: Path, start: int, stop: int | None) -> bytes:
+    with open_regular(path) as file:
+        if stop is None:
+            file.seek(start, os.SEEK_END)
+            return file.read()
+        return os.pread(file.fileno(), stop - start, start)

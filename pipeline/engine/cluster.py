@@ -1,0 +1,104 @@
+"""The Ray cluster that a process works with: joined or started, with a sentence for what stands in the way."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pipeline.engine.placement import Node
+from pipeline.errors import PipelineError
+
+SECONDS_TO_ANSWER = 5.0
+
+
+@contextmanager
+def ray_session() -> Iterator[None]:
+    """Join the cluster of `RAY_ADDRESS` (set for jobs) or this process's own; else start and stop a local one.
+
+    Raises:
+        PipelineError: nothing answers there, it has another version of Ray or Python, or Ray cannot be started.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    _check_address(address)
+    options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}  # said by who starts it
+    try:
+        with _sigterm_kept():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    except Exception as error:  # what Ray raises has no common kind; a node that does not start in time is a bare one
+        reason = " ".join(str(error).split()).rstrip(".")
+        if "ersion mismatch" in reason:
+            raise PipelineError(
+                f"The cluster at {address} runs other versions: {reason}. Install the same versions of Ray and Python "
+                "here and there."
+            ) from None
+        raise PipelineError(
+            f"Ray cannot be started or joined at {address} ({reason}). "
+            "Check RAY_ADDRESS, or run without Ray: --workers 0."
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def live_nodes() -> list[Node]:
+    """Return what the machines of the cluster have."""
+    import ray
+
+    nodes = []
+    for resources in (node["Resources"] for node in ray.nodes() if node["Alive"]):
+        kinds = (name.partition(":")[2] for name in resources if name.startswith("accelerator_type:"))
+        nodes.append(Node(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), next(kinds, "")))
+    return nodes
+
+
+def go_to(folder: Path) -> None:
+    """Make relative paths in a worker mean what they mean in the command, where its machine has the folder."""
+    with suppress(OSError):
+        os.chdir(folder)
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address at which nothing listens; Ray itself waits minutes for it.
+
+    Raises:
+        PipelineError: says what to do.
+    """
+    if address.startswith(("http://", "https://")):
+        raise PipelineError(
+            f"RAY_ADDRESS is {address}, which is for `ray job submit --address {address} -- ...`. Run the command in "
+            "such a job, or set RAY_ADDRESS to the head's own address, such as 10.0.0.1:6379."
+        )
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise PipelineError(
+            f"No Ray cluster answers at {address} ({error}). Check RAY_ADDRESS and the network; without RAY_ADDRESS a "
+            "local Ray is used, with --workers 0 none."
+        ) from None
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Leave a command its own handler of SIGTERM, which Ray replaces."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if callable(before) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,273 @@
+"""Runs workers: in the calling process, or on Ray.
+
+A worker is any object with `make(task) -> report`. Tasks and reports are small; pixels never travel. Tasks of a worker
+that dies are given to others, which is safe because a task writes its shard whole or not at all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipeline.engine.cluster import go_to, live_nodes, ray_session
+from pipeline.engine.placement import (
+    Placement,
+    Share,
+    count_of,
+    describe,
+    describe_crew,
+    local_share,
+    places,
+    plan_workers,
+)
+from pipeline.errors import PipelineError
+from pipeline.redaction import hide, redact_output, remembered
+
+SECONDS_BETWEEN_LOOKS = 5.0
+"""So often the cluster is looked at while nothing happens: nodes may have joined it."""
+SECONDS_OF_PATIENCE = 60.0
+"""Nothing has run for so long: the user is told what is waited for."""
+LOSSES_IN_A_ROW = 5
+"""So many workers lost without one task done: it is the tasks, not the cluster."""
+
+
+class Worker(Protocol):
+    """What the engine runs; `make` must be safe to call from several threads and to repeat."""
+
+    def make(self, task: Any) -> Any:
+        """Do one task and return a small report."""
+
+
+class Tasks(Protocol):
+    """Plain, picklable values, read one by one as they are handed out."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+WorkerFactory = Callable[[Share], Worker]
+Announce = Callable[[str], None]
+
+
+def run_tasks(
+    factory: WorkerFactory, tasks: Tasks, placement: Placement, announce: Announce
+) -> Generator[Any, None, None]:
+    """Run all tasks and yield their reports as they come; closed before its end, it stops the workers.
+
+    Args:
+        factory: makes a worker for its share of the machine; called once in each worker.
+        tasks: what `Worker.make` takes.
+        placement: where they shall run.
+        announce: told on what the tasks run.
+
+    Raises:
+        PipelineError: the machine or cluster has no such device or too few cores, or a worker cannot be started.
+    """
+    if placement.gpus_per_worker is not None and placement.gpus_per_worker > 1:
+        raise PipelineError(
+            f"--gpus-per-worker {placement.gpus_per_worker}; expected at most 1: a worker works on one GPU."
+        )
+    if not len(tasks):
+        return
+    if placement.workers == 0:
+        share = local_share(placement.device)
+        worker = factory(share)
+        announce(f"running in this process: {share.device}, {count_of(share.cpus, 'core')}")
+        yield from _run_here(worker, tasks, share.tasks_in_flight)
+    else:
+        announce("starting Ray")
+        with ray_session():
+            yield from _run_on_ray(factory, tasks, placement, announce)
+
+
+def _run_here(worker: Worker, tasks: Tasks, in_flight: int) -> Iterator[Any]:
+    todo = iter(tasks)
+    with ThreadPoolExecutor(in_flight, thread_name_prefix="shard") as pool:
+        running: set[Future[Any]] = set()
+        while True:
+            for task in todo:
+                running.add(pool.submit(worker.make, task))
+                if len(running) >= in_flight:
+                    break
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+
+
+def _run_on_ray(factory: WorkerFactory, tasks: Tasks, placement: Placement, announce: Announce) -> Iterator[Any]:
+    from ray.exceptions import RayTaskError
+
+    nodes = live_nodes()
+    share, count = plan_workers(nodes, placement)
+    announce(f"running on Ray: {describe_crew(nodes, share, min(count, len(tasks)))}")
+    crew, waiting = _Crew(factory, share, placement.workers, announce), _Waiting(tasks)
+    try:
+        while waiting or crew.running:
+            crew.recruit(len(waiting))
+            crew.hand_out(waiting)
+            yield from crew.collect(waiting)
+    except RayTaskError as error:
+        raise error.cause or error from None
+    finally:
+        crew.dismiss()
+
+
+class _Waiting:
+    """Tasks that nobody works on: those that were lost, then those never given out."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._never_out, self._left = iter(tasks), len(tasks)
+        self._lost: deque[Any] = deque()
+
+    def __len__(self) -> int:
+        return len(self._lost) + self._left
+
+    def take(self) -> Any:
+        """Return the next one."""
+        if self._lost:
+            return self._lost.popleft()
+        self._left -= 1
+        return next(self._never_out)
+
+    def put_back(self, task: Any) -> None:
+        """Have a task done by somebody else."""
+        self._lost.appendleft(task)
+
+
+class _Crew:
+    """Workers on Ray: as many as fit, replaced when they are lost, more when machines join.
+
+    Args:
+        factory, share: of each worker.
+        most: workers that the user asked for; None = all that fit.
+        announce: told of losses, of new workers, and of waiting.
+
+    Attributes:
+        running: by the reference of its report, a worker and its task.
+    """
+
+    def __init__(self, factory: WorkerFactory, share: Share, most: int | None, announce: Announce) -> None:
+        self.factory, self.share, self.most, self.announce = factory, share, most, announce
+        self.running: dict[Any, tuple[Any, Any]] = {}
+        self._starting: dict[Any, Any] = {}  # by the reference of their first sign of life
+        self._loads: dict[Any, int] = {}
+        self._looked = -float("inf")
+        self._heard = time.monotonic()
+        self._losses = 0
+        self._has_begun = False
+
+    def recruit(self, waiting: int) -> None:
+        """Start the workers that fit and are of use, if it is time to look at the cluster again."""
+        import ray
+
+        now = time.monotonic()
+        if not waiting or now - self._looked < SECONDS_BETWEEN_LOOKS:
+            return
+        self._looked = now
+        there = len(self._loads) + len(self._starting)
+        fitting = places(live_nodes(), self.share)
+        wanted = min(fitting if self.most is None else min(self.most, fitting), waiting + len(self.running))
+        if self._has_begun and wanted > there:
+            self.announce(f"{count_of(wanted - there, 'more worker')} for machines that joined or came back")
+        self._has_begun = True
+        actor_class = ray.remote(
+            num_cpus=self.share.cpus,
+            num_gpus=self.share.gpus,
+            max_concurrency=self.share.tasks_in_flight + 1,
+        )(_RayWorker)
+        for _ in range(wanted - there):
+            worker = actor_class.remote(Path.cwd(), remembered())
+            self._starting[worker.start.remote(self.factory, self.share)] = worker
+
+    def hand_out(self, waiting: _Waiting) -> None:
+        """Give tasks to the workers that run and have room, the least busy first."""
+        while waiting and self._loads:
+            worker = min(self._loads, key=self._loads.__getitem__)
+            if self._loads[worker] >= self.share.tasks_in_flight:
+                return
+            task = waiting.take()
+            self.running[worker.make.remote(task)] = worker, task
+            self._loads[worker] += 1
+
+    def collect(self, waiting: _Waiting) -> Iterator[Any]:
+        """Wait for something to happen, for some seconds at most; yield reports, put lost tasks back.
+
+        Raises:
+            PipelineError: workers cannot be started, or are lost one after the other.
+        """
+        import ray
+        from ray.exceptions import RayActorError, RayTaskError
+
+        references = [*self._starting, *self.running]
+        ready = ray.wait(references, num_returns=1, timeout=SECONDS_BETWEEN_LOOKS)[0] if references else []
+        if not references:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        for reference in ready:
+            worker, task = self.running.pop(reference, None) or (self._starting.pop(reference), None)
+            try:
+                report = ray.get(reference)
+            except RayActorError as error:
+                if task is not None:
+                    waiting.put_back(task)
+                self._lose(worker, error, was_starting=task is None)
+                continue
+            except RayTaskError:
+                if task is None:
+                    self.announce(
+                        "a worker cannot start; machines must see the same folders and have the same fakeflow"
+                    )
+                raise
+            self._heard = time.monotonic()
+            if task is None:
+                self._loads[worker] = 0
+                continue
+            self._losses = 0
+            if worker in self._loads:
+                self._loads[worker] -= 1
+            yield report
+        if not self._loads and time.monotonic() - self._heard > SECONDS_OF_PATIENCE:
+            self._heard = time.monotonic()
+            self.announce(f"waiting for a machine with {describe(self.share)} to spare")
+
+    def dismiss(self) -> None:
+        """Stop all workers."""
+        import ray
+
+        for worker in {*self._loads, *self._starting.values()}:
+            ray.kill(worker)
+
+    def _lose(self, worker: Any, error: Any, was_starting: bool) -> None:
+        """Do without a worker; of those that had several tasks, the first to be found lost counts."""
+        import ray
+
+        reason = str(error).strip().splitlines()[-1]
+        self._losses += was_starting or worker in self._loads
+        self._loads.pop(worker, None)
+        if self._losses >= LOSSES_IN_A_ROW:
+            raise PipelineError(f"A worker could not be kept running ({reason}). Try --workers 0 to see why.")
+        ray.kill(worker)  # should it only be out of reach
+        self._looked = -float("inf")
+        self.announce("a worker was lost; its tasks go to others")
+
+
+class _RayWorker:
+    """Hosts a worker in a Ray actor; starts in the folder of the command."""
+
+    def __init__(self, folder: Path, secrets: tuple[str, ...]) -> None:
+        go_to(folder)
+        hide(secrets)
+        redact_output()
+
+    def start(self, factory: WorkerFactory, share: Share) -> None:
+        """Make the worker; in a method of its own, so that its error reaches the user as it is."""
+        self.worker = factory(share)
+
+    def make(self, task: Any) -> Any:
+        return self.worker.make(task)

@@ -1,0 +1,80 @@
+"""Writes that succeed only if nobody else wrote in between; object stores offer them, and locks are made of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.files.storage import Storage, error_code, explained
+
+_REFUSED = {"PreconditionFailed", "ConditionalRequestConflict"}
+_UNKNOWN = {"NotImplemented"}
+"""What stores answer that speak S3 but have no conditional writes."""
+
+
+def create(storage: Storage, key: str, content: bytes) -> bool:
+    """Write a file that must not be there yet; of several writers at most one succeeds.
+
+    Where a store has no conditional writes, this is only as good as looking first.
+
+    Returns:
+        Whether it was written. If the answer of the store was lost, it may say no although it was.
+    """
+    path = storage.path(key)
+    with explained(storage.name, "write"):
+        try:
+            storage.filesystem.pipe_file(path, content, mode="create")
+        except FileExistsError:
+            return False
+        except (TypeError, NotImplementedError):
+            return _create_after_looking(storage, key, content)
+        except OSError as error:
+            if error_code(error) in _REFUSED:
+                return False
+            if error_code(error) in _UNKNOWN:
+                return _create_after_looking(storage, key, content)
+            raise
+    return True
+
+
+def version(storage: Storage, key: str) -> str | None:
+    """Return what changes whenever a file is written anew: its ETag. None if it is not there, empty if unknown."""
+    path = storage.path(key)
+    try:
+        with explained(storage.name, "read"):
+            storage.filesystem.invalidate_cache(path)
+            return str(storage.filesystem.info(path).get("ETag", ""))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def replace(storage: Storage, key: str, content: bytes, seen: str) -> bool:
+    """Write a file anew if it still has the version that was seen.
+
+    Where a store has no conditional writes, the last of several writers wins, and the others find out when they look.
+
+    Returns:
+        Whether it was written. If the answer of the store was lost, it may say no although it was.
+    """
+    path = storage.path(key)
+    condition = {"IfMatch": seen} if seen and "s3" in np.atleast_1d(storage.filesystem.protocol) else {}
+    with explained(storage.name, "write"):
+        try:
+            storage.filesystem.pipe_file(path, content, **condition)
+        except FileNotFoundError:
+            if condition:
+                return False
+            raise
+        except OSError as error:
+            if error_code(error) in _REFUSED:
+                return False
+            if error_code(error) not in _UNKNOWN:
+                raise
+            storage.filesystem.pipe_file(path, content)
+    return True
+
+
+def _create_after_looking(storage: Storage, key: str, content: bytes) -> bool:
+    if storage.filesystem.exists(storage.path(key)):
+        return False
+    storage.filesystem.pipe_file(storage.path(key), content)
+    return True

@@ -1,0 +1,238 @@
+"""One writer per dataset: a lock file on a local file system, a lease in an object store.
+
+The lease is an object that only one of several writers can create or take over (`pipeline.files.conditional`). Its
+holder renews it; one that is not renewed for a while belonged to a run that died, and is taken over. Both the lock file
+and the lease go when the work is done. Neither is part of the dataset, and what a lock file holds does not matter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from pipeline.errors import PipelineError
+from pipeline.files import conditional
+from pipeline.files.storage import PARTIAL, Storage, explained
+
+LEASE_BEAT_S = 10.0
+LEASE_PATIENCE_S = 45.0
+
+Announce = Callable[[str], None]
+
+
+class WriterLock:
+    """Proof that this process is the only writer; a lock file stays its holder's until the process ends."""
+
+    def check(self) -> None:
+        """Raise if this process no longer holds the lock."""
+
+
+@contextmanager
+def sole_writer(storage: Storage, key: str, announce: Announce) -> Iterator[WriterLock]:
+    """Hold the lock of a place, be it a local folder or in an object store.
+
+    The Hugging Face Hub needs none: it refuses a commit that does not follow the one that was seen last.
+
+    Args:
+        storage: the place.
+        key: of the lock.
+        announce: told on what is waited for.
+
+    Raises:
+        PipelineError: another process holds it.
+    """
+    if storage.hub:
+        with explained(storage.name, "write"):
+            storage.hub.hold()
+        yield WriterLock()
+        return
+    with lock_file(storage, key) if storage.is_local else lease(storage, key, announce) as lock:
+        yield lock
+
+
+def is_held(storage: Storage, key: str) -> bool:
+    """Tell whether a process holds the lock of a place; a lease counts until it is taken over."""
+    import fcntl
+
+    if not storage.is_local:
+        return storage.has(key)
+    try:
+        with Path(storage.path(key)).open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+@contextmanager
+def lock_file(storage: Storage, key: str) -> Iterator[WriterLock]:
+    """Hold a lock file of a local folder, and sweep what a killed writer left half-written; the file goes at the end.
+
+    Raises:
+        PipelineError: another process on this machine holds it.
+    """
+    path = Path(storage.path(key))
+    with explained(storage.name, "write"):
+        stream = _open_locked(path)
+    if stream is None:
+        raise PipelineError(f"Another run is writing {storage.name}. Wait for it, or choose another place.")
+    with stream:
+        try:
+            for stray in Path(storage.root).rglob(f"*{PARTIAL}"):
+                stray.unlink(missing_ok=True)
+            yield WriterLock()
+        finally:
+            with suppress(OSError):  # what ended the work counts more, and a file that stays hinders nobody
+                path.unlink()
+
+
+def _open_locked(path: Path) -> IO[str] | None:
+    """Open and lock a file; None if another process holds it."""
+    import fcntl
+
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("w")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.close()
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+                return stream
+        stream.close()  # its holder removed it after it was opened here: the lock is another file by now
+
+
+@contextmanager
+def lease(
+    storage: Storage,
+    key: str,
+    announce: Announce,
+    beat_s: float = LEASE_BEAT_S,
+    patience_s: float = LEASE_PATIENCE_S,
+) -> Iterator[WriterLock]:
+    """Hold the lease of an object store.
+
+    Args:
+        storage: the store.
+        key: of the lease.
+        announce: told on what is waited for.
+        beat_s: seconds between renewals.
+        patience_s: a lease that is not renewed for so long is taken over.
+
+    Raises:
+        PipelineError: another run holds it.
+    """
+    held = _Lease(storage, key)
+    held.acquire(announce, beat_s, patience_s)
+    stop = threading.Event()
+    renewal = threading.Thread(target=held.renew_until, args=(stop, beat_s), name="lease", daemon=True)
+    renewal.start()
+    try:
+        yield held
+    finally:
+        stop.set()
+        renewal.join()
+        held.release()
+
+
+class _Lease(WriterLock):
+    def __init__(self, storage: Storage, key: str) -> None:
+        self.storage, self.key = storage, key
+        self.owner = uuid.uuid4().hex
+        self.since = datetime.now(UTC).isoformat(timespec="seconds")
+        self.beats = 0
+        self.is_lost = False
+
+    def acquire(self, announce: Announce, beat_s: float, patience_s: float) -> None:
+        seen: bytes | None = None
+        deadline = 0.0
+        while True:
+            version, there = self._look()
+            if version is None or there is None:
+                if conditional.create(self.storage, self.key, self._content()):
+                    return
+                continue
+            if _holder(there).get("owner") == self.owner:
+                return  # ours: the store had written it, and its answer was lost
+            if seen is not None and there != seen:
+                raise PipelineError(
+                    f"Another run {_words(there)} is writing {self.storage.name}. Wait for it, or choose another place."
+                )
+            if seen is None:
+                seen, deadline = there, time.monotonic() + patience_s
+                announce(
+                    f"a run {_words(there)} has not finished {self.storage.name}; "
+                    f"waiting {patience_s:.0f} s for a sign of life"
+                )
+            elif time.monotonic() > deadline:
+                announce("no sign of life: continuing its work")
+                if conditional.replace(self.storage, self.key, self._content(), version):
+                    return
+                continue
+            time.sleep(beat_s / 2)
+
+    def renew_until(self, stop: threading.Event, beat_s: float) -> None:
+        while not stop.wait(beat_s):
+            try:
+                if not self._renew():
+                    self.is_lost = True
+                    return
+            except PipelineError:
+                continue  # the store fails; the next renewal may pass, and who took over in between is seen then
+
+    def check(self) -> None:
+        if self.is_lost:
+            raise PipelineError(
+                f"Another run has taken over {self.storage.name}, because this one was silent for too long. "
+                "What is committed stays; wait for the other run."
+            )
+
+    def release(self) -> None:
+        with suppress(PipelineError):  # what ended the run counts more; the lease ends by itself
+            if not self.is_lost and self._renew():  # just renewed, so that nobody takes it over before it goes
+                self.storage.delete(self.key)
+
+    def _renew(self) -> bool:
+        """Write the lease anew; return False if it is another's by now."""
+        while True:
+            version, there = self._look()
+            if version is None or there is None or _holder(there).get("owner") != self.owner:
+                return False
+            self.beats += 1
+            if conditional.replace(self.storage, self.key, self._content(), version):
+                return True
+
+    def _look(self) -> tuple[str | None, bytes | None]:
+        """Return version and content; if it is written in between, the version is the older one and will not match."""
+        version = conditional.version(self.storage, self.key)
+        return version, self.storage.read_if_there(self.key)
+
+    def _content(self) -> bytes:
+        holder = {"owner": self.owner, "host": socket.gethostname(), "process": os.getpid(), "since": self.since}
+        return json.dumps({**holder, "beats": self.beats}).encode()
+
+
+def _holder(content: bytes) -> dict[str, Any]:
+    try:
+        holder = json.loads(content)
+    except ValueError:
+        return {}
+    return holder if isinstance(holder, dict) else {}
+
+
+def _words(content: bytes) -> str:
+    holder = _holder(content)
+    return f"on {holder.get('host', 'an unknown host')} (since {holder.get('since', 'an unknown time')})"

@@ -1,0 +1,144 @@
+"""Begin a dataset, continue it, or let it grow; refuse what would mix two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.dataset.schema import Layout
+from pipeline.dataset.store import AnyLayout, DatasetStore, ShardedStore
+from pipeline.engine.placement import count_of
+from pipeline.errors import PipelineError
+from pipeline.making.config import differences, fingerprint
+from pipeline.photos.listing import Manifest, hash_listing
+from pipeline.photos.originals import Places, changed, each_used, places_of
+from pipeline.redaction import redact
+
+LISTING = frozenset({"limit", "listing_hash", "photos"})
+"""Settings that say which photos there are; a dataset that differs in these alone may grow."""
+_SHOWN = 3
+
+Announce = Callable[[str], None]
+
+
+def create_or_continue(
+    store: ShardedStore[AnyLayout], layout: AnyLayout, settings: Mapping[str, Any], attributes: Mapping[str, Any]
+) -> None:
+    """Create a dataset, or make sure that the one there was begun with the same settings.
+
+    Args:
+        store: the output; the caller holds its lock.
+        layout: sizes.
+        settings: everything that decides the dataset's values, as plain values.
+        attributes: what else to keep with it.
+
+    Raises:
+        PipelineError: the dataset there has other settings; the message lists them.
+    """
+    if not store.exists():
+        store.create(layout, {"fingerprint": fingerprint(settings), "settings": dict(settings), **attributes})
+        return
+    if store.attributes["fingerprint"] != fingerprint(settings):
+        lines = [_in_words(line) for line in differences(store.attributes["settings"], settings)]
+        raise PipelineError(
+            f"{store.name} was begun with other settings (there -> now):\n  "
+            + "\n  ".join(lines or ["(the listing of the settings itself)"])
+            + "\nRun with the same settings to continue it, or choose another --output."
+        )
+
+
+def create_or_grow(
+    store: DatasetStore,
+    layout: Layout,
+    settings: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+    manifest: Manifest,
+    announce: Announce,
+    places: Places = places_of,
+) -> None:
+    """Create or continue a dataset of photos; let it grow if photos were added after its last one.
+
+    Args:
+        store: the output; the caller holds its lock.
+        layout: sizes.
+        settings: everything that decides the dataset's values, as plain values; `LISTING` says which photos there are.
+        attributes: what else to keep with it.
+        manifest: the photos.
+        announce: told of growth, and of comparisons that take long.
+        places: where the files of a row lie.
+
+    Raises:
+        PipelineError: the dataset there has other settings, other photos, or was made of other bytes.
+    """
+    if store.exists() and _without_listing(before := store.attributes["settings"]) == _without_listing(settings):
+        if before != settings:
+            _refuse_other_photos(store, manifest, before)
+        _refuse_changed(store, manifest, announce, places)
+        if before != settings:
+            announce(f"the dataset grows from {before['photos']} to {len(manifest)} photos")
+            store.grow(layout, {"fingerprint": fingerprint(settings), "settings": dict(settings), **attributes})
+    create_or_continue(store, layout, settings, attributes)
+
+
+def _refuse_changed(store: DatasetStore, manifest: Manifest, announce: Announce, places: Places) -> None:
+    """Compare the files that the dataset was made of with those that are there now."""
+    unrecorded = 0
+
+    def used() -> Iterator[tuple[str, dict[str, str]]]:
+        nonlocal unrecorded
+        for shard in sorted(store.committed()):
+            records = store.commits.read(shard).get("originals")
+            unrecorded += records is None
+            rows = store.layout.rows(shard)
+            yield from each_used(manifest.rows[rows.start : rows.stop], records or (), places)
+
+    names = changed(used(), announce)
+    if names:
+        raise PipelineError(
+            f"{store.name}: {_some([redact(name) for name in names])} changed since the dataset was made of "
+            f"{'them' if len(names) > 1 else 'it'}. Put the earlier {'files' if len(names) > 1 else 'file'} back, or "
+            "choose another --output."
+        )
+    if unrecorded:
+        shards = count_of(unrecorded, "shard")
+        announce(f"{shards} made by an earlier version: whether their photos have changed since is not known")
+
+
+def _refuse_other_photos(store: DatasetStore, manifest: Manifest, before: Mapping[str, Any]) -> None:
+    """Raise unless the dataset's photos are the first of those that are listed now."""
+    had = int(before["photos"])
+    if had <= len(manifest) and hash_listing(manifest.rows[:had]) == before["listing_hash"]:
+        return
+    there = {row: name for shard in store.committed() for row, name in _ids_of(store, shard)}
+    now = {row.id for row in manifest.rows}
+    gone = [name for _, name in sorted(there.items()) if name not in now]
+    known = set(there.values())
+    between = [manifest.rows[row].id for row in sorted(there) if row < len(manifest)]
+    came = [name for name in between if name not in known] if len(there) == had else []
+    facts = [f"{had} photos there, {len(manifest)} now"]
+    facts += [f"not listed any more: {_some(gone)}"] if gone else []
+    facts += [f"new before its last photo: {_some(came)}"] if came else []
+    facts += [] if gone or came else ["some photos or masks have other names"]
+    raise PipelineError(
+        f"{store.name} was begun with other photos ({'; '.join(facts)}). Its rows are sorted by the photos' names: it "
+        "can grow by photos that come after its last one, as with a larger --limit; none can be taken out, renamed or "
+        "put between. List the same photos, or choose another --output."
+    )
+
+
+def _ids_of(store: DatasetStore, shard: int) -> Iterator[tuple[int, str]]:
+    rows = store.layout.rows(shard)
+    return zip(rows, map(str, store.read("id", slice(rows.start, rows.stop))), strict=True)
+
+
+def _without_listing(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in LISTING}
+
+
+def _in_words(line: str) -> str:
+    return "the names or sizes of the files that it is made of" if line.startswith("listing_hash:") else line
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

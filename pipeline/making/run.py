@@ -1,0 +1,102 @@
+"""`pipeline run`: manifest -> plan -> workers -> summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pipeline.command.progress import Progress
+from pipeline.dataset.commits import Failure
+from pipeline.dataset.run_log import RunLog
+from pipeline.dataset.schema import Layout
+from pipeline.dataset.store import DatasetStore
+from pipeline.engine import run_tasks as engine
+from pipeline.engine.placement import Share
+from pipeline.errors import PipelineError
+from pipeline.making.config import RunConfig
+from pipeline.making.plan import make_plan, prepare
+from pipeline.photos.listing import Manifest, build_manifest
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a finished run leaves behind, over the whole dataset."""
+
+    photos: int
+    photos_made_now: int
+    failures: tuple[Failure, ...]
+    manifest_notes: tuple[str, ...]
+
+
+def run(config: RunConfig, progress: Progress) -> RunSummary:
+    """Make the dataset that `config` describes, or what is missing of it.
+
+    Raises:
+        PipelineError, depth.DepthError: nothing usable as input, another dataset as output, no room, no such model...
+            Shards that were committed before stay.
+    """
+    manifest = build_manifest(
+        config.input,
+        images=config.images,
+        masks=config.masks,
+        split=config.split,
+        allow_missing_masks=config.allow_missing_masks,
+        limit=config.limit,
+    )
+    progress.announce(f"{len(manifest)} photos ({manifest.source}); loading {config.depth_model}")
+    store = DatasetStore(config.output)
+    store.exists()  # refuses what is not ours, before anything is written or loaded
+    resolved = _resolve(config)
+    with store.sole_writer(progress.announce) as lock:
+        prepare(store, config, manifest, _layout(config, manifest), resolved, progress.announce)
+        plan = make_plan(store, manifest, config.retry_failed)
+        done = failed = 0
+        if plan.photos_done:
+            progress.announce(f"{plan.photos_done} photos are done already")
+        start_worker = partial(_start_worker, config)
+        progress.update(plan.photos_to_do, 0, 0)
+        log = RunLog(progress)
+        try:
+            with closing(engine.run_tasks(start_worker, plan.tasks, config.placement, log.announce)) as reports:
+                for report in reports:
+                    lock.check()
+                    done += report.photos
+                    failed += len(report.failures)
+                    log.add(report.photos, len(report.failures), report.seconds)
+                    progress.update(plan.photos_to_do, done, failed)
+        finally:
+            with suppress(PipelineError):  # a full disk has been said by then, and a note is not worth a failed run
+                log.save(store)
+        store.refuse_unfinished()
+        return RunSummary(len(manifest), done, tuple(store.failures()), manifest.notes)
+
+
+def _layout(config: RunConfig, manifest: Manifest) -> Layout:
+    from flowsim import MotionSample
+
+    return Layout(len(manifest), config.motions, config.max_side, MotionSample.names, config.samples_per_shard)
+
+
+def _resolve(config: RunConfig) -> dict[str, Any]:
+    """Find out what the depth model and the motion model are, exactly."""
+    from depth import DepthEstimator
+
+    estimator = DepthEstimator.load(
+        config.depth_model, device="cpu", resize=config.resize, normalization=config.normalization
+    )
+    depth = {name: value for name, value in estimator.provenance().items() if name != "precision"}
+    return {"depth": depth, "motion_prior": config.motion_prior().to_dict()}
+
+
+def _start_worker(config: RunConfig, share: Share) -> engine.Worker:
+    from pipeline.making.worker import ShardWorker
+
+    return ShardWorker(config, share)
+
+
+def reasons(failures: tuple[Failure, ...]) -> list[tuple[str, int]]:
+    """Count failures by reason, most frequent first."""
+    return Counter(failure.reason for failure in failures).most_common()

@@ -1,0 +1,206 @@
+"""One shard from photos to Zarr: decode -> depth -> motion -> flow -> write."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth import DepthEstimator
+from flowsim import MotionPrior, sample_motion, simulate_flow
+from pipeline.dataset import schema
+from pipeline.dataset.commits import Failure
+from pipeline.dataset.store import DatasetStore
+from pipeline.engine.placement import Share
+from pipeline.errors import PipelineError, UnusablePhoto
+from pipeline.files.storage import is_of_store, is_transient
+from pipeline.making.config import RunConfig
+from pipeline.making.plan import ShardTask
+from pipeline.photos.decoding import decode_pair
+from pipeline.photos.originals import Record, places_of, read_original
+from pipeline.photos.rows import Row
+
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+Kept = tuple[dict[int, Failure], dict[int, Record]]
+"""By position in a shard, what stays of a record: failures, and what samples were made of."""
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """What became of one shard. Seconds are wall-clock; those of several shards overlap."""
+
+    shard: int
+    photos: int
+    failures: tuple[Failure, ...]
+    seconds: Mapping[str, float]
+
+
+class ShardWorker:
+    """Makes shards of one dataset with one depth network on one device.
+
+    `make` may be called from several threads at once: the network serves one of them at a time, while the others
+    decode, simulate and write. Calling it twice with one task writes the same bytes twice.
+    """
+
+    def __init__(self, config: RunConfig, share: Share) -> None:
+        _check_folders(config)
+        self.config = config
+        self.store = DatasetStore.open(config.output)
+        self.prior = MotionPrior.from_dict(self.store.attributes["settings"]["motion_prior"])
+        share.set_up_torch()
+        self.estimator = load_estimator(config, share.device)
+        self._network = threading.Lock()
+        self._pool = ThreadPoolExecutor(share.cpus, thread_name_prefix="sample")
+
+    def make(self, task: ShardTask) -> ShardReport:
+        """Make, write and commit one shard.
+
+        Raises:
+            PipelineError: the shard cannot be written.
+        """
+        clock = _Clock()
+        layout = self.store.layout
+        positions = range(len(task.rows)) if task.only is None else task.only
+        arrays = schema.empty_shard(layout, len(task.rows))
+        failures, used = ({}, {}) if task.only is None else self._keep_stored(task, arrays)
+        arrays["id"][:] = [row.id for row in task.rows]
+
+        pairs: dict[int, Pair] = {}
+        for position, outcome in zip(
+            positions, self._pool.map(self._decode, positions, [task] * len(positions)), strict=True
+        ):
+            if isinstance(outcome, Failure):
+                failures[position] = outcome
+            else:
+                pairs[position], used[position] = outcome
+        clock.lap("decode")
+
+        with self._network:
+            clock.lap("wait")
+            maps = self.estimator([photo for photo, _ in pairs.values()])
+            clock.lap("depth")
+
+        made = self._pool.map(partial(self._put_sample, arrays, task), pairs, pairs.values(), maps)
+        failures |= {position: failure for position, failure in zip(pairs, made, strict=True) if failure}
+        clock.lap("flow")
+
+        listed = [failures[position] for position in sorted(failures)]
+        originals = [{} if place in failures else used.get(place, {}) for place in range(len(task.rows))]
+        precision = self.estimator.provenance()["precision"]
+        self.store.write_shard(task.shard, arrays, listed, precision, self._pool.map, originals)
+        clock.lap("write")
+        new = tuple(failures[position] for position in positions if position in failures)
+        return ShardReport(task.shard, task.photos, new, clock.seconds)
+
+    def _decode(self, position: int, task: ShardTask) -> tuple[Pair, Record] | Failure:
+        row = task.rows[position]
+        try:
+            return _read_pair(row, self.config.max_side)
+        except UnusablePhoto as problem:
+            return self._failure(task, position, problem.reason, str(problem))
+        except Exception as problem:  # whatever it is, it concerns this photo alone
+            is_local = "://" not in row.image
+            if not is_local and is_of_store(problem) and is_transient(problem):
+                raise PipelineError(  # the store's trouble, not this photo's: the shard is made again by the next run
+                    f"{row.image}: the store keeps failing ({problem}). "
+                    "Run the same command again when it works: it resumes."
+                ) from None
+            reason = "unreadable" if is_of_store(problem) else "internal"
+            return self._failure(task, position, reason, f"{type(problem).__name__}: {problem}")
+
+    def _failure(self, task: ShardTask, position: int, reason: str, sentence: str) -> Failure:
+        row = task.rows[position]
+        return Failure(self.store.layout.rows(task.shard).start + position, row.id, reason, f"{row.image}: {sentence}")
+
+    def _put_sample(
+        self,
+        arrays: dict[str, NDArray[Any]],
+        task: ShardTask,
+        position: int,
+        pair: Pair,
+        inverse_depth: NDArray[np.float32],
+    ) -> Failure | None:
+        """Fill one row; flow is computed from depth as stored, so that a reader can compute it again."""
+        if not np.isfinite(inverse_depth).all():
+            return self._failure(task, position, "depth_not_finite", "the depth model gave values that are not finite")
+        row = task.rows[position]
+        photo, mask = pair
+        height, width = mask.shape
+        steps = schema.encode_inverse_depth(inverse_depth)
+        stored_depth = schema.decode_inverse_depth(steps)
+        for index in range(self.config.motions):
+            drawn = sample_motion(self.prior, self.config.seed, row.id, index)
+            simulated = simulate_flow(stored_depth, mask > 0, drawn)
+            arrays["flow"][position, index, :height, :width] = schema.encode_flow(simulated.flow, simulated.valid)
+            arrays["motion"][position, index] = simulated.motion.to_vector()
+        arrays["image"][position, :height, :width] = photo
+        arrays["mask"][position, :height, :width] = mask
+        arrays["inverse_depth"][position, :height, :width] = steps
+        arrays["size"][position] = height, width
+        arrays["status"][position] = schema.USABLE
+        return None
+
+    def _keep_stored(self, task: ShardTask, arrays: dict[str, NDArray[Any]]) -> Kept:
+        """Copy the rows of a committed shard that are not made anew; return their failures and originals."""
+        rows = self.store.layout.rows(task.shard)
+        made_anew = set(task.only or ())
+        kept = [position for position in range(len(task.rows)) if position not in made_anew]
+        for name, values in arrays.items():
+            values[kept] = self.store.read(name, slice(rows.start, rows.stop))[kept]
+        record = self.store.commits.read(task.shard)
+        recorded = self.store.commits.failures(task.shard)
+        failures = {f.row - rows.start: f for f in recorded if f.row - rows.start not in made_anew}
+        return failures, {place: used for place, used in enumerate(record.get("originals", ())) if place in kept}
+
+
+def load_estimator(config: RunConfig, device: str) -> DepthEstimator:
+    """Load the depth model that a run asks for.
+
+    Raises:
+        DepthError: it cannot be loaded; the message says how to repair that.
+    """
+    return DepthEstimator.load(
+        config.depth_model, device=device, resize=config.resize, normalization=config.normalization
+    )
+
+
+def _check_folders(config: RunConfig) -> None:
+    """Make sure that this machine sees the photos, lest each of them counts as one that cannot be read.
+
+    Raises:
+        PipelineError: it does not.
+    """
+    for url in (config.input, config.images, config.masks):
+        if url is not None and "://" not in url and not Path(url).exists():
+            raise PipelineError(
+                f"{url} is not there on {socket.gethostname()}, where a worker runs. Give a folder that all machines "
+                "see, or a URL such as s3://bucket/DUTS."
+            )
+
+
+def _read_pair(row: Row, max_side: int) -> tuple[Pair, Record]:
+    files = {role: read_original(url, role) for role, url in places_of(row).items()}
+    mask = files["mask"].content if "mask" in files else None
+    return decode_pair(files["photo"].content, mask, max_side), {role: file.record for role, file in files.items()}
+
+
+class _Clock:
+    """Splits the time since it was made into named laps."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = now - self._last
+        self._last = now

@@ -1,0 +1,233 @@
+"""Publish a dataset: a verified copy with manifest and card, visible only when all of it is there.
+
+The mark that makes it visible is the root's `zarr.json`, written last: without it no Zarr reader opens anything. The
+arrays' own `zarr.json` come just before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+from shlex import quote
+from typing import Any, NamedTuple
+
+from pipeline.checking.file_check import NO_PART
+from pipeline.checking.verify import verify
+from pipeline.command.progress import Progress
+from pipeline.dataset.metadata import ROOT_METADATA
+from pipeline.dataset.published_files import CARD, MANIFEST, PREVIEW, manifest_json
+from pipeline.dataset.store import LOCK, DatasetStore
+from pipeline.errors import PipelineError
+from pipeline.files.locks import WriterLock, sole_writer
+from pipeline.files.storage import PARTIAL, Storage
+from pipeline.sharing.card import dataset_card
+from pipeline.showing.preview import contact_sheet
+
+COPIES = 4
+"""Files that are copied at the same time; also how many are in memory."""
+PREVIEW_ROWS = 6
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was published: all files and bytes, and how many of them were copied this time."""
+
+    files: int
+    size: int
+    copied: int
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file to publish: its key, checksum, and where its content comes from."""
+
+    key: str
+    sha256: str
+    content: Callable[[], bytes]
+
+
+class _Copied(NamedTuple):
+    """A file that is at the destination: its key, size and checksum, and whether it was not there before."""
+
+    key: str
+    size: int
+    sha256: str
+    is_new: bool
+
+
+def publish(source: str, destination: str, progress: Progress) -> Published:
+    """Copy a dataset of photos to a place where others can read it; the same command again continues.
+
+    Args:
+        source: a complete dataset.
+        destination: folder or URL.
+        progress: who watches; counts files.
+
+    Raises:
+        PipelineError: the dataset is incomplete or damaged, the destination holds something else, or it fails.
+    """
+    store = DatasetStore.open(source)
+    target = Storage(destination)
+    target.refuse_overlap(store.storage)
+    if target.is_file():
+        raise PipelineError(f"{target.name} is a file. Choose a place that does not exist yet.")
+    shards, metadata = _whole_files(store, progress)
+    wanted = {file.key for file in [*shards, *metadata]} | {MANIFEST, CARD, PREVIEW}
+    _refuse_foreign(target, target.sizes(), wanted, metadata[-1])  # before a lock lies among them
+    with sole_writer(target, LOCK, progress.announce) as lock:
+        there = target.sizes()
+        _refuse_foreign(target, there, wanted, metadata[-1])
+        copier = _Copier(target, there, metadata[-1], progress, lock, to_do=len(wanted))
+        for stray in _strays(there, wanted):
+            target.delete(stray)
+        progress.announce(f"copying {len(wanted)} files to {target.name}")
+        copier.copy(shards)
+        copier.copy(_extras(store))
+        files = {key: {"size": size, "sha256": sha256} for key, (size, sha256) in copier.done.items()}
+        files |= {file.key: {"size": len(file.content()), "sha256": file.sha256} for file in metadata}
+        manifest = manifest_json(store.attributes["fingerprint"], dict(sorted(files.items())))
+        copier.copy([_made(MANIFEST, manifest)])
+        copier.copy(metadata[:-1])
+        copier.copy(metadata[-1:])
+    return Published(len(copier.done), sum(size for size, _ in copier.done.values()), copier.copied)
+
+
+class _Copier:
+    """Copies files with bounded concurrency, skipping what is there already."""
+
+    def __init__(
+        self, target: Storage, there: Mapping[str, int], mark: _File, progress: Progress, lock: WriterLock, to_do: int
+    ) -> None:
+        self.target, self.there, self.progress, self.lock, self.to_do = target, there, progress, lock, to_do
+        self.done: dict[str, tuple[int, str]] = {}
+        self.copied = 0
+        self._mark = mark
+        self._is_visible = mark.key in there
+        self._hiding = threading.Lock()
+
+    def copy(self, files: Iterable[_File]) -> None:
+        """Copy some files; each is read back and compared."""
+        left = iter(files)
+        copies = COPIES if self.target.files_at_once == 1 else 1  # commits come one after the other
+        with ThreadPoolExecutor(copies, thread_name_prefix="publish") as pool:
+            running: set[Future[list[_Copied]]] = set()
+            try:
+                while some := list(islice(left, self.target.files_at_once)):
+                    if len(running) >= copies:
+                        running = self._collect(running)
+                    running.add(pool.submit(self._copy_some, some))
+                while running:
+                    running = self._collect(running)
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _has(self, file: _File) -> bool:
+        """Tell whether the destination holds a file already, right to the bit."""
+        return file.key in self.there and _sha256(self.target.read_if_there(file.key) or b"") == file.sha256
+
+    def _copy_some(self, files: Sequence[_File]) -> list[_Copied]:
+        contents = {}
+        copied = []
+        for file in files:
+            content = file.content()
+            if _sha256(content) != file.sha256:
+                raise PipelineError(
+                    f"{file.key} of the dataset changed while it was published. Wait until nothing writes it any "
+                    "more, then publish with the same command."
+                )
+            is_hidden_mark = file.key == self._mark.key and not self._is_visible
+            is_there = self.there.get(file.key) == len(content) and not is_hidden_mark and self._has(file)
+            copied.append(_Copied(file.key, len(content), file.sha256, not is_there))
+            if not is_there:
+                contents[file.key] = content
+        if contents:
+            self.lock.check()
+            self._hide()
+            self.target.write_together(contents)
+        for key, content in contents.items():
+            if self.target.read(key) != content:
+                raise PipelineError(f"{self.target.name}: {key} reads back other bytes than were written. Try again.")
+        return copied
+
+    def _hide(self) -> None:
+        """Take the mark away before anything is changed below it."""
+        with self._hiding:
+            if self._is_visible:
+                self.target.delete(self._mark.key)
+                self._is_visible = False
+
+    def _collect(self, running: set[Future[Any]]) -> set[Future[Any]]:
+        finished, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in finished:
+            for file in future.result():
+                self.done[file.key] = file.size, file.sha256
+                self.copied += file.is_new
+        self.progress.update(self.to_do, len(self.done), 0)
+        return running
+
+
+def _strays(there: Iterable[str], wanted: set[str]) -> set[str]:
+    """Return the half-written files of a copy that was stopped."""
+    return {key for key in there if key.endswith(PARTIAL) and key.rsplit(".", 2)[0] in wanted}
+
+
+def _refuse_foreign(target: Storage, there: Mapping[str, int], wanted: set[str], mark: _File) -> None:
+    """Refuse a place where another dataset or something else lies."""
+    if mark.key in there and _sha256(target.read_if_there(mark.key) or b"") != mark.sha256:
+        raise PipelineError(f"{target.name} holds another dataset. Choose another place, or remove that one first.")
+    if foreign := sorted(there.keys() - wanted - _strays(there, wanted) - NO_PART):
+        raise PipelineError(
+            f"{target.name} holds other files ({', '.join(foreign[:3])}...). Choose a place that does not exist yet, "
+            "or one where publishing this dataset was stopped."
+        )
+
+
+def _whole_files(store: DatasetStore, progress: Progress) -> tuple[list[_File], list[_File]]:
+    """Verify the dataset; return its shards' files, and its metadata with the root's last.
+
+    Raises:
+        PipelineError: something is wrong with it, or missing.
+    """
+    progress.announce(f"verifying {store.name}")
+    found = verify(store.url, progress)
+    if found.findings:
+        first, others = found.findings[0], len(found.findings) - 1
+        more = f", and {others} more" if others else ""
+        name = quote(store.name)
+        raise PipelineError(
+            f"{store.name} is damaged ({first.key}: {first.problem}{more}). Look at it with `pipeline verify {name}`, "
+            f"mend it with `pipeline verify --repair {name}` and the command that made it, then publish with the same "
+            "command."
+        )
+    if found.missing_shards:
+        raise PipelineError(
+            f"{store.name} is incomplete: {found.missing_shards} of {found.shards} shards are not made. "
+            "Run the command that made it again, then publish."
+        )
+    files = [_stored(store, key, sha256) for key, sha256 in found.files.items()]
+    shards = [file for file in files if not file.key.endswith(ROOT_METADATA)]
+    return shards, [file for file in files if file.key.endswith(ROOT_METADATA)]
+
+
+def _extras(store: DatasetStore) -> list[_File]:
+    """Make the card and its picture."""
+    picture = io.BytesIO()
+    contact_sheet(store, PREVIEW_ROWS).save(picture, "PNG")
+    return [_made(PREVIEW, picture.getvalue()), _made(CARD, dataset_card(store).encode())]
+
+
+def _stored(store: DatasetStore, key: str, sha256: str) -> _File:
+    return _File(key, sha256, lambda: store.storage.read_if_there(key) or b"")
+
+
+def _made(key: str, content: bytes) -> _File:
+    return _File(key, _sha256(content), lambda: content)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

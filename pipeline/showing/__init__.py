@@ -1,0 +1,1 @@
+"""Shows a dataset: status, contact sheet and report."""

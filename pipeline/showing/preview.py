@@ -1,0 +1,134 @@
+"""The contact sheet: some samples of a dataset as a person wants to see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from shlex import quote
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from flowsim import flow_to_rgb
+from pipeline.dataset import schema
+from pipeline.dataset.provenance import origin
+from pipeline.dataset.store import DatasetStore
+from pipeline.errors import PipelineError
+from pipeline.files.ids import shown
+
+TILE = 220
+GAP = 6
+HEADER = 52
+LABEL = 22
+OUTLINE = (255, 64, 64)
+
+
+def contact_sheet(store: DatasetStore, rows: int) -> Image.Image:
+    """Draw photo, inverse depth, each flow and the mask of up to `rows` usable samples, evenly spread.
+
+    Flow colours are those of Baker et al.; their scale is the picture's own and written beside the name.
+
+    Raises:
+        PipelineError: no sample is usable yet.
+    """
+    chosen = spread(store.usable_rows(), rows)
+    if not chosen:
+        raise PipelineError(f"{store.url}: no usable sample yet. See `pipeline status {quote(store.url)} --failures`.")
+    motions = store.layout.motions
+    flows = [f"flow {k + 1} (colour = direction)" for k in range(motions)]
+    depth = ["inverse depth (bright = near)"] if store.layout.is_simulated else []
+    columns = ["photo", *depth, *flows, "mask"]
+    title = f"{len(chosen)} of {store.layout.samples} samples"
+    title += "".join(f", {what} {words}" for what, words in origin(store.attributes) if what in ("depth", "motion"))
+    return draw_sheet(title, columns, [_line(store, row) for row in chosen])
+
+
+def draw_sheet(title: str, columns: Sequence[str], lines: Sequence[tuple[list[Image.Image], str]]) -> Image.Image:
+    """Draw lines of pictures, each with its caption, below a title and the columns' names."""
+    heights = [max(tile.height for tile in tiles) + LABEL + GAP for tiles, _ in lines]
+    sheet = Image.new("RGB", (GAP + len(columns) * (TILE + GAP), HEADER + sum(heights)), "white")
+    draw = ImageDraw.Draw(sheet)
+    font, small = ImageFont.load_default(16), ImageFont.load_default(13)
+    draw.text((GAP, 6), title, fill="black", font=font)
+    for column, name in enumerate(columns):
+        draw.text((GAP + column * (TILE + GAP), 30), name, fill="gray", font=small)
+    top = HEADER
+    for (tiles, caption), height in zip(lines, heights, strict=True):
+        draw.text((GAP, top), caption, fill="black", font=small)
+        for column, tile in enumerate(tiles):
+            sheet.paste(tile, (GAP + column * (TILE + GAP) + (TILE - tile.width) // 2, top + LABEL))
+        top += height
+    return sheet
+
+
+def depth_in_colour(inverse_depth: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Paint inverse depth (h, w) in [0, 1] as (h, w, 3) uint8 RGB; bright = near."""
+    in_colour = cv2.applyColorMap((inverse_depth * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    rgb: NDArray[np.uint8] = cv2.cvtColor(in_colour, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    return rgb
+
+
+def spread(rows: NDArray[np.int64], count: int) -> list[int]:
+    """Choose up to `count` rows, evenly spread."""
+    places = np.linspace(0, max(0, len(rows) - 1), min(count, len(rows))).round().astype(int)
+    return [int(row) for row in rows[places]]
+
+
+@dataclass(frozen=True, eq=False)
+class SamplePictures:
+    """One sample as a person wants to see it: (h, w, 3) uint8 RGB each.
+
+    Attributes:
+        id: of the photo.
+        photo: as stored.
+        depth: inverse depth in colour, bright = near; None where flow was imported.
+        flows: one for each motion, colour = direction, saturation = length relative to the field's longest vector.
+        mask: the photo, dark outside the object, and the object's outline.
+        longest_px: length of the longest vector of all flows.
+    """
+
+    id: str
+    photo: NDArray[np.uint8]
+    depth: NDArray[np.uint8] | None
+    flows: list[NDArray[np.uint8]]
+    mask: NDArray[np.uint8]
+    longest_px: float
+
+    @property
+    def all(self) -> list[NDArray[np.uint8]]:
+        """Photo, depth if there is one, flows, mask."""
+        return [self.photo, *([] if self.depth is None else [self.depth]), *self.flows, self.mask]
+
+
+def sample_pictures(store: DatasetStore, row: int) -> SamplePictures:
+    """Read one sample and colour what is not a picture."""
+    height, width = (int(side) for side in store.read("size", row))
+    photo = store.read("image", row)[:height, :width]
+    mask = store.read("mask", row)[:height, :width]
+    depth = None
+    if store.layout.is_simulated:
+        depth = depth_in_colour(schema.decode_inverse_depth(store.read("inverse_depth", row)[:height, :width]))
+    flows = schema.decode_flow(store.read("flow", row)[:, :height, :width])
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    shaded = np.where(mask[..., None] > 0, photo, photo // 3).astype(np.uint8)
+    cv2.drawContours(shaded, contours, -1, OUTLINE, max(1, max(height, width) // 200))
+    lengths = np.hypot(flows[..., 0], flows[..., 1])
+    longest_px = float(np.max(lengths, initial=0, where=np.isfinite(lengths)))
+    colours = [np.asarray(flow_to_rgb(flow)) for flow in flows]
+    return SamplePictures(str(store.read("id", row)), photo, depth, colours, shaded, longest_px)
+
+
+def scaled_to(pixels: NDArray[np.uint8], side: int) -> Image.Image:
+    """Scale a picture so that its longer side is `side` px."""
+    picture = Image.fromarray(pixels)
+    scale = side / max(picture.size)
+    return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
+
+
+def _line(store: DatasetStore, row: int) -> tuple[list[Image.Image], str]:
+    sample = sample_pictures(store, row)
+    height, width = sample.photo.shape[:2]
+    caption = f"{shown(sample.id)}   {width} x {height}   flow up to {sample.longest_px:.0f} px"
+    return [scaled_to(pixels, TILE) for pixels in sample.all], caption

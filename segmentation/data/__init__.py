@@ -1,0 +1,1 @@
+"""Samples to train on: from photos, from videos, mixed and transformed."""

@@ -1,0 +1,287 @@
+"""Triplets of image, flow and mask: what every source of them can do, and those that `pipeline run` writes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from shlex import quote
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from flowsim import MotionPrior, flow_to_rgb, sample_motion, simulate_flow
+from pipeline.dataset.sample_reader import SampleReader
+from pipeline.dataset.schema import decode_flow, decode_inverse_depth
+from pipeline.dataset.store import DatasetStore
+from pipeline.errors import PipelineError
+from pipeline.files.ids import shown
+from segmentation.errors import DatasetError
+
+SAMPLES_PER_READ = 16
+"""Samples are read so many at a time: enough for an object store to answer several requests at once."""
+SHUFFLE_BUFFER = 256
+FLOWS = ("stored", "fresh", "zero")
+STORED_AS = {"stored": "flow", "fresh": "inverse_depth"}
+"""Array that each kind of flow comes from."""
+
+
+class Triplet(NamedTuple):
+    """One sample, at its own size.
+
+    Attributes:
+        id: of the photo, or video/frame.
+        image: RGB.
+        flow_px: flow in pixels, u to the right and v down; NaN where unknown. That of a video may have another size
+            than its image.
+        mask: 1 = object.
+        flow_rgb: the picture of flow where the source has nothing else; networks see it as it is. None = the colours
+            are those of `flow_px`.
+    """
+
+    id: str
+    image: UInt8[Tensor, "h w 3"]
+    flow_px: Float32[Tensor, "rows columns 2"]
+    mask: UInt8[Tensor, "h w"]
+    flow_rgb: UInt8[Tensor, "rows columns 3"] | None = None
+
+    def colors(self) -> UInt8[Tensor, "rows columns 3"]:
+        """Return the flow's colours as networks see them in training, validation, evaluation and prediction alike."""
+        return flow_to_rgb(self.flow_px) if self.flow_rgb is None else self.flow_rgb
+
+
+class TripletSource(IterableDataset[Triplet], ABC):
+    """Samples that can be read in any order; iterating gives each once per epoch, in an order drawn from the seed.
+
+    Ranks and a DataLoader's workers share the samples among them; files are opened in the process that reads. Use the
+    DataLoader's `multiprocessing_context="spawn"` and `collate_fn=list`: samples have different sizes.
+
+    Args:
+        seed: of the order, with the epoch.
+        rank: of this process among `ranks` that train together.
+        ranks: number of processes that train together.
+    """
+
+    samples: int
+    """Of all ranks together."""
+    note: str = ""
+    """A sentence on what a user should know of the samples; empty if there is nothing."""
+    has_flow_pictures: bool = False
+    """Whether flow is known from pictures alone, so that samples have `flow_rgb`."""
+
+    def __init__(self, seed: int, rank: int, ranks: int) -> None:
+        if not 0 <= rank < ranks:
+            raise ValueError(f"rank is {rank} of {ranks}; expected 0 <= rank < ranks")
+        self.seed, self.rank, self.ranks = seed, rank, ranks
+        self._epoch = torch.zeros((), dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # so that persistent workers see it change
+
+    @abstractmethod
+    def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
+        """Return the numbers of all samples in the order of an epoch."""
+
+    def draw(self, count: int, random: np.random.Generator) -> Int64[np.ndarray, " n"]:
+        """Draw the numbers of some samples with replacement, each equally likely."""
+        return random.choice(np.sort(self.order(0)), count)
+
+    @abstractmethod
+    def read(self, numbers: Sequence[int], epoch: int) -> list[Triplet]:
+        """Read some samples.
+
+        Args:
+            numbers: of the samples, as in `order`.
+            epoch: decides what differs between epochs, such as the motion.
+
+        Raises:
+            DatasetError: a sample cannot be used.
+        """
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch the next iteration is."""
+        self._epoch.fill_(epoch)
+
+    def __iter__(self) -> Iterator[Triplet]:
+        """Yield this rank's and this worker's part of the epoch.
+
+        Raises:
+            DatasetError: a sample cannot be used.
+        """
+        worker = get_worker_info()
+        workers, index = (worker.num_workers, worker.id) if worker else (1, 0)
+        epoch = int(self._epoch)
+        mine = self.order(epoch)[self.rank * workers + index :: self.ranks * workers].tolist()
+        for first in range(0, len(mine), SAMPLES_PER_READ):
+            yield from self.read(mine[first : first + SAMPLES_PER_READ], epoch)
+
+
+class ShardDataset(TripletSource):
+    """The usable samples of a dataset that `pipeline run` wrote.
+
+    Shards are shuffled, and samples mixed within a buffer, so that reading stays within few shards at a time.
+
+    Args:
+        url: of the dataset.
+        seed: of the order, and of fresh motions.
+        flow: `stored`; `fresh` = a new motion per sample and epoch from the dataset's own prior; `zero` = none.
+        buffer: number of samples to mix within; 1 keeps the order of the rows within a shard.
+        rank: of this process among `ranks` that train together.
+        ranks: number of processes that train together.
+        allow_unfinished: accept a dataset of which some shards are not there yet.
+
+    Raises:
+        DatasetError: no dataset, another schema version, unfinished, no usable sample, or fresh motions of a dataset
+            without depth.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        seed: int = 0,
+        flow: str = "stored",
+        buffer: int = SHUFFLE_BUFFER,
+        rank: int = 0,
+        ranks: int = 1,
+        allow_unfinished: bool = False,
+    ) -> None:
+        super().__init__(seed, rank, ranks)
+        if buffer < 1 or flow not in FLOWS:
+            raise ValueError(f"buffer is {buffer}, flow {flow!r}; expected buffer >= 1, flow one of {', '.join(FLOWS)}")
+        self.url, self.flow, self.buffer = url, flow, buffer
+        store = _open(url)
+        layout, shards = store.layout, sorted(store.committed())
+        self.has_flow_pictures = flow == "stored" and not layout.is_simulated
+        if self.has_flow_pictures and "flow_rgb" not in store.group:
+            raise DatasetError(
+                f"{url} was imported without the colours of its flow pictures. Import the tree again to another place: "
+                "`pipeline import TREE NEW.zarr`."
+            )
+        if flow == "fresh" and not layout.is_simulated:
+            raise DatasetError(
+                f"{url} has imported flow and no depth, so no fresh motion can be drawn for it. Train on its stored "
+                "flow, without fresh motions, or make a dataset of the photos by `pipeline run`."
+            )
+        if not shards:
+            raise DatasetError(
+                f"{url} has no finished shard. Run `pipeline run --output {quote(url)}` as before: it goes on from "
+                "there."
+            )
+        if len(shards) < layout.shards and not allow_unfinished:
+            raise DatasetError(
+                f"{url} is unfinished: {len(shards)} of {layout.shards} shards are there. Run `pipeline run "
+                f"--output {quote(url)}` as before, it goes on from there; or allow unfinished datasets."
+            )
+        usable = store.usable_rows()
+        self._rows = np.split(usable, np.searchsorted(usable, [layout.rows(shard).start for shard in shards[1:]]))
+        self.samples = sum(map(len, self._rows))
+        if self.samples == 0:
+            raise DatasetError(
+                f"{url} has no usable sample: every photo failed. See `pipeline status --failures {quote(url)}`."
+            )
+        self._opened: _OpenedShards | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the opened files behind: every process opens its own."""
+        return {**self.__dict__, "_opened": None}
+
+    def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
+        """Return the usable rows in the order of an epoch."""
+        random = np.random.default_rng([self.seed, epoch])
+        rows = np.concatenate([self._rows[place] for place in random.permutation(len(self._rows))])
+        return _mix(rows, self.buffer, random)
+
+    def read(self, numbers: Sequence[int], epoch: int) -> list[Triplet]:
+        """Read the samples of some rows.
+
+        Args:
+            numbers: of the rows.
+            epoch: decides which of the stored motions, or the fresh one, is taken.
+
+        Raises:
+            DatasetError: a shard is damaged, or a mask has values that are neither background nor object.
+        """
+        if self._opened is None:
+            self._opened = _OpenedShards(self.url)
+        opened = self._opened
+        try:
+            images, masks = (opened.reader.read(name, numbers) for name in ("image", "mask"))
+            motions = (
+                opened.reader.read(STORED_AS[self.flow], numbers) if self.flow in STORED_AS else [None] * len(masks)
+            )
+            pictures = opened.reader.read("flow_rgb", numbers) if self.has_flow_pictures else [None] * len(masks)
+        except PipelineError as error:
+            raise DatasetError(str(error)) from error
+        samples = []
+        for row, image, motion, mask, picture in zip(numbers, images, motions, masks, pictures, strict=True):
+            sample_id, (height, width) = str(opened.ids[row]), opened.sizes[row].tolist()
+            labels = _labels(mask[:height, :width], sample_id, self.url)
+            flow_px = self._flow(motion, labels, sample_id, epoch)
+            pixels = image[:height, :width].copy()  # a view would keep the others in memory
+            colors = None if picture is None else torch.from_numpy(picture[0, :height, :width].copy())
+            shown, flow, is_object = (torch.from_numpy(array) for array in (pixels, flow_px, labels))
+            samples.append(Triplet(sample_id, shown, flow, is_object, colors))
+        return samples
+
+    def _flow(
+        self, stored: NDArray[Any] | None, labels: UInt8[np.ndarray, "h w"], sample_id: str, epoch: int
+    ) -> Float32[np.ndarray, "h w 2"]:
+        """Return flow from what is stored of it: flow (k,H,W,2), inverse depth (H,W) or nothing."""
+        height, width = labels.shape
+        if stored is None:
+            return np.zeros((height, width, 2), np.float32)
+        if self.flow == "stored":
+            # One motion index for the whole epoch: motions of different photos are independent anyway.
+            return decode_flow(stored[epoch % len(stored), :height, :width])
+        assert self._opened is not None
+        motion = sample_motion(self._opened.prior, self.seed, sample_id, epoch)
+        field = simulate_flow(decode_inverse_depth(stored[:height, :width]), labels > 0, motion)
+        return np.where(field.valid[..., None], field.flow, np.float32(np.nan))
+
+
+class _OpenedShards:
+    """A dataset as one process reads it: the small arrays whole, the others sample by sample."""
+
+    def __init__(self, url: str) -> None:
+        self.store = _open(url)
+        self.reader = SampleReader(self.store)
+        self.ids, self.sizes = self.store.read("id", slice(None)), self.store.read("size", slice(None))
+
+    @cached_property
+    def prior(self) -> MotionPrior:
+        """What motions are drawn from."""
+        return MotionPrior.from_dict(self.store.attributes["settings"]["motion_prior"])
+
+
+def _open(url: str) -> DatasetStore:
+    try:
+        return DatasetStore.open(url)
+    except PipelineError as error:
+        raise DatasetError(f"{url} cannot be trained on. {error}") from error
+
+
+def _labels(mask: UInt8[np.ndarray, "h w"], sample_id: str, url: str) -> UInt8[np.ndarray, "h w"]:
+    """Turn a stored mask of 0 and 255 into labels 0 and 1."""
+    if (mask + np.uint8(1) > 1).any():  # 255 becomes 0
+        odd = sorted({int(value) for value in np.unique(mask)} - {0, 255})[:3]
+        raise DatasetError(f"{url}: the mask of sample {shown(sample_id)} has values {odd}, expected 0 and 255 alone.")
+    labels: UInt8[np.ndarray, "h w"] = mask & 1
+    return labels
+
+
+def _mix(rows: Int64[np.ndarray, " n"], buffer: int, random: np.random.Generator) -> Int64[np.ndarray, " n"]:
+    """Put rows into another order: each time one of up to `buffer` that wait is next."""
+    waiting = rows[:buffer].copy()
+    rest = rows[buffer:]
+    places = random.integers(len(waiting), size=len(rest))
+    mixed = np.empty_like(rows)
+    for turn, (place, row) in enumerate(zip(places.tolist(), rest.tolist(), strict=True)):
+        mixed[turn] = waiting[place]
+        waiting[place] = row
+    random.shuffle(waiting)
+    mixed[len(rest) :] = waiting
+    return mixed

@@ -1,0 +1,110 @@
+"""What to train on and to evaluate on, as typed on the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from segmentation.errors import SegmentationError
+
+
+@dataclass(frozen=True)
+class PhotoSource:
+    """A dataset of `pipeline run`, and how often it is drawn from."""
+
+    url: str
+    weight: int | float = 3
+
+    @staticmethod
+    def parse(text: str) -> PhotoSource:
+        """Read `URL[:WEIGHT]`; without a weight photos come three times as often as videos, as published.
+
+        Raises:
+            SegmentationError: it is something else.
+        """
+        url, weight = _split_weight(text)
+        if not url:
+            raise SegmentationError(f"{text!r} names no dataset; expected URL or URL:WEIGHT, such as dutsv2.zarr:3")
+        return PhotoSource(url) if weight is None else PhotoSource(url, weight)
+
+
+@dataclass(frozen=True)
+class VideoSource:
+    """A video dataset with its flows, and how often it is drawn from."""
+
+    dataset: str
+    root: Path
+    flows: str
+    weight: int | float = 1
+
+    @staticmethod
+    def parse(text: str) -> VideoSource:
+        """Read `NAME=ROOT:FLOWS[:WEIGHT]`.
+
+        Raises:
+            SegmentationError: it is something else.
+        """
+        rest, weight = _split_weight(text)
+        dataset, root, flows = split_places(rest)
+        if flows is None:
+            raise SegmentationError(
+                f"{text!r} names no videos with their flows; expected NAME=ROOT:FLOWS or NAME=ROOT:FLOWS:WEIGHT, such "
+                "as davis16=DAVIS:davis-flows.zarr:1"
+            )
+        return VideoSource(dataset, root, flows, 1.0 if weight is None else weight)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A dataset to be evaluated on.
+
+    Attributes:
+        name: of the dataset, as in `segmentation.videos.table.DATASETS`.
+        root: its folder.
+        flows: store of `segmentation flows`, or root of a `JPEGFlows` tree; None = estimate it.
+    """
+
+    name: str
+    root: Path
+    flows: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Benchmark:
+        """Read `NAME=ROOT` or `NAME=ROOT:FLOWS`.
+
+        Raises:
+            SegmentationError: it is neither.
+        """
+        name, root, flows = split_places(text)
+        if flows and "://" not in flows:
+            flows = str(Path(flows).absolute())  # the same place, however it is written
+        return cls(name, root, flows)
+
+
+def split_places(text: str) -> tuple[str, Path, str | None]:
+    """Read `NAME=ROOT` or `NAME=ROOT:FLOWS`: a video dataset, its folder, and where its flow lies.
+
+    Raises:
+        SegmentationError: it is neither.
+    """
+    name, _, places = text.partition("=")
+    root, _, flows = places.partition(":")
+    if not name or not root:
+        raise SegmentationError(
+            f"{text!r} names no videos; expected NAME=ROOT or NAME=ROOT:FLOWS, such as davis16=DAVIS"
+        )
+    return name, Path(root), flows or None
+
+
+def _split_weight(text: str) -> tuple[str, float | None]:
+    """Take the number behind the last colon off, None if there is none."""
+    rest, colon, last = text.rpartition(":")
+    try:
+        weight = float(last) if colon else None
+    except ValueError:
+        weight = None
+    if weight is None:
+        return text, None
+    if not 0 < weight < float("inf"):
+        raise SegmentationError(f"the weight of {text!r} is {last}; expected a positive number")
+    return rest, weight

@@ -1,0 +1,138 @@
+"""Triplets from the annotated frames of a video dataset and their flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+
+from pipeline.errors import UnusablePhoto
+from pipeline.files.regular_files import read_file
+from pipeline.photos.decoding import decode_photo
+from segmentation.data.photo_samples import Triplet, TripletSource
+from segmentation.errors import DatasetError, MaskError
+from segmentation.flow.flow_origin import FlowOrigin
+from segmentation.flow.frame_flows import note_on_sizes, open_flows, vectors_of
+from segmentation.videos.datasets import Video, open_dataset
+from segmentation.videos.trees import Frame
+
+
+class VideoFrames(TripletSource):
+    """The annotated frames of the videos of a dataset, in random order; or of one video, in the order of time.
+
+    Args:
+        dataset: its name, as in `segmentation datasets`.
+        root: its folder.
+        flows: store of `segmentation flows` (folder or URL), or folder with the `JPEGFlows` tree of the published code.
+        split: of the dataset; None = the one that is scored.
+        sequences: names of the videos to use; None = all.
+        seed: of the order.
+        rank: of this process among `ranks` that train together.
+        ranks: number of processes that train together.
+
+    Raises:
+        DatasetError: not that dataset, no such videos, no annotated frame, a video with missing images or flow, or
+            flow of other videos.
+
+    Attributes:
+        note: says where flow has another size than its image; both are resized to the network's square.
+    """
+
+    def __init__(
+        self,
+        dataset: str,
+        root: Path,
+        flows: str,
+        *,
+        split: str | None = "train",
+        sequences: Sequence[str] | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        super().__init__(seed, rank, ranks)
+        self._dataset = open_dataset(dataset, root, split)
+        title = self._dataset.row.title
+        known = {video.name: video for video in self._dataset.videos}
+        if unknown := [name for name in sequences or () if name not in known]:
+            if problem := self._dataset.problems.get(unknown[0]):
+                raise DatasetError(f"the video {unknown[0]} of {title} cannot be used: {problem}")
+            raise DatasetError(f"{root} has no video {unknown[0]} in split {split} of {title}")
+        videos = known.values() if sequences is None else [known[name] for name in sequences]
+        self._videos = {video.name: video for video in videos if video.annotated}
+        for name in self._videos:
+            if name in self._dataset.problems:
+                raise DatasetError(f"the video {name} of {title} cannot be used: {self._dataset.problems[name]}")
+        self._frames = [(video, frame) for video in self._videos.values() for frame in video.annotated]
+        if not self._frames:
+            raise DatasetError(f"{root} has no annotated frame in split {split} of {title}")
+        self.samples = len(self._frames)
+        self._flows = open_flows(flows, self._dataset)
+        self.is_flow_in_px = self._flows.is_in_px
+        self.has_flow_pictures = not self._flows.is_in_px
+        for video in self._videos.values():
+            self._flows.check(video)
+        self.note = note_on_sizes(self._flows, self._videos.values())
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """Names of the videos."""
+        return tuple(self._videos)
+
+    @property
+    def flow_origins(self) -> tuple[FlowOrigin, ...]:
+        """How the flow of the videos was estimated, of those of which it is known."""
+        origins = (self._flows.origin(name) for name in self._videos)
+        return tuple(origin for origin in origins if origin is not None)
+
+    def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
+        """Return the numbers of all frames in the order of an epoch."""
+        return np.random.default_rng([self.seed, epoch]).permutation(self.samples)
+
+    def draw(self, count: int, random: np.random.Generator) -> Int64[np.ndarray, " n"]:
+        """Draw the numbers of some frames with replacement: a video first, then one of its frames."""
+        lengths = np.array([len(video.annotated) for video in self._videos.values()])
+        videos = random.integers(len(lengths), size=count)
+        starts = np.cumsum(lengths) - lengths
+        numbers: Int64[np.ndarray, " n"] = starts[videos] + random.integers(lengths[videos])
+        return numbers
+
+    def read(self, numbers: Sequence[int], epoch: int) -> list[Triplet]:
+        """Read some frames; they are the same in every epoch.
+
+        Raises:
+            DatasetError: an image, a mask or a flow is damaged, or they do not fit each other.
+        """
+        return [self._read(*self._frames[number]) for number in numbers]
+
+    def sequence(self, name: str) -> Iterator[Triplet]:
+        """Yield the annotated frames of one video in the order of time.
+
+        Raises:
+            DatasetError: no such video, or a frame cannot be used.
+        """
+        if name not in self._videos:
+            raise DatasetError(f"{name} is none of the videos {', '.join(self._videos)}")
+        video = self._videos[name]
+        return (self._read(video, frame) for frame in video.annotated)
+
+    def _read(self, video: Video, frame: Frame) -> Triplet:
+        assert frame.image is not None  # else the video had a problem
+        try:
+            image = np.require(decode_photo(read_file(frame.image)), requirements="W")  # torch wants it writable
+            mask = self._dataset.read_mask(frame, allow_soft=False)
+        except (UnusablePhoto, MaskError, OSError) as error:
+            raise DatasetError(f"frame {frame.name} of {video.name} cannot be used: {error}") from error
+        colors = self._flows.read_colors(video.name, frame.name) if self.has_flow_pictures else None
+        flow_px = self._flows.read(video.name, frame.name) if colors is None else vectors_of(colors)
+        if mask.shape != image.shape[:2]:
+            raise DatasetError(
+                f"the mask of frame {frame.name} of {video.name} is {mask.shape[1]}x{mask.shape[0]}, its image "
+                f"{image.shape[1]}x{image.shape[0]}; expected one size"
+            )
+        pixels, flow, labels = (torch.from_numpy(array) for array in (image, flow_px, mask.astype(np.uint8)))
+        flow_rgb = None if colors is None else torch.from_numpy(np.require(colors, requirements="W"))
+        return Triplet(f"{video.name}/{frame.name}", pixels, flow, labels, flow_rgb)

@@ -1,0 +1,1 @@
+"""Optical flow of real video: RAFT, and flow kept on disk."""

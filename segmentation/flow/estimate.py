@@ -1,0 +1,322 @@
+"""Flows of many videos by RAFT: which frames are still to do, and the worker that does a run of frames of one video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from pipeline.command.progress import Progress
+from pipeline.dataset.flow_store import FlowDataset, FlowLayout, FlowStoreError, VideoFlowStore
+from pipeline.dataset.schema import encode_flow
+from pipeline.engine import run_tasks as engine
+from pipeline.engine.placement import Placement, Share, count_of
+from pipeline.making.continuing import create_or_continue
+from segmentation.errors import DatasetError, FlowError
+from segmentation.flow.raft_names import Size
+from segmentation.flow.raft_weights import LoadedRaft
+from segmentation.videos.datasets import OpenedDataset, open_dataset
+from segmentation.videos.footage import Footage, ImageFiles, open_footage
+from segmentation.videos.sequences import ALL, Sequences
+from segmentation.videos.table import DATASETS
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """What flow is made with.
+
+    Attributes:
+        weights: as `load_raft` takes them.
+        size: refuse weights of the other network; None = whichever they are.
+        iterations: updates of the flow field.
+        stride: flow of frame k points to frame k + stride.
+        upscale: enlarge frames below 128 px instead of refusing them.
+    """
+
+    weights: str = "raft-large"
+    size: Size | None = None
+    iterations: int = 20
+    stride: int = 1
+    upscale: bool = False
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video.
+
+    Attributes:
+        name: under which its flow is kept.
+        footage: its frames.
+        origin: what is known of them, for the attributes.
+        pictures: folder of its flow pictures in the published code's tree.
+    """
+
+    name: str
+    footage: Footage
+    origin: Mapping[str, str]
+    pictures: str
+
+
+@dataclass(frozen=True)
+class FlowTask:
+    """One unit of work: the flow of some frames of one video.
+
+    Attributes:
+        video: its name.
+        shard: number of the shard that the frames make.
+        footage: where frames come from.
+        start: first frame to read.
+        stop: end of the frames to read.
+        pairs: for each frame of the shard (from, to), counted from `start`; where to < from, minus this flow is kept.
+    """
+
+    video: str
+    shard: int
+    footage: Footage
+    start: int
+    stop: int
+    pairs: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class FlowReport:
+    """What became of one task; `problem` is empty if all went well."""
+
+    video: str
+    frames: int
+    problem: str
+
+
+@dataclass
+class FlowSummary:
+    """What a run leaves behind.
+
+    Attributes:
+        complete: videos whose flow is there.
+        frames_made_now: in this run.
+        problems: by name of a video, why its flow is not there.
+    """
+
+    complete: list[str] = field(default_factory=list)
+    frames_made_now: int = 0
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+def clips_of(name: str, root: Path, split: str | None, sequences: Sequences = ALL) -> tuple[list[Clip], dict[str, str]]:
+    """Find a dataset's videos.
+
+    Args:
+        name: of the dataset.
+        root: its folder.
+        split: one of its splits; None = all that are there.
+        sequences: the videos that are asked for.
+
+    Returns:
+        The videos whose frames are all there, and by name what is wrong with the others.
+
+    Raises:
+        DatasetError: the folder is not that dataset, or a name that is asked for is not in it.
+    """
+    opened = _opened(name, root, split)
+    sequences.check(frozenset().union(*(dataset.names for dataset in opened)), str(root))
+    clips: dict[str, Clip] = {}
+    problems: dict[str, str] = {}
+    for dataset in opened:
+        some, wrong = clips_in(dataset.only(sequences))
+        clips |= {clip.name: clip for clip in some}
+        problems |= wrong
+    return list(clips.values()), problems
+
+
+def clips_in(dataset: OpenedDataset) -> tuple[list[Clip], dict[str, str]]:
+    """Return the videos of a dataset whose frames are all there, and by name what is wrong with the others."""
+    origin = {"dataset": dataset.row.title, "licence": dataset.row.licence}
+    clips = []
+    for video in dataset.videos:
+        if video.name not in dataset.problems:
+            paths = tuple(frame.image for frame in video.frames if frame.image is not None)
+            folder = dataset.flow_pictures[0].replace("{video}", video.name)
+            clips.append(Clip(video.name, ImageFiles(paths), origin, folder))
+    return clips, dict(dataset.problems)
+
+
+def clip_of(path: Path) -> Clip:
+    """Return a user's own video, a container or a folder of frames, under the name of its file or folder.
+
+    Raises:
+        FlowError: it is neither, or damaged.
+    """
+    name = path.resolve().stem if path.is_file() else path.resolve().name
+    return Clip(name, open_footage(path), {"source": str(path)}, f"JPEGFlows/{name}")
+
+
+def _opened(name: str, root: Path, split: str | None) -> list[OpenedDataset]:
+    """Open one split, or all of which videos are there."""
+    splits: list[str | None] = list(DATASETS[name].splits) if name in DATASETS and split is None else []
+    found, absent = [], None
+    for each in splits or [split]:
+        try:
+            found.append(open_dataset(name, root, each))
+        except DatasetError as problem:
+            absent = absent or problem
+    if not found and absent:
+        raise absent
+    return found
+
+
+def make_flows(
+    clips: Sequence[Clip],
+    output: str,
+    settings: FlowSettings,
+    progress: Progress,
+    placement: Placement,
+) -> FlowSummary:
+    """Make the flow of all videos, or what is missing of it; a video that cannot be used does not stop the others.
+
+    Args:
+        clips: the videos.
+        output: Zarr group to make or to continue; folder or URL.
+        settings: what flow is made with.
+        progress: who watches.
+        placement: where it is made.
+
+    Raises:
+        FlowError: no such weights, or the settings make no sense.
+        PipelineError: something else at the output, other settings there, no room.
+    """
+    if settings.stride < 1:
+        raise FlowError(f"--stride {settings.stride}; expected 1 or more")
+    from segmentation.flow.raft_weights import open_raft
+
+    dataset = FlowDataset(output)
+    dataset.exists()  # refuses what is not ours, before anything is loaded
+    loaded = open_raft(settings.weights, settings.size)
+    summary = FlowSummary()
+    with dataset.sole_writer(progress.announce) as lock:
+        dataset.begin({"layout_of_videos": "one group per video: flow[frame, row, column, uv], frame"})
+        tasks: list[FlowTask] = []
+        for clip in clips:
+            try:
+                tasks += _prepare(dataset.video(clip.name), clip, settings, loaded)
+            except (FlowError, FlowStoreError) as problem:
+                summary.problems[clip.name] = str(problem)
+        dataset.list_for_zarr()
+        to_do = sum(len(task.pairs) for task in tasks)
+        progress.announce(
+            f"{count_of(len(clips), 'video')}, {count_of(to_do, 'frame')} to do; {loaded.name} ({loaded.size})"
+        )
+        failed = 0
+        progress.update(to_do, 0, failed)
+        factory = partial(start_worker, output, settings)
+        with closing(engine.run_tasks(factory, tasks, placement, progress.announce)) as reports:
+            for report in reports:
+                lock.check()
+                if report.problem:
+                    summary.problems.setdefault(report.video, report.problem)
+                    failed += report.frames
+                else:
+                    summary.frames_made_now += report.frames
+                progress.update(to_do, summary.frames_made_now + failed, failed)
+        summary.complete = [clip.name for clip in clips if clip.name not in summary.problems]
+        for name in summary.complete:
+            dataset.video(name).refuse_unfinished()
+    return summary
+
+
+def _prepare(store: VideoFlowStore, clip: Clip, settings: FlowSettings, loaded: LoadedRaft) -> list[FlowTask]:
+    """Begin or continue one video; return what is to do.
+
+    Raises:
+        FlowError: it has too few frames, or they are too small or cannot be read.
+        PipelineError: it was begun with other settings.
+    """
+    from segmentation.flow.raft import check_size
+
+    frames = len(clip.footage.names)
+    if frames <= settings.stride:
+        raise FlowError(
+            f"{clip.name} has {count_of(frames, 'frame')}; flow with --stride {settings.stride} needs "
+            f"{settings.stride + 1}"
+        )
+    content: dict[str, Any] = {
+        "network": loaded.size,
+        "weights_sha256": loaded.sha256,
+        "iterations": settings.iterations,
+        "stride": settings.stride,
+        "upscale": settings.upscale,
+        "frames": frames,
+        "listing_hash": clip.footage.listing_hash(),
+    }
+    if store.exists():
+        layout = store.layout
+    else:
+        height, width = next(clip.footage.read(0, 1)).shape[:2]
+        check_size(height, width, settings.upscale)
+        layout = FlowLayout(frames, height, width)
+    create_or_continue(store, layout, content, {"weights": loaded.name, "origin": dict(clip.origin)})
+    committed = store.committed()
+    return [_task(clip, shard, layout, settings.stride) for shard in range(layout.shards) if shard not in committed]
+
+
+def _task(clip: Clip, shard: int, layout: FlowLayout, stride: int) -> FlowTask:
+    pairs = [(k, k + stride if k + stride < layout.frames else k - stride) for k in layout.rows(shard)]
+    start, end = min(map(min, pairs)), max(map(max, pairs))
+    relative = tuple((first - start, second - start) for first, second in pairs)
+    return FlowTask(clip.name, shard, clip.footage, start, end + 1, relative)
+
+
+def start_worker(output: str, settings: FlowSettings, share: Share) -> FlowWorker:
+    """Start a worker on its share of the machine."""
+    share.set_up_torch()
+    return FlowWorker(output, settings, share.device)
+
+
+class FlowWorker:
+    """Makes flow with one network on one device; `make` may be called from several threads."""
+
+    def __init__(self, output: str, settings: FlowSettings, device: str) -> None:
+        from segmentation.flow.raft import load_raft
+
+        self._dataset = FlowDataset.open(output)
+        self._raft = load_raft(
+            settings.weights, device, size=settings.size, iterations=settings.iterations, upscale=settings.upscale
+        )
+
+    def make(self, task: FlowTask) -> FlowReport:
+        """Make, write and commit the flow of one shard.
+
+        Raises:
+            PipelineError: it cannot be written.
+        """
+        store = self._dataset.video(task.video)
+        layout = store.layout
+        rows = layout.rows(task.shard)
+        steps = np.empty((len(rows), layout.height, layout.width, 2), np.int16)
+        is_known = np.ones(steps.shape[1:3], bool)
+        try:
+            flows = self._raft.stream(_frames(task, layout), task.pairs)
+            for place, (flow, (first, second)) in enumerate(zip(flows, task.pairs, strict=True)):
+                steps[place] = encode_flow(flow if first < second else -flow, is_known)
+        except FlowError as problem:
+            return FlowReport(task.video, len(rows), str(problem))
+        names = np.array(task.footage.names[rows.start : rows.stop], object)
+        store.write_shard(task.shard, {"flow": steps, "frame": names}, [], self._raft.precision)
+        return FlowReport(task.video, len(rows), "")
+
+
+def _frames(task: FlowTask, layout: FlowLayout) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Read a task's frames; all must have the size of the first frame of the video."""
+    for number, image in enumerate(task.footage.read(task.start, task.stop), task.start):
+        height, width = image.shape[:2]
+        if (height, width) != (layout.height, layout.width):
+            raise FlowError(
+                f"frame {task.footage.names[number]} is {width}x{height}, the first frame "
+                f"{layout.width}x{layout.height}; expected frames of one size"
+            )
+        yield image

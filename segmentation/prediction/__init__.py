@@ -1,0 +1,1 @@
+"""Predicts masks: of whole benchmarks, and of a user's own clips."""

@@ -1,0 +1,221 @@
+"""Masks for a user's own videos, folders of frames and photos."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from depth import DepthError, DepthEstimator
+from flowsim import MotionPrior, flow_to_rgb, sample_motion, simulate_flow
+from flowsim.prior import Shot
+from pipeline.command.progress import Progress
+from pipeline.dataset.schema import decode_flow, encode_flow
+from pipeline.engine.placement import count_of, local_share
+from pipeline.errors import PipelineError
+from pipeline.files.video_writer import VideoWriter
+from pipeline.redaction import redacted
+from segmentation.data.read_ahead import batches
+from segmentation.errors import SegmentationError
+from segmentation.flow.raft import Raft, load_raft
+from segmentation.network.checkpoint import load_network
+from segmentation.network.segmenter import Segmenter
+from segmentation.prediction.video_masks import write_mask
+from segmentation.videos.footage import Footage, ImageFiles, open_footage
+from segmentation.videos.mask_files import EXTENSIONS
+from segmentation.videos.overlay import tinted
+
+Image = UInt8[np.ndarray, "h w 3"]
+Flow = Float32[np.ndarray, "h w 2"]
+
+PHOTO_MOTION = MotionPrior(
+    "photo", (Shot(model="parallax", magnitude=(0.03,), zero_plane=(0.0,), direction_deg=(0.0,)),)
+)
+"""What photos are moved by: what is near goes to the right by 3 % of the longer side, what is far stands still."""
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """How masks are predicted.
+
+    Attributes:
+        checkpoint: as `load_network` takes it.
+        raft: weights of RAFT, as `load_raft` takes them; for videos.
+        raft_iterations: updates of the flow field.
+        depth_model: as `DepthEstimator.load` takes it; for photos.
+        device: `auto`, `cpu` or `cuda`.
+        side_px: of the square that the network sees; None = as it was trained.
+    """
+
+    checkpoint: Path
+    raft: str = "raft-large"
+    raft_iterations: int = 20
+    depth_model: str = "Intel/dpt-hybrid-midas"
+    device: str = "auto"
+    side_px: int | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was made of one input; also kept as `about.json` beside the masks.
+
+    Attributes:
+        source: the input.
+        folder: its masks are `<folder>/masks/<frame>.png`, the overlay is `<folder>/overlay.mp4` or `.png`.
+        frames: how many.
+        flow: where flow came from, in words.
+    """
+
+    source: str
+    folder: str
+    frames: int
+    flow: str
+
+
+class Predictor:
+    """Predicts with one network; RAFT and the depth model are loaded when the first input needs them."""
+
+    def __init__(self, settings: PredictionSettings) -> None:
+        share = local_share(settings.device)
+        share.set_up_torch()
+        self._settings, self._device = settings, share.device
+        self._segmenter = Segmenter(load_network(settings.checkpoint, side_px=settings.side_px), share.device)
+        self._raft: Raft | None = None
+        self._depth: DepthEstimator | None = None
+
+    def predict(self, source: Path, folder: Path, progress: Progress) -> Prediction:
+        """Write the masks and the overlay of one input into a new folder, which appears when it is whole.
+
+        Raises:
+            SegmentationError: the input cannot be used, or the folder is there already or cannot be written.
+        """
+        if folder.exists():
+            raise SegmentationError(f"{folder} exists already; remove it, or choose another --output")
+        footage = ImageFiles((source,)) if is_photo(source) else open_footage(source)
+        unfinished = folder.with_name(f".{folder.name}.unfinished")
+        try:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            (unfinished / "masks").mkdir(parents=True)
+            progress.announce(f"{source}: {count_of(len(footage.names), 'frame')}")
+            if len(footage.names) == 1:
+                flow = self._predict_photo(footage, unfinished)
+            else:
+                flow = self._predict_video(footage, unfinished, progress)
+            prediction = Prediction(str(source), str(folder), len(footage.names), flow)
+            (unfinished / "about.json").write_text(json.dumps(redacted(asdict(prediction)), indent=1) + "\n")
+            unfinished.replace(folder)
+        except OSError as error:
+            raise SegmentationError(f"{folder} cannot be written: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        return prediction
+
+    def _predict_photo(self, footage: Footage, folder: Path) -> str:
+        model = self._settings.depth_model
+        self._depth = self._depth or DepthEstimator.load(model, device=self._device)
+        image = next(footage.read(0, 1))
+        (inverse_depth,) = self._depth([image])
+        if not np.isfinite(inverse_depth).all():
+            raise SegmentationError(
+                f"{footage.names[0]}: {model} gave depth that is not finite; try another --depth-model"
+            )
+        flow_px = simulate_flow(inverse_depth, None, sample_motion(PHOTO_MOTION, 0, "photo", 0)).flow
+        (mask,) = self._segmenter([(image, flow_to_rgb(flow_px))])
+        write_mask(folder / "masks", footage.names[0], mask)
+        _, content = cv2.imencode(".png", tinted(image, mask)[..., ::-1])
+        (folder / "overlay.png").write_bytes(content.tobytes())
+        return f"simulated from depth by {model}, not measured: a photo has no motion"
+
+    def _predict_video(self, footage: Footage, folder: Path, progress: Progress) -> str:
+        weights = self._settings.raft
+        # Small frames are enlarged for the estimate: nobody wants less of their own video.
+        self._raft = self._raft or load_raft(
+            weights, self._device, iterations=self._settings.raft_iterations, upscale=True
+        )
+        names, done = footage.names, 0
+        frames = frames_with_flow(footage.read(0, len(names)), len(names), self._raft)
+        with VideoWriter(folder / "overlay.mp4", footage.frames_per_second) as overlay:
+            for batch in batches(frames, self._segmenter.batch):
+                pairs = [(image, flow_to_rgb(flow_px)) for image, flow_px in batch]
+                for (image, _), mask in zip(pairs, self._segmenter(pairs), strict=True):
+                    write_mask(folder / "masks", names[done], mask)
+                    overlay.write(tinted(image, mask))
+                    done += 1
+                progress.update(len(names), done, 0)
+        return f"estimated by RAFT ({self._raft.loaded.name})"
+
+
+def predict(
+    sources: Sequence[Path], output: Path, settings: PredictionSettings, progress: Progress
+) -> tuple[list[Prediction], dict[str, str]]:
+    """Predict each input into `<output>/<name>`; one that cannot be used does not stop the others.
+
+    Args:
+        sources: video files, folders of frames, photos.
+        output: folder.
+        settings: how.
+        progress: who watches.
+
+    Returns:
+        What was made, and by input why it was not.
+
+    Raises:
+        SegmentationError: two inputs have one name, or the network cannot be loaded.
+    """
+    folders = {
+        source: output / (source.resolve().stem if source.is_file() else source.resolve().name) for source in sources
+    }
+    for source, folder in folders.items():
+        other = next((other for other, taken in folders.items() if taken == folder and other != source), None)
+        if other is not None:
+            raise SegmentationError(f"{source} and {other} would both be written to {folder}; rename one, or run twice")
+    predictor = Predictor(settings)
+    made, problems = [], {}
+    for source, folder in folders.items():
+        try:
+            made.append(predictor.predict(source, folder, progress))
+        except (SegmentationError, PipelineError, DepthError) as problem:
+            problems[str(source)] = str(problem)
+    return made, problems
+
+
+def is_photo(path: Path) -> bool:
+    """Tell a photo from a video by the file's extension."""
+    return path.is_file() and path.suffix.lower() in EXTENSIONS
+
+
+def frames_with_flow(frames: Iterable[Image], count: int, raft: Raft) -> Iterator[tuple[Image, Flow]]:
+    """Yield each frame of a video with its flow; no more frames are held than RAFT needs at a time.
+
+    Args:
+        frames: (h,w,3) uint8 RGB.
+        count: how many.
+        raft: estimates the flow.
+
+    Yields:
+        (h,w,3) uint8 RGB and (h,w,2) float32 px in steps of 1/64, NaN beyond 511 px: the flow to the next frame, for
+        the last one minus the flow to the frame before it.
+
+    Raises:
+        FlowError: a frame cannot be read, or has another size.
+    """
+    last = count - 1
+    waiting: deque[Image] = deque()
+
+    def passing() -> Iterator[Image]:
+        for image in frames:
+            waiting.append(image)
+            yield image
+
+    pairs = [(k, k + 1) for k in range(last)] + [(last, last - 1)]
+    for k, flow_px in enumerate(raft.stream(passing(), pairs)):
+        # In the steps in which flow is stored: the network sees what it sees in training and evaluation.
+        steps = encode_flow(flow_px if k < last else -flow_px, np.ones(flow_px.shape[:2], bool))
+        yield waiting.popleft(), decode_flow(steps)

@@ -1,0 +1,1 @@
+"""Scores masks: measures, protocols, published figures, tables and plots."""

@@ -1,0 +1,175 @@
+"""Someone's predicted masks: finding the file of every frame, and telling object from background in it."""
+
+import math
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from segmentation.errors import MaskError, PredictionError
+from segmentation.videos import mask_files as masks
+from segmentation.videos.datasets import Video
+from segmentation.videos.trees import Frame, some
+
+WHITE = 255
+
+
+@dataclass(frozen=True)
+class MatchedFrame:
+    """A frame that counts, and its predicted mask."""
+
+    frame: Frame
+    prediction: Path
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Which predictions belong to which frames.
+
+    Attributes:
+        frames: of every video, those that have a prediction, in the order of time.
+        missing: `video/frame` without a prediction.
+        surplus: files and folders below the predictions' root that belong to no frame of the videos.
+    """
+
+    frames: Mapping[str, tuple[MatchedFrame, ...]]
+    missing: tuple[str, ...]
+    surplus: tuple[str, ...]
+
+
+def match_predictions(
+    videos: Sequence[Video],
+    counted: Mapping[str, Sequence[Frame]],
+    root: Path,
+    left_out: Collection[str] = (),
+) -> Matches:
+    """Find the prediction of every frame that counts: `<root>/<video>/<name of the frame or of its mask>.png`.
+
+    Predictions of further frames of the videos are no surplus.
+
+    Args:
+        videos: of the dataset.
+        counted: of every video, the frames that count.
+        root: folder of the predictions; any image extension will do.
+        left_out: names of videos whose predictions are ignored.
+
+    Raises:
+        PredictionError: the folder is not there, or nothing in it is named as the dataset's videos and frames are.
+    """
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "does not exist"
+        raise PredictionError(f"the folder of predictions {root} {what}; expected one folder per video in it")
+    by_folder: dict[str, list[Path]] = {}
+    for folder, _, names in os.walk(root, followlinks=True):
+        images = [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+        images = [path for path in images if path.suffix.lower() in masks.EXTENSIONS]
+        if images:
+            by_folder[Path(folder).relative_to(root).as_posix()] = images
+    if not by_folder.keys() & {video.name for video in videos}:
+        raise PredictionError(_nothing_fits(videos, root, by_folder))
+    by_folder = {folder: paths for folder, paths in by_folder.items() if folder not in left_out}
+    frames: dict[str, tuple[MatchedFrame, ...]] = {}
+    missing: list[str] = []
+    surplus: list[str] = []
+    for video in videos:
+        files = _by_stem(by_folder.pop(video.name, []))
+        stems = {frame.name: _names(frame) for frame in video.frames}
+        known = set().union(*stems.values())
+        if files and not files.keys() & known:
+            raise PredictionError(
+                f"{root / video.name} holds {next(iter(files.values())).name}, but frames of {video.name} are named as "
+                f"{video.frames[0].name}; expected predictions named so"
+            )
+        matched = []
+        for frame in counted[video.name]:
+            stem = next((name for name in stems[frame.name] if name in files), None)
+            if stem is None:
+                missing.append(f"{video.name}/{frame.name}")
+            else:
+                matched.append(MatchedFrame(frame, files[stem]))
+        frames[video.name] = tuple(matched)
+        if any(frame.image for frame in video.frames) or len(video.annotated) == len(video.frames):
+            surplus += [f"{video.name}/{path.name}" for stem, path in files.items() if stem not in known]
+    for folder, paths in sorted(by_folder.items()):
+        surplus += [path.name for path in paths] if folder == "." else [folder]
+    return Matches(frames, tuple(missing), tuple(surplus))
+
+
+class PredictionReader:
+    """Reads predicted masks of one origin.
+
+    Grey files hold levels, from 0 to 255, or if none of all the files ever exceeds 15 the numbers of objects, as in
+    0/1: one file alone cannot tell, since a soft prediction may be nearly black.
+
+    Args:
+        paths: all predictions; read until the question is decided, mostly by the first.
+        threshold: in (0, 1]; levels of at least this share of 255 are object.
+    """
+
+    def __init__(self, paths: Iterable[Path], threshold: float) -> None:
+        if not 0 < threshold <= 1:
+            raise PredictionError(f"--threshold is {threshold}; expected more than 0, at most 1")
+        self.lowest_level = math.ceil(threshold * WHITE - 1e-9)  # an integer, so that the comparison stays in 8 bits
+        self.holds_levels = any(_exceeds_labels(masks.read_levels(path)) for path in paths)
+
+    def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
+        """Read a mask.
+
+        Returns:
+            (h, w) uint8, 255 = surely object; 0 and 255 alone where the file holds numbers.
+
+        Raises:
+            MaskError: unreadable, or several objects.
+        """
+        levels = masks.read_levels(path)
+        if levels.colors is None and self.holds_levels:
+            return levels.values
+        return masks.as_grey(levels, path).astype(np.uint8) * np.uint8(WHITE)
+
+    def threshold(self, levels: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+        """Tell object (True) from background in what `read` returned."""
+        is_object: Bool[np.ndarray, "h w"] = levels >= self.lowest_level
+        return is_object
+
+
+def check_size(prediction: UInt8[np.ndarray, "_ _"], truth: Bool[np.ndarray, "_ _"], path: Path) -> None:
+    """Refuse a prediction of another size than its ground truth.
+
+    Raises:
+        MaskError: says both.
+    """
+    if prediction.shape != truth.shape:
+        sizes = [f"{mask.shape[1]}x{mask.shape[0]}" for mask in (prediction, truth)]
+        raise MaskError(f"the prediction {path} is {sizes[0]}, its ground truth {sizes[1]}; expected the same size")
+
+
+def _exceeds_labels(levels: masks.Levels) -> bool:
+    return levels.colors is None and bool(levels.values.max(initial=0) > masks.MAX_LABEL)
+
+
+def _names(frame: Frame) -> tuple[str, ...]:
+    return (frame.name, *(path.stem for path in frame.masks))
+
+
+def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in files:
+            raise PredictionError(f"{files[path.stem]} and {path.name} are two predictions of one frame; remove one")
+        files[path.stem] = path
+    return files
+
+
+def _nothing_fits(videos: Sequence[Video], root: Path, by_folder: Mapping[str, object]) -> str:
+    names = {video.name for video in videos}
+    for folder in by_folder:
+        for name in names:
+            if folder.endswith(f"/{name}"):
+                deeper = quote(str(root / folder.removesuffix(name)))
+                return f"{root} holds the videos one folder deeper; pass --predictions {deeper}"
+    found = f"found {some([*by_folder])}" if by_folder else "found no images"
+    return f"no folder in {root} is named as a video of the dataset: {found}; expected {some(sorted(names))}"

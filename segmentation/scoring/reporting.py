@@ -1,0 +1,51 @@
+"""Results of a command: tables on the terminal, and JSON files."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.redaction import redacted
+from segmentation.errors import SegmentationError
+from segmentation.scoring.score import Report
+from segmentation.scoring.tables import score_table
+
+
+def show_table(table: Table) -> None:
+    """Print a table; in a log or a pipe nothing is cut off."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120
+    console.print(table)
+
+
+def show_report(report: Report) -> None:
+    """Print scores, and on the error stream what was left out."""
+    show_table(score_table(report))
+    if report.saliency:
+        Console(soft_wrap=True).print(
+            "soft masks: " + ", ".join(f"{name} {value:.4f}" for name, value in report.saliency.items())
+        )
+    for note in report.notes:
+        Console(stderr=True, soft_wrap=True).print(f"note: {note}", highlight=False, markup=False)
+
+
+def write_json(content: Mapping[str, Any], path: Path) -> None:
+    """Write a file whole, or not at all.
+
+    Raises:
+        SegmentationError: it cannot be written.
+    """
+    partial = path.with_name(f".{uuid.uuid4().hex}.partial")  # short, however long the name is
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(redacted(dict(content)), indent=1) + "\n")
+        partial.replace(path)
+    except OSError as error:
+        raise SegmentationError(f"the scores cannot be written to {path}: {error.strerror or error}") from error

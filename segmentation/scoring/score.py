@@ -1,0 +1,241 @@
+"""Score predicted masks against a dataset by a protocol."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from pipeline.engine.placement import count_of
+from segmentation.errors import PredictionError
+from segmentation.scoring.metrics import Statistics, score_frames, statistics
+from segmentation.scoring.predictions import MatchedFrame, PredictionReader, check_size, match_predictions
+from segmentation.scoring.protocols import Protocol
+from segmentation.scoring.saliency import Saliency, join, score_saliency
+from segmentation.videos.datasets import OpenedDataset
+from segmentation.videos.trees import Frame, some
+
+Progress = Callable[[int, int], None]  # frames done, frames in all
+
+
+@dataclass(frozen=True)
+class SequenceScore:
+    """Scores of one sequence, frame by frame in the order of time; only frames that count.
+
+    Attributes:
+        name: of the sequence.
+        group: its class, where the dataset has classes.
+        frames: names.
+        J: (t,) in [0, 1].
+        F: likewise, or None where the protocol has no F.
+        saliency: measures of the soft masks, if asked for.
+    """
+
+    name: str
+    group: str | None
+    frames: tuple[str, ...]
+    J: Float64[np.ndarray, " t"]
+    F: Float64[np.ndarray, " t"] | None
+    saliency: Saliency | None = None
+
+    @property
+    def statistics(self) -> dict[str, Statistics]:
+        """Mean, recall and decay of each measure."""
+        return {"J": statistics(self.J)} | ({} if self.F is None else {"F": statistics(self.F)})
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came out.
+
+    Attributes:
+        protocol: by which it was scored.
+        sequences: in the dataset's order; those without a frame that counts are left out.
+        notes: sentences on what was left out and why; empty if nothing was.
+    """
+
+    protocol: Protocol
+    sequences: tuple[SequenceScore, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def mean(self) -> dict[str, Statistics]:
+        """Mean over sequences of each measure's statistics."""
+        return _mean([sequence.statistics for sequence in self.sequences])
+
+    @property
+    def classes(self) -> dict[str, dict[str, Statistics]]:
+        """The same over the sequences of each class; empty where the protocol has no classes."""
+        if not self.protocol.has_classes:
+            return {}
+        groups = sorted({sequence.group or "" for sequence in self.sequences})
+        return {g: _mean([s.statistics for s in self.sequences if (s.group or "") == g]) for g in groups}
+
+    @property
+    def mean_over_classes(self) -> dict[str, Statistics]:
+        """Mean over classes of the classes' means; empty where the protocol has no classes."""
+        return _mean(list(self.classes.values()))
+
+    @property
+    def saliency(self) -> dict[str, float]:
+        """Measures of the soft masks, mean over sequences of each curve; empty if not asked for."""
+        parts = [sequence.saliency.mean() for sequence in self.sequences if sequence.saliency is not None]
+        return join(parts).summary() if parts else {}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as what `json.dump` can write; scores are fractions, not percent."""
+        content: dict[str, Any] = {
+            "protocol": self.protocol.name,
+            "definition": self.protocol.definition,
+            "mean": _as_json(self.mean) | self.saliency,
+            "sequences": {
+                sequence.name: {
+                    "frames": len(sequence.frames),
+                    **_as_json(sequence.statistics),
+                    **({} if sequence.saliency is None else sequence.saliency.summary()),
+                    "per_frame": {
+                        "frame": list(sequence.frames),
+                        "J": sequence.J.tolist(),
+                        **({} if sequence.F is None else {"F": sequence.F.tolist()}),
+                    },
+                }
+                for sequence in self.sequences
+            },
+            "notes": list(self.notes),
+        }
+        if self.protocol.has_classes:
+            content["classes"] = {name: _as_json(mean) for name, mean in self.classes.items()}
+            content["mean over classes"] = _as_json(self.mean_over_classes)
+        return content
+
+
+def score_predictions(
+    dataset: OpenedDataset,
+    predictions: Path,
+    protocol: Protocol,
+    *,
+    threshold: float = 0.5,
+    with_saliency: bool = False,
+    allow_missing: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Score a folder of predicted masks.
+
+    Args:
+        dataset: opened.
+        predictions: one folder per video, in it one image per frame; binary, 0/255, palette, or soft grey levels.
+        protocol: one of the dataset's.
+        threshold: levels of at least this share of 255 are object.
+        with_saliency: also compute MAE, F-beta, S- and E-measure of the soft masks, on the same frames.
+        allow_missing: score what there is, instead of refusing missing and surplus predictions; what is missing is left
+            out of all means, and noted.
+        progress: called with the number of frames done and to do.
+
+    Raises:
+        SegmentationError: what is wrong with which file, in one sentence.
+    """
+    counted = {video.name: protocol.counted(video.annotated) for video in dataset.videos}
+    problems = _truth_problems(dataset, counted)
+    matches = match_predictions(dataset.videos, counted, predictions, dataset.left_out)
+    in_all = sum(map(len, counted.values()))
+    if matches.missing:
+        are = "is" if len(matches.missing) == 1 else "are"
+        problems.append(f"{len(matches.missing)} of {in_all} predictions {are} missing: {some(matches.missing)}")
+    if matches.surplus:
+        belong = "belongs" if len(matches.surplus) == 1 else "belong"
+        problems.append(f"{count_of(len(matches.surplus), 'prediction')} {belong} to no frame: {some(matches.surplus)}")
+    if problems and not allow_missing:
+        raise PredictionError(f"{'; '.join(problems)}; to score what there is, pass --allow-missing")
+    tasks = [(video.name, matched) for video in dataset.videos for matched in matches.frames[video.name]]
+    if not tasks:
+        raise PredictionError(f"no frame of {dataset.row.title} in {dataset.root} has both ground truth and prediction")
+    reader = PredictionReader((matched.prediction for _, matched in tasks), threshold)
+
+    def score(task: tuple[str, MatchedFrame]) -> _FrameScore | None:
+        return _score_frame(dataset, reader, protocol, task[1], with_saliency)
+
+    scores: dict[str, list[_FrameScore]] = {name: [] for name, _ in tasks}
+    workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="score")
+    try:
+        for done, ((video, _), scored) in enumerate(zip(tasks, workers.map(score, tasks), strict=True), 1):
+            if scored is not None:
+                scores[video].append(scored)
+            if progress is not None:
+                progress(done, len(tasks))
+    finally:
+        workers.shutdown(cancel_futures=True)
+    sequences = [_sequence(v.name, v.group, scores[v.name], protocol) for v in dataset.videos if v.name in scores]
+    if not any(sequence.frames for sequence in sequences):
+        raise PredictionError(f"no frame that was predicted has an object in the ground truth of {dataset.root}")
+    left_out = [sequence.name for sequence in sequences if not sequence.frames]
+    if left_out:
+        problems.append(f"left out, since no frame has an object in the ground truth: {some(left_out)}")
+    return Report(protocol, tuple(sequence for sequence in sequences if sequence.frames), tuple(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class _FrameScore:
+    name: str
+    J: float
+    F: float
+    saliency: Saliency | None
+
+
+def _score_frame(
+    dataset: OpenedDataset, reader: PredictionReader, protocol: Protocol, matched: MatchedFrame, with_saliency: bool
+) -> _FrameScore | None:
+    """Score one frame; None where it does not count."""
+    truth = dataset.read_mask(matched.frame)
+    levels = reader.read(matched.prediction)
+    check_size(levels, truth, matched.prediction)
+    if protocol.skips_empty_truth and not truth.any():
+        return None
+    found = reader.threshold(levels)
+    region, contour = score_frames(found[None], truth[None], with_boundaries=protocol.with_boundaries)
+    saliency = score_saliency(levels[None], truth[None]) if with_saliency else None
+    return _FrameScore(matched.frame.name, float(region[0]), float(contour[0]), saliency)
+
+
+def _sequence(name: str, group: str | None, frames: Sequence[_FrameScore], protocol: Protocol) -> SequenceScore:
+    return SequenceScore(
+        name,
+        group,
+        tuple(frame.name for frame in frames),
+        np.array([frame.J for frame in frames], np.float64),
+        np.array([frame.F for frame in frames], np.float64) if protocol.with_boundaries else None,
+        join(parts) if (parts := [frame.saliency for frame in frames if frame.saliency is not None]) else None,
+    )
+
+
+def _truth_problems(dataset: OpenedDataset, counted: dict[str, Sequence[Frame]]) -> list[str]:
+    """Say which sequences cannot be scored for want of ground truth."""
+    problems = [f"{name}: {why}" for name, why in dataset.problems.items() if name not in counted]
+    unannotated = [name for name, frames in counted.items() if not frames]
+    if unannotated:
+        problems.append(f"no ground truth that counts in {count_of(len(unannotated), 'sequence')}: {some(unannotated)}")
+    return problems
+
+
+def _mean(per_sequence: Sequence[dict[str, Statistics]]) -> dict[str, Statistics]:
+    if not per_sequence:
+        return {}
+    return {
+        measure: Statistics(
+            *(
+                float(np.mean([getattr(sequence[measure], name) for sequence in per_sequence]))
+                for name in ("mean", "recall", "decay")
+            )
+        )
+        for measure in per_sequence[0]
+    }
+
+
+def _as_json(measures: dict[str, Statistics]) -> dict[str, Any]:
+    content: dict[str, Any] = {measure: asdict(values) for measure, values in measures.items()}
+    if "F" in measures:
+        content["J&F"] = (measures["J"].mean + measures["F"].mean) / 2
+    return content

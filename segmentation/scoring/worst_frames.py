@@ -1,0 +1,131 @@
+"""A contact sheet of the frames with the lowest J: where a method fails, and how."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline.errors import UnusablePhoto
+from pipeline.files.regular_files import read_file
+from pipeline.photos.decoding import decode_photo
+from segmentation.errors import SegmentationError
+from segmentation.scoring.predictions import PredictionReader, match_predictions
+from segmentation.scoring.score import Report
+from segmentation.videos.datasets import OpenedDataset
+from segmentation.videos.overlay import outlined
+from segmentation.videos.trees import Frame
+
+FRAMES = 12
+OF_ONE_SEQUENCE = 3
+APART = 10  # frames between two of one sequence, or the sheet would show one moment only
+TRUTH_COLOR, PREDICTION_COLOR = (60, 230, 90), (255, 60, 200)
+_COLUMNS, _TILE, _GAP, _HEADER, _LABEL = 2, 320, 8, 54, 22
+
+
+class BadFrame(NamedTuple):
+    """A frame by its sequence, its name, its place among the frames that count, and J."""
+
+    sequence: str
+    frame: str
+    place: int
+    J: float
+
+
+def choose_worst(report: Report) -> list[BadFrame]:
+    """Return the frames of lowest J, the worst first: up to 12, of each sequence up to 3, not close to each other."""
+    every = [
+        BadFrame(sequence.name, name, place, float(value))
+        for sequence in report.sequences
+        for place, (name, value) in enumerate(zip(sequence.frames, sequence.J, strict=True))
+    ]
+    chosen: list[BadFrame] = []
+    taken: Counter[str] = Counter()
+    for bad in sorted(every, key=lambda frame: frame.J):
+        is_close = any(other.sequence == bad.sequence and abs(other.place - bad.place) < APART for other in chosen)
+        if not is_close and taken[bad.sequence] < OF_ONE_SEQUENCE:
+            taken[bad.sequence] += 1
+            chosen.append(bad)
+    return chosen[:FRAMES]
+
+
+def draw_worst_frames(report: Report, dataset: OpenedDataset, predictions: Path, threshold: float, path: Path) -> None:
+    """Draw the worst frames, each beside the outlines of its truth and its prediction.
+
+    Args:
+        report: scores of these predictions.
+        dataset: that they were scored on.
+        predictions: folder of masks.
+        threshold: as they were scored.
+        path: picture to write; its extension says which kind.
+
+    Raises:
+        SegmentationError: the picture cannot be written.
+    """
+    videos = {video.name: video for video in dataset.videos}
+    counted = {name: report.protocol.counted(video.annotated) for name, video in videos.items()}
+    matches = match_predictions(dataset.videos, counted, predictions)
+    files = {(name, m.frame.name): m for name, matched in matches.frames.items() for m in matched}
+    reader = PredictionReader((matched.prediction for matched in files.values()), threshold)
+    cells = []
+    for bad in choose_worst(report):
+        matched = files[bad.sequence, bad.frame]
+        truth = dataset.read_mask(matched.frame)
+        found = reader.threshold(reader.read(matched.prediction))
+        image = _image(matched.frame, truth)
+        outlines = outlined(outlined(image, truth, TRUTH_COLOR), found, PREDICTION_COLOR)
+        cells.append((f"{bad.sequence} / {bad.frame}   J {bad.J:.3f}", _fit(image), _fit(outlines)))
+    sheet = _sheet(report, cells)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(path)
+    except (OSError, ValueError) as error:
+        raise SegmentationError(
+            f"the sheet {path} cannot be written: {error}; expected a name such as worst.png"
+        ) from error
+
+
+def _image(frame: Frame, truth: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Read the frame; grey where there is none of the masks' size."""
+    grey = np.full((*truth.shape, 3), 96, np.uint8)
+    if frame.image is None:
+        return grey
+    try:
+        image = decode_photo(read_file(frame.image))
+    except (UnusablePhoto, OSError):
+        return grey
+    return np.array(image) if image.shape[:2] == truth.shape else grey
+
+
+def _sheet(report: Report, cells: list[tuple[str, Image.Image, Image.Image]]) -> Image.Image:
+    width = _GAP + _COLUMNS * (2 * _TILE + 3 * _GAP)
+    rows = [cells[start : start + _COLUMNS] for start in range(0, len(cells), _COLUMNS)]
+    heights = [_LABEL + max(tile.height for _, tile, _ in row) + _GAP for row in rows]
+    sheet = Image.new("RGB", (width, _HEADER + sum(heights)), "white")
+    draw, font, small = ImageDraw.Draw(sheet), ImageFont.load_default(16), ImageFont.load_default(13)
+    title = f"{report.protocol.name}: the frames of lowest J, up to {OF_ONE_SEQUENCE} of a sequence"
+    draw.text((_GAP, 6), title, fill="black", font=font)
+    x = float(_GAP)
+    for words, color in (("outlines: ", "gray"), ("truth", (20, 150, 50)), ("   prediction", (200, 20, 150))):
+        draw.text((x, 30), words, fill=color, font=small)
+        x += draw.textlength(words, font=small)
+    top = _HEADER
+    for row, height in zip(rows, heights, strict=True):
+        for column, (label, *tiles) in enumerate(row):
+            left = _GAP + column * (2 * _TILE + 3 * _GAP)
+            draw.text((left, top), label, fill="black", font=small)
+            for place, tile in enumerate(tiles):
+                sheet.paste(tile, (left + place * (_TILE + _GAP), top + _LABEL))
+        top += height
+    return sheet
+
+
+def _fit(pixels: UInt8[np.ndarray, "h w 3"]) -> Image.Image:
+    """Scale a picture so that its longer side fills a tile."""
+    picture = Image.fromarray(pixels)
+    scale = _TILE / max(picture.size)
+    return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))

@@ -1,0 +1,1 @@
+"""Trains the network: settings, recipes, the loop and what it writes."""

@@ -1,0 +1,146 @@
+"""The batches of a training run by steps, prepared where they are read: beside a GPU in processes of their own."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from typing import Any
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from segmentation.data.mixture import Mixture
+from segmentation.data.transforms import Augmentation, PreparedBatch, prepare_batch
+from segmentation.errors import SegmentationError, TrainingError
+from segmentation.training.seeds import seed_of
+from segmentation.training.settings import TrainingSettings
+
+_MOST_READERS = 8
+
+
+def readers_for(device: str, cpus: int) -> int:
+    """Return how many processes read: none where the cores compute."""
+    return 0 if device == "cpu" else min(_MOST_READERS, max(1, cpus - 1))
+
+
+class StepBatches(Dataset[PreparedBatch | SegmentationError]):
+    """The batches of the steps that are left of an epoch; what one holds follows from the seed and the step alone.
+
+    Errors of the user's are given as values: raised in another process, they would carry a traceback.
+
+    Args:
+        settings: of the run.
+        mixture: opened for this rank; its `set_epoch` says where the epoch starts.
+    """
+
+    def __init__(self, settings: TrainingSettings, mixture: Mixture) -> None:
+        recipe = settings.recipe
+        self.mixture, self.seed, self.side_px = mixture, settings.seed, settings.side_px
+        self.batch_size, self.steps_per_epoch = recipe.batch_size // mixture.ranks, settings.steps_per_epoch
+        self.augmentation = Augmentation(recipe.flips, recipe.smallest_crop, recipe.jitter)
+
+    def __len__(self) -> int:
+        """Return how many steps are left of the epoch."""
+        return self.steps_per_epoch - self.mixture.start[1] // self.batch_size
+
+    def __getitem__(self, place: int) -> PreparedBatch | SegmentationError:
+        """Read and prepare the batch of a step, counted from where the epoch starts."""
+        epoch, skipped = self.mixture.start
+        step = epoch * self.steps_per_epoch + skipped // self.batch_size + place
+        first = place * self.batch_size
+        generator = torch.Generator().manual_seed(seed_of(self.seed, step, self.mixture.rank, use=0))
+        try:
+            samples = self.mixture.__getitems__(range(first, first + self.batch_size))
+            return prepare_batch(samples, augmentation=self.augmentation, generator=generator, side_px=self.side_px)
+        except SegmentationError as error:
+            return error
+        except MemoryError:
+            return too_little_memory("machine", self.batch_size, self.side_px)
+
+
+def read_steps(
+    batches: StepBatches, first_step: int, readers: int, *, pin: bool
+) -> Generator[PreparedBatch, None, None]:
+    """Yield the batches of all steps, without end; closing the generator ends the processes that read.
+
+    Args:
+        batches: of the run.
+        first_step: steps done so far.
+        readers: number of processes; 0 = this one.
+        pin: place batches in memory from which a GPU copies by itself.
+
+    Raises:
+        SegmentationError: a sample cannot be used.
+        TrainingError: a process was lost.
+    """
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        collate_fn=_as_it_is,
+        num_workers=readers,
+        persistent_workers=readers > 0,
+        multiprocessing_context="spawn" if readers else None,
+        worker_init_fn=_start_reader,
+        pin_memory=pin,
+    )
+    epoch, skipped = divmod(first_step, batches.steps_per_epoch)
+    steps: Any = None
+    try:
+        while True:
+            batches.mixture.set_epoch(epoch, skip=skipped * batches.batch_size)
+            with _signals_held_back():
+                steps = iter(loader)
+            for _ in range(skipped, batches.steps_per_epoch):
+                yield _next(steps)
+            epoch, skipped = epoch + 1, 0
+    finally:
+        if readers and steps is not None:
+            steps._shutdown_workers()  # torch would when nothing refers to them; an error's traceback does
+
+
+def too_little_memory(where: str, samples: int, side_px: int) -> TrainingError:
+    """Say what can be done."""
+    return TrainingError(
+        f"the {where} has too little memory for {samples} samples of {side_px} px at a time; lower --batch-size or "
+        "--side-px, or share the batch among more --workers"
+    )
+
+
+def _next(steps: Iterator[PreparedBatch | SegmentationError]) -> PreparedBatch:
+    try:
+        batch = next(steps)
+    except (RuntimeError, ConnectionError, FileNotFoundError, EOFError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+            raise
+        raise TrainingError(  # by torch's word, or because a batch that it had sent can no longer be fetched
+            "a process that reads the data was lost, perhaps for want of memory; make room, then --resume continues"
+        ) from error
+    if isinstance(batch, SegmentationError):
+        raise batch
+    return batch
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Start processes that never hear what asks a run to stop; this one hears it a moment later.
+
+    A terminal sends Ctrl-C to all processes of a run, a batch system its SIGTERM: the one that trains answers alone,
+    and ends the others when it has saved.
+    """
+    resource_tracker.ensure_running()  # it would let the signals through when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_reader(_: int) -> None:
+    cv2.setNumThreads(1)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

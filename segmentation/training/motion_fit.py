@@ -1,0 +1,201 @@
+"""Fit a motion prior to real videos: their flow and masks in, a TOML file for `pipeline run --motion` out."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from pipeline.command.progress import Progress
+from pipeline.dataset.schema import FLOW_STEPS_PER_PIXEL, decode_inverse_depth
+from pipeline.dataset.store import DatasetStore
+from pipeline.engine.placement import count_of
+from pipeline.errors import PipelineError
+from pipeline.files.regular_files import refuse_irregular
+from segmentation.data.source_names import VideoSource
+from segmentation.errors import FlowError
+
+if TYPE_CHECKING:
+    from flowsim import FlowStatistics
+    from flowsim.inversion import Scene
+
+# Flow, its object, and the longer side of the picture that the flow's pixels belong to.
+Field = tuple[Float32[np.ndarray, "h w 2"], Bool[np.ndarray, "h w"], float]
+_MOST_FIELDS = 400
+_MOST_SCENES = 400
+
+
+def fields_of_folder(folder: Path, side_px: int | float | None = None) -> dict[str, list[Field]]:
+    """Read real flow from .npz files, one for each video.
+
+    Args:
+        folder: files with `flow` (n,h,w,2), float px or int16 in steps of 1/64 px, and `mask` (n,h,w), bool or uint8
+            with the object from 128 on.
+        side_px: longer side of the picture that the flow's pixels belong to, where the fields were made smaller;
+            None = of the fields.
+
+    Returns:
+        Name of a video -> its fields.
+
+    Raises:
+        FlowError: no such file, or one that holds something else.
+    """
+    paths = sorted(folder.glob("*.npz"))
+    if not paths:
+        raise FlowError(
+            f"{folder} holds no .npz file; expected one per video, with `flow` (n,h,w,2) and `mask` (n,h,w)"
+        )
+    return {path.stem: _fields_of_file(path, side_px) for path in paths}
+
+
+def _fields_of_file(path: Path, side_px: int | float | None) -> list[Field]:
+    try:
+        refuse_irregular(path)
+        with np.load(path, allow_pickle=False) as arrays:
+            flow, mask = arrays["flow"], arrays["mask"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise FlowError(f"{path} cannot be used ({error}); expected arrays `flow` and `mask` in an .npz file") from None
+    is_flow = flow.ndim == 4 and flow.shape[-1] == 2 and (flow.dtype.kind == "f" or flow.dtype == np.int16)
+    if not is_flow or mask.shape != flow.shape[:3] or mask.dtype not in (np.bool_, np.uint8):
+        raise FlowError(
+            f"{path}: flow is {flow.dtype} {flow.shape}, mask {mask.dtype} {mask.shape}; expected float px or int16 "
+            "1/64 px (n,h,w,2), and bool or uint8 (n,h,w)"
+        )
+    flow_px = flow.astype(np.float32) / (FLOW_STEPS_PER_PIXEL if flow.dtype == np.int16 else 1)
+    is_object = mask if mask.dtype == np.bool_ else mask >= 128
+    side = float(side_px or max(mask.shape[1:]))
+    return [(field, where, side) for field, where in zip(flow_px, is_object, strict=True)]
+
+
+def fields_of_videos(source: VideoSource) -> Iterator[tuple[str, Field]]:
+    """Yield video and field of every annotated frame of a dataset's training split.
+
+    Raises:
+        FlowError: the flow is kept as pictures, which do not tell lengths.
+        SegmentationError, PipelineError: the dataset or the flow cannot be read.
+    """
+    from segmentation.training.sources import open_videos
+
+    frames = open_videos(source)
+    if not frames.is_flow_in_px:
+        raise FlowError(f"{source.flows} holds pictures, which do not tell lengths; make flow by `segmentation flows`")
+    if frames.note:
+        raise FlowError(f"{frames.note.partition(';')[0]}; a motion model is fitted to flow of the frames' own size")
+    for name in frames.sequences:
+        for sample in frames.sequence(name):
+            yield name, (sample.flow_px.numpy(), sample.mask.numpy() > 0, float(max(sample.mask.shape)))
+
+
+def scenes_of(photos: str, longer_side: int | None, rows: slice = slice(None)) -> list[Scene]:
+    """Read depths and masks of a dataset's photos that show an object.
+
+    Args:
+        photos: a dataset of `pipeline run`; folder or URL.
+        longer_side: photos are averaged down to it; None = as stored.
+        rows: which of the usable photos.
+
+    Raises:
+        PipelineError: no dataset there, or none of its photos is made.
+    """
+    from flowsim.inversion import Scene
+
+    store = DatasetStore.open(photos)
+    size = store.read("size", slice(None))
+    found = []
+    for row in store.usable_rows()[rows][:_MOST_SCENES]:
+        inside = tuple(slice(0, int(side)) for side in size[row])
+        depth = decode_inverse_depth(store.read("inverse_depth", int(row))[inside])
+        mask = store.read("mask", int(row))[inside] > 0
+        if longer_side is not None:
+            depth, mask = _smaller(depth, mask, longer_side)
+        if mask.any() and not mask.all():
+            found.append(Scene(np.ascontiguousarray(depth), np.ascontiguousarray(mask)))
+    if not found:
+        raise PipelineError(f"{photos} holds no photo with an object; make it by `pipeline run` on photos with masks")
+    return found
+
+
+def _smaller(depth: np.ndarray, mask: np.ndarray, longer_side: int) -> tuple[np.ndarray, np.ndarray]:
+    import cv2
+
+    scale = min(1.0, longer_side / max(mask.shape))
+    size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
+    share = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(depth, size, interpolation=cv2.INTER_AREA)
+    return np.clip(np.asarray(small), 0, 1), np.asarray(share) >= 0.5
+
+
+def statistics_of(fields: Mapping[str, list[Field]] | Iterator[tuple[str, Field]]) -> dict[str, list[FlowStatistics]]:
+    """Measure fields at the scale of the fit: name of a video -> one entry per field with an object."""
+    from flowsim.comparison import statistics_at_scale
+    from flowsim.inversion import FIT_GRID
+
+    pairs = (
+        ((name, field) for name, some in fields.items() for field in some) if isinstance(fields, Mapping) else fields
+    )
+    measured: dict[str, list[FlowStatistics]] = {}
+    for name, (flow_px, mask, side_px) in pairs:
+        if mask.any() and not mask.all() and np.isfinite(flow_px).all(-1).any():
+            measured.setdefault(name, []).append(statistics_at_scale(flow_px, mask, side_px, FIT_GRID))
+    return measured
+
+
+def fit_motion(
+    measured: Mapping[str, list[FlowStatistics]],
+    photos: str,
+    output: Path,
+    source: str,
+    progress: Progress,
+    seed: int = 0,
+) -> str:
+    """Fit a prior and write it.
+
+    Args:
+        measured: statistics of each video's fields.
+        photos: dataset whose depths and masks flow is simulated on; folder or URL.
+        output: the TOML file to write; its stem becomes the prior's name.
+        source: what the videos are, for the file's head.
+        progress: who watches.
+        seed: of the fit.
+
+    Returns:
+        What the fit found, in one line.
+
+    Raises:
+        FlowError: too few fields or photos, or the file cannot be written.
+        PipelineError: the photos cannot be read.
+    """
+    from flowsim import FlowsimError
+    from flowsim.fit import fit_prior
+    from flowsim.inversion import FIT_GRID
+    from flowsim.prior_toml import to_toml
+
+    fields = [field for some in measured.values() for field in some]
+    # Evenly over all videos: neighbouring frames say the same.
+    chosen = [fields[i] for i in np.linspace(0, len(fields) - 1, min(len(fields), _MOST_FIELDS)).astype(int)]
+    scenes = scenes_of(photos, FIT_GRID)
+    photos_known = f"{count_of(len(scenes), 'photo')} to simulate on"
+    progress.announce(f"{count_of(len(measured), 'video')}, {count_of(len(chosen), 'field')}; {photos_known}")
+    try:
+        prior = fit_prior(
+            output.stem, chosen, scenes, seed=seed, progress=lambda done, total: progress.update(total, done, 0)
+        )
+    except FlowsimError as error:
+        raise FlowError(str(error)) from None
+    today = datetime.now(UTC).date()
+    about = f"Fitted on {today} to {source}: {len(measured)} videos, {len(chosen)} flow fields, {len(scenes)} photos.\n"
+    about += "Numbers are quantiles at equal steps of probability; their meaning: flowsim/prior.py."
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = output.with_name(f".{output.name}.{os.getpid()}")
+        unfinished.write_text(to_toml(prior, about), encoding="utf-8")
+        unfinished.replace(output)
+    except OSError as error:
+        raise FlowError(f"the prior cannot be written to {output}: {error.strerror or error}") from None
+    return f"{output}: {len(prior.shots)} types of shot"

@@ -1,0 +1,174 @@
+"""Training by several workers on Ray Train: every step is shared, a lost worker brings all back to the last checkpoint.
+
+The workers' folder is the run's own, which all nodes must see. Errors that the user can repair end the run at once
+instead of being tried again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from pipeline.command.progress import Progress
+from pipeline.command.stopping import take_all_time
+from pipeline.engine.cluster import go_to, live_nodes, ray_session
+from pipeline.engine.placement import Share, describe_crew, plan_workers
+from pipeline.errors import PipelineError
+from pipeline.redaction import hide, redact_output, remembered
+from segmentation.errors import SegmentationError, Stopped, TrainingError
+from segmentation.training.folder import STOP_FILE
+from segmentation.training.log import follow_metrics
+from segmentation.training.settings import TrainingSettings
+
+FAILURE_FILE, RAY_FOLDER = "failure.json", "ray"
+MOST_RESTARTS = 10
+_POLL_S = 0.5
+_PATIENCE_S = 30.0
+"""So long the other workers may take to end when one has said what is wrong."""
+
+
+def train_on_ray(settings: TrainingSettings, progress: Progress) -> None:
+    """Train in the folder that `held_folder` made, until the end or until the user stops.
+
+    Raises:
+        SegmentationError: what a worker raised of that kind.
+        PipelineError: the cluster has too few processor cores or GPUs, or workers die again and again.
+        Stopped: by Ctrl-C; what was learnt is saved.
+        KeyboardInterrupt: by a second one, at once.
+    """
+    output = Path(settings.output).resolve()
+    _clear(output)
+    progress.announce("starting Ray")
+    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+    os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # relative paths stay those of the command
+    errors: list[BaseException] = []
+    was_stopped = False
+    failed_at = math.inf
+    try:
+        with ray_session():
+            nodes = live_nodes()
+            share, count = plan_workers(nodes, settings.placement)
+            progress.announce(f"training on Ray: {describe_crew(nodes, share, count)}")
+            # In a thread of its own, where Ray leaves Ctrl-C to us.
+            fit = threading.Thread(target=_fit, args=(_make_trainer(settings, output, share), errors), daemon=True)
+            fit.start()
+            follower = follow_metrics(output, settings, progress)
+            while fit.is_alive() and time.monotonic() - failed_at < _PATIENCE_S:
+                try:
+                    fit.join(_POLL_S)
+                    next(follower)
+                    if (output / FAILURE_FILE).exists():
+                        failed_at = min(failed_at, time.monotonic())
+                except KeyboardInterrupt:
+                    if was_stopped:
+                        raise
+                    was_stopped = True
+                    take_all_time()
+                    progress.announce("stopping after this step")
+                    (output / STOP_FILE).touch()
+                    follower = follow_metrics(output, settings, progress)  # the stop may have ended the other
+        if (output / FAILURE_FILE).exists():
+            raise TrainingError(json.loads((output / FAILURE_FILE).read_text()))
+    finally:
+        _clear(output)
+    if errors:
+        raise PipelineError(
+            f"training on Ray failed: {_reason(errors[0])}. What was learnt up to the last checkpoint is in {output}; "
+            "--resume continues, --workers 0 shows more."
+        )
+    if was_stopped:
+        raise Stopped
+
+
+def _make_trainer(settings: TrainingSettings, output: Path, share: Share) -> Any:
+    import logging
+
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    resources: dict[str, float] = {"CPU": share.cpus, **({"GPU": share.gpus} if share.gpus else {})}
+    given = {"settings": settings, "output": str(output), "cpus": share.cpus}
+    return TorchTrainer(
+        _work,
+        train_loop_config=given | {"folder": Path.cwd(), "secrets": remembered()},
+        scaling_config=ScalingConfig(
+            num_workers=settings.workers,
+            use_gpu=share.device == "cuda",
+            resources_per_worker=resources,
+            placement_strategy="PACK",
+        ),
+        run_config=RunConfig(
+            name=RAY_FOLDER, storage_path=str(output), failure_config=FailureConfig(max_failures=MOST_RESTARTS)
+        ),
+    )
+
+
+def _fit(trainer: Any, errors: list[BaseException]) -> None:
+    try:
+        trainer.fit()
+    except BaseException as error:
+        errors.append(error)
+
+
+def _work(config: dict[str, Any]) -> None:
+    """Train as one rank; what is learnt already comes from the run's folder."""
+    import torch
+    from ray.train import get_context
+    from ray.train.torch import get_device
+
+    from segmentation.training.batches import readers_for
+    from segmentation.training.initialization import make_network
+    from segmentation.training.learner import Place
+    from segmentation.training.loop import Trainer
+    from segmentation.training.sources import open_data
+
+    go_to(config["folder"])
+    hide(config["secrets"])
+    redact_output()
+    settings, output = config["settings"], Path(config["output"])
+    if (output / FAILURE_FILE).exists():
+        return  # Ray tries again because of the ranks that were left alone
+    context = get_context()
+    rank, ranks = context.get_world_rank(), context.get_world_size()
+    device = get_device()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    try:
+        mixture, validation = open_data(settings, rank, ranks)
+        place = Place(device.type, readers_for(device.type, config["cpus"]), rank, ranks)
+        Trainer(settings, place, mixture, validation, make_network(settings), Silence()).run()
+    except Stopped:
+        return
+    except SegmentationError as error:
+        partial = output / f".{FAILURE_FILE}.{rank}"
+        partial.write_text(json.dumps(str(error)))
+        partial.replace(output / FAILURE_FILE)
+
+
+class Silence:
+    """Progress that nobody sees: the driver reads the run's metrics instead."""
+
+    def announce(self, sentence: str) -> None:
+        """Say nothing."""
+
+    def update(self, to_do: int, done: int, failed: int, note: str = "") -> None:
+        """Show nothing."""
+
+
+def _clear(output: Path) -> None:
+    """Remove what Ray and its workers leave in the folder beside the run itself."""
+    for name in (FAILURE_FILE, STOP_FILE):
+        (output / name).unlink(missing_ok=True)
+    shutil.rmtree(output / RAY_FOLDER, ignore_errors=True)
+
+
+def _reason(error: BaseException) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

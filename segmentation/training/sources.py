@@ -1,0 +1,210 @@
+"""What a run learns from and what it is judged by, opened from the settings' words."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from pipeline.dataset.store import DatasetStore
+from pipeline.redaction import without_credentials
+from segmentation.data.mixture import Mixture
+from segmentation.data.photo_samples import ShardDataset, Triplet, TripletSource
+from segmentation.data.source_names import PhotoSource, VideoSource
+from segmentation.data.video_samples import VideoFrames
+from segmentation.errors import TrainingError
+from segmentation.flow.flow_origin import require_one_kind
+from segmentation.scoring.protocols import protocol_for
+from segmentation.training.settings import HELD_OUT, TrainingSettings
+from segmentation.videos.datasets import open_dataset
+from segmentation.videos.sequences import Sequences
+from segmentation.videos.table import DATASETS
+
+SEQUENCES_SHARE, MOST_SEQUENCES, MOST_FRAMES = 1 / 6, 10, 20
+"""Of a dataset's training sequences so many are held out, and of each so many frames are judged, evenly spaced."""
+PHOTOS_SHARE, MOST_PHOTOS = 1 / 20, 100
+READ_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class ValidationData:
+    """Samples to judge by, always the same.
+
+    Attributes:
+        name: what they are.
+        sequences: by name, a source and the numbers of its samples in the order of time.
+        with_boundaries: F counts as well as J.
+        skips_empty_truth: samples without any object do not count.
+    """
+
+    name: str
+    sequences: tuple[tuple[str, TripletSource, tuple[int, ...]], ...]
+    with_boundaries: bool
+    skips_empty_truth: bool = False
+
+    @property
+    def samples(self) -> int:
+        """Their number."""
+        return sum(len(numbers) for _, _, numbers in self.sequences)
+
+    def read(self, first: int = 0, step: int = 1) -> Iterator[tuple[str, Triplet]]:
+        """Yield every `step`-th sample from the `first` on, with its sequence."""
+        every = [(name, source, number) for name, source, numbers in self.sequences for number in numbers]
+        for name, source, number in every[first::step]:
+            (sample,) = source.read([number], 0)
+            if sample.mask.any() or not self.skips_empty_truth:
+                yield name, sample
+
+
+class Part(TripletSource):
+    """The samples of another source without some of them.
+
+    Args:
+        source: of all samples.
+        left_out: their numbers.
+    """
+
+    def __init__(self, source: TripletSource, left_out: Sequence[int]) -> None:
+        super().__init__(source.seed, source.rank, source.ranks)
+        self.source, self.left_out = source, list(left_out)
+        self.samples = source.samples - len(self.left_out)
+        self.has_flow_pictures = source.has_flow_pictures
+
+    def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
+        """Return the numbers of the samples that are left, in the order of an epoch."""
+        order = self.source.order(epoch)
+        return order[~np.isin(order, self.left_out)]
+
+    def read(self, numbers: Sequence[int], epoch: int) -> list[Triplet]:
+        """Read some samples."""
+        return self.source.read(numbers, epoch)
+
+
+def open_data(settings: TrainingSettings, rank: int = 0, ranks: int = 1) -> tuple[Mixture, ValidationData]:
+    """Open everything that the settings name.
+
+    Raises:
+        SegmentationError: one of the sources cannot be trained on, or nothing is left to judge by.
+    """
+    photos = [PhotoSource.parse(text) for text in settings.data]
+    videos = [VideoSource.parse(text) for text in settings.videos]
+    chosen = _chosen_sequences(videos, Sequences(settings.sequences))
+    held_out = {one: _held_out_sequences(one, chosen[one]) if settings.select == HELD_OUT else () for one in videos}
+    sources: list[tuple[TripletSource, float]] = [
+        (ShardDataset(one.url, seed=settings.seed, flow=settings.flow), one.weight) for one in photos
+    ]
+    if settings.select != HELD_OUT:
+        validation = _split_validation(settings.select, videos)
+    elif any(held_out.values()):
+        validation = _sequences_validation(held_out)
+    elif photos:
+        validation = _photos_validation([one.url for one in photos], settings.flow)
+        left_out = [numbers for _, _, numbers in validation.sequences]
+        sources = [(Part(source, some), weight) for (source, weight), some in zip(sources, left_out, strict=True)]
+    else:
+        raise TrainingError(
+            f"--videos {settings.videos[0]} has a single sequence, so that none can be held out for validation; give "
+            "more videos, photos by --data, or a split such as --select davis16-val"
+        )
+    opened = [open_videos(one, sequences=chosen[one]) for one in videos]
+    if not settings.mixed_flow:
+        require_one_kind([origin for every in opened for origin in every.flow_origins])
+    for one, every in zip(videos, opened, strict=True):
+        learnt = [name for name in every.sequences if name not in held_out[one]]
+        sources.append((open_videos(one, sequences=learnt, seed=settings.seed), one.weight))
+    samples = settings.steps_per_epoch * settings.recipe.batch_size
+    with_replacement = settings.recipe.with_replacement
+    mixture = Mixture(sources, samples, seed=settings.seed, rank=rank, ranks=ranks, with_replacement=with_replacement)
+    return mixture, validation
+
+
+def describe_data(settings: TrainingSettings) -> dict[str, Any]:
+    """Return what tells the photo datasets from others at the same place: the fingerprints of what they are made of."""
+    urls = [PhotoSource.parse(text).url for text in settings.data]
+    stores = [DatasetStore.open(url) for url in urls]
+    return {"fingerprints": {store.name: store.attributes.get("fingerprint") for store in stores}}
+
+
+def open_videos(source: VideoSource, **options: Any) -> VideoFrames:
+    """Open the training split of some videos; a dataset without one is used whole."""
+    options = {"split": training_split(source.dataset), **options}
+    return VideoFrames(source.dataset, source.root, source.flows, **options)
+
+
+def training_split(dataset: str) -> str | None:
+    """Return the split of a video dataset that is learnt from; None where there are no splits."""
+    row = DATASETS.get(dataset)
+    return "train" if row is None or "train" in row.splits else None
+
+
+def _chosen_sequences(videos: Sequence[VideoSource], sequences: Sequences) -> dict[VideoSource, tuple[str, ...] | None]:
+    """Return the names of the sequences that are to be learnt from or judged by; None = all.
+
+    Raises:
+        DatasetError: a name that was asked for is in no source, or a source has none of them.
+    """
+    if not sequences.patterns:
+        return dict.fromkeys(videos)
+    if not videos:
+        raise TrainingError("--sequences is given without --videos; leave it out, or give videos")
+    names = {one: open_dataset(one.dataset, one.root, training_split(one.dataset)).names for one in videos}
+    sequences.check(frozenset().union(*names.values()), " and ".join(str(one.root) for one in videos))
+    chosen = {one: tuple(sorted(name for name in names[one] if name in sequences)) for one in videos}
+    for one, some in chosen.items():
+        if not some:
+            raise TrainingError(f"--sequences chooses nothing in {one.root}; leave --videos {one.dataset}=... out")
+    return dict(chosen)
+
+
+def _held_out_sequences(source: VideoSource, chosen: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Choose sequences to judge by, the same in every run; none where there is but one."""
+    names = open_videos(source, sequences=chosen).sequences
+    number = 0 if len(names) < 2 else min(MOST_SEQUENCES, max(1, round(SEQUENCES_SHARE * len(names))))
+    return tuple(sorted(sorted(names, key=lambda name: (zlib.crc32(name.encode()), name))[:number]))
+
+
+def _sequences_validation(held_out: dict[VideoSource, tuple[str, ...]]) -> ValidationData:
+    sequences = []
+    for source, names in held_out.items():
+        for name in names:
+            frames = open_videos(source, sequences=[name])
+            numbers = _spread(range(frames.samples), MOST_FRAMES)
+            sequences.append((name, frames, numbers))
+    return ValidationData(f"{len(sequences)} held-out training sequences", tuple(sequences), with_boundaries=True)
+
+
+def _split_validation(select: str, videos: list[VideoSource]) -> ValidationData:
+    """Judge by a split, by the usual protocol of its dataset."""
+    name, _, split = select.rpartition("-")
+    for source in videos:
+        if source.dataset == name:
+            protocol = protocol_for(name)
+            every = open_videos(source, split=split)
+            opened = [(one, open_videos(source, split=split, sequences=[one])) for one in every.sequences]
+            sequences = tuple((one, f, tuple(protocol.counted(range(f.samples)))) for one, f in opened)
+            return ValidationData(select, sequences, protocol.with_boundaries, protocol.skips_empty_truth)
+    known = " or ".join(sorted({f"{source.dataset}-SPLIT" for source in videos})) or "nothing else without --videos"
+    raise TrainingError(f"--select {select} names no split of the video datasets; expected {HELD_OUT} or {known}")
+
+
+def _photos_validation(urls: list[str], flow: str) -> ValidationData:
+    """Judge by photos that are held out of training; their flow is the stored one even if training draws motions."""
+    sequences = []
+    for url in urls:
+        photos = ShardDataset(url, flow="stored" if flow == "fresh" else flow)
+        number = min(MOST_PHOTOS, max(1, round(PHOTOS_SHARE * photos.samples)))
+        if photos.samples <= number:
+            raise TrainingError(f"{url} has only one usable sample; expected some to learn from and some to judge by")
+        sequences.append((without_credentials(url), photos, _spread(np.sort(photos.order(0)).tolist(), number)))
+    name = f"{sum(len(numbers) for _, _, numbers in sequences)} held-out photos"
+    return ValidationData(name, tuple(sequences), with_boundaries=False)
+
+
+def _spread(numbers: Sequence[int], most: int) -> tuple[int, ...]:
+    """Take at most so many, evenly spaced."""
+    places = np.linspace(0, len(numbers) - 1, min(most, len(numbers))).round().astype(int)
+    return tuple(numbers[place] for place in places.tolist())

@@ -1,0 +1,104 @@
+"""How good a network is on samples that it does not learn from, while it is trained."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from depth.streams import map_on_cores
+from segmentation.data.photo_samples import Triplet
+from segmentation.data.read_ahead import batches
+from segmentation.network.model import TwoStreamNetwork
+from segmentation.network.segmenter import Mask, Pair, Segmenter
+from segmentation.scoring.metrics import score_frames
+
+Labelled = tuple[str, Triplet]
+"""A sample and the sequence that it belongs to."""
+
+
+@dataclass(frozen=True)
+class SampleScore:
+    """J and F of one sample of a sequence; F is NaN where it is not measured."""
+
+    sequence: str
+    J: float
+    F: float
+
+
+@dataclass(frozen=True)
+class ValidationScore:
+    """Means over frames, then over sequences.
+
+    Attributes:
+        measure: `J&F` or `IoU`: which of them `value` is.
+        value: in [0, 1].
+        J: region similarity, the same as IoU.
+        F: boundary accuracy; None where the measure is IoU.
+        sequences: value of each sequence.
+    """
+
+    measure: str
+    value: float
+    J: float
+    F: float | None
+    sequences: Mapping[str, float]
+
+
+def score_samples(
+    network: TwoStreamNetwork,
+    samples: Iterable[Labelled],
+    *,
+    with_boundaries: bool,
+    device: str,
+    precision: str = "float32",
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[SampleScore]:
+    """Score the network's masks, each at its sample's own size.
+
+    Args:
+        network: on `device`.
+        samples: each with the name of its sequence.
+        with_boundaries: measure F as well.
+        device: `cpu` or `cuda`.
+        precision: on a GPU.
+        check: called between a few samples; may raise to stop.
+    """
+
+    def score(item: tuple[Labelled, Mask]) -> SampleScore:
+        (sequence, sample), found = item
+        truth = sample.mask.numpy() > 0
+        region, contour = score_frames(found[None], truth[None], with_boundaries=with_boundaries)
+        return SampleScore(sequence, float(region[0]), float(contour[0]))
+
+    was_training = network.training
+    segmenter = Segmenter(network, device, precision)
+    try:
+        for some in batches(samples, segmenter.batch):
+            check()
+            masks = segmenter([as_pixels(sample) for _, sample in some])
+            yield from map_on_cores(score, zip(some, masks, strict=True))
+    finally:
+        network.train(was_training)
+
+
+def as_pixels(sample: Triplet) -> Pair:
+    """Return the image and the colours of the flow, as a `Segmenter` takes them."""
+    return sample.image.numpy(), sample.colors().numpy()
+
+
+def summarize(scores: Iterable[SampleScore], *, with_boundaries: bool) -> ValidationScore:
+    """Take the means."""
+    by_sequence: dict[str, list[SampleScore]] = defaultdict(list)
+    for score in scores:
+        by_sequence[score.sequence].append(score)
+    region = {name: float(np.mean([score.J for score in some])) for name, some in sorted(by_sequence.items())}
+    j = float(np.mean(list(region.values())))
+    if not with_boundaries:
+        return ValidationScore("IoU", j, j, None, region)
+    contour = {name: float(np.mean([score.F for score in some])) for name, some in sorted(by_sequence.items())}
+    f = float(np.mean(list(contour.values())))
+    both = {name: (region[name] + contour[name]) / 2 for name in region}
+    return ValidationScore("J&F", (j + f) / 2, j, f, both)

@@ -1,0 +1,189 @@
+"""Mask files of any common kind -> object and background.
+
+What a pixel value means differs between datasets and between people's predictions: 0/255, 0/1, palette indices,
+soft grey levels, coloured regions. A file is read into `Levels`, which keeps what can be told from the file alone;
+what counts as object is decided by a `Convention`.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image
+
+from pipeline.files.regular_files import read_file
+from segmentation.errors import MaskError
+
+OBJECT_LEVEL = 128  # grey levels from here on are object
+MAX_LABEL = 15  # files whose values never exceed this hold object numbers, not grey levels
+WHITE = 255
+MAX_PIXELS = 160_000_000
+FORMATS = ("PNG", "JPEG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
+EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".pbm", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+
+_DECODING_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    LookupError,
+    ArithmeticError,
+    MemoryError,
+    Image.DecompressionBombError,
+)
+# PNG: 8-bit grey, not interlaced, complete to its last chunk; OpenCV decodes these twice as fast as Pillow.
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_GREY = b"\x08\x00\x00\x00\x00"
+_PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """A decoded mask file.
+
+    Attributes:
+        values: (h, w) uint8 grey levels, or numbers of colours where `colors` is given.
+        colors: (n, 3) uint8 RGB colour of each number, for files with a palette or with coloured pixels; numbers have
+            no order, but 0 is background.
+    """
+
+    values: UInt8[np.ndarray, "h w"]
+    colors: UInt8[np.ndarray, "n 3"] | None = None
+
+
+Convention = Callable[[Levels, Path], Bool[np.ndarray, "h w"]]
+
+
+def read_levels(path: Path) -> Levels:
+    """Read a mask file.
+
+    Grey files give their levels (16-bit ones the upper 8 bits; alpha is ignored), black-and-white ones 0 and 255, files
+    with a palette their indices unless the palette is grey, coloured ones the number of the colour: 0 for black, the
+    others in order of value.
+
+    Raises:
+        MaskError: the file is missing, no image, damaged, a coloured photo, or holds floating-point numbers.
+    """
+    try:
+        content = read_file(path)
+    except OSError as error:
+        raise MaskError(f"the mask {path} cannot be read: {error.strerror or error}") from error
+    if content[:8] == _PNG_SIGNATURE and content[24:29] == _PNG_GREY and content.endswith(_PNG_END):
+        values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        if values is not None and values.ndim == 2 and values.dtype == np.uint8:
+            return Levels(values)
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        if image.width * image.height > MAX_PIXELS:
+            raise MaskError(f"the mask {path} is {image.width}x{image.height}; expected at most {MAX_PIXELS} pixels")
+        image.load()
+        return _levels(image, path)
+    except _DECODING_ERRORS as error:
+        if isinstance(error, MaskError):
+            raise
+        reason = f"{type(error).__name__}: {error}".replace("\n", " ")
+        raise MaskError(f"the mask {path} cannot be decoded ({reason}); expected an image such as PNG") from error
+
+
+def as_grey(levels: Levels, path: Path) -> Bool[np.ndarray, "h w"]:
+    """Read one object given by grey levels >= 128, or as the one number in a file of 0 and that number.
+
+    Raises:
+        MaskError: several objects.
+    """
+    numbers = labels_of(levels.values)
+    if len(numbers) > 1 and (levels.colors is not None or numbers[-1] <= MAX_LABEL):
+        raise MaskError(
+            f"the mask {path} holds the labels 0, {', '.join(map(str, numbers))}: several objects; expected one object"
+        )
+    return as_grey_or_labels(levels, path)
+
+
+def as_grey_or_labels(levels: Levels, path: Path) -> Bool[np.ndarray, "h w"]:
+    """Read grey levels >= 128 as object, and of object numbers everything that is not 0: all objects together."""
+    if levels.colors is None and levels.values.max(initial=0) > MAX_LABEL:
+        return levels.values >= OBJECT_LEVEL
+    return levels.values > 0
+
+
+def as_binary_or_labels(levels: Levels, path: Path) -> Bool[np.ndarray, "h w"]:
+    """Read the same where the only grey levels are 0 and 255.
+
+    Raises:
+        MaskError: there are other grey levels.
+    """
+    refuse_soft(levels, path)
+    return as_grey_or_labels(levels, path)
+
+
+def as_labels(levels: Levels, path: Path) -> Bool[np.ndarray, "h w"]:
+    """Read everything that is not 0 as object: all objects of a label image together."""
+    return levels.values > 0
+
+
+def refuse_soft(levels: Levels, path: Path) -> None:
+    """Accept object numbers and the grey levels 0 and 255.
+
+    Raises:
+        MaskError: there are other grey levels.
+    """
+    odd = [value for value in labels_of(levels.values) if value != WHITE]
+    if levels.colors is None and odd and max(odd[-1], levels.values.max()) > MAX_LABEL:
+        shown = ", ".join(map(str, odd[:3])) + (", ..." if len(odd) > 3 else "")
+        raise MaskError(f"the mask {path} has grey levels between background and object ({shown}); expected 0 and 255")
+
+
+def labels_of(values: UInt8[np.ndarray, "h w"]) -> list[int]:
+    """Return the values that occur, without 0, in order."""
+    return [int(value) for value in np.flatnonzero(np.bincount(values.ravel(), minlength=1)) if value]
+
+
+def _levels(image: Image.Image, path: Path) -> Levels:
+    if image.mode == "P":
+        return _palette_levels(image)
+    if image.mode in ("1", "L", "LA", "La"):
+        return Levels(np.array(image.convert("L")))
+    if image.mode.startswith("I"):
+        samples = np.asarray(image)
+        if samples.min() < 0 or samples.max() > 65535:
+            raise MaskError(f"the mask {path} has grey levels beyond 16 bits; expected 8 or 16 bits")
+        has_small_values = samples.max() <= MAX_LABEL or not set(np.unique(samples)) - {0, WHITE}
+        return Levels((samples if has_small_values else samples >> 8).astype(np.uint8))
+    if image.mode == "F":
+        raise MaskError(f"the mask {path} holds floating-point numbers; expected 8 or 16 bits")
+    return _color_levels(image, path)
+
+
+def _palette_levels(image: Image.Image) -> Levels:
+    indices = np.array(image)
+    palette = np.zeros((256, 3), np.uint8)
+    given = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    palette[: len(given)] = given
+    used = palette[np.bincount(indices.ravel(), minlength=256) > 0]
+    is_grey = bool((used == used[:, :1]).all())
+    # A grey palette that hardly leaves black is what some tools put under object numbers: then the numbers count.
+    if is_grey and (used.max() > MAX_LABEL or not indices.any()):
+        return Levels(palette[:, 0][indices])
+    return Levels(indices, palette)
+
+
+def _color_levels(image: Image.Image, path: Path) -> Levels:
+    pixels = np.array(image.convert("RGB"))
+    if (pixels == pixels[..., :1]).all():
+        return Levels(np.ascontiguousarray(pixels[..., 0]))
+    codes = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+    found, numbers = np.unique(codes, return_inverse=True)
+    if len(found) > MAX_LABEL + 1:
+        raise MaskError(f"the mask {path} is a coloured picture of {len(found)} colours; expected a mask")
+    if found[0] != 0:  # black is background, and number 0 even where it does not occur
+        found, numbers = np.concatenate([[0], found]), numbers + 1
+    colors = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1).astype(np.uint8)
+    return Levels(numbers.reshape(codes.shape).astype(np.uint8), colors)

@@ -1,0 +1,351 @@
+"""`pipeline verify`: whatever is changed, lost or added is named; what it drops is made again."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.checking.repair import repair
+from pipeline.checking.verify import Verification, verify
+from pipeline.cli import app
+from pipeline.dataset import schema
+from pipeline.dataset.commits import Failure
+from pipeline.dataset.flow_store import FlowDataset, FlowLayout
+from pipeline.dataset.sealed import FIELD, UNSEALED, seal
+from pipeline.dataset.store import DatasetStore
+from pipeline.errors import PipelineError
+from tests.pipeline.drawn_dataset import contents, make_dataset, write_shard
+
+
+class Silent:
+    """Watch and say nothing."""
+
+    def announce(self, sentence: str) -> None:
+        pass
+
+    def update(self, to_do: int, done: int, failed: int) -> None:
+        assert 0 <= done <= to_do
+
+
+def check(place: Path | str, all_rows: bool = True) -> Verification:
+    return verify(str(place), Silent(), all_rows)
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("verify") / "x.zarr"
+    make_dataset(str(folder))
+    return folder
+
+
+@pytest.fixture
+def dataset(made_once: Path, tmp_path: Path) -> Path:
+    shutil.copytree(made_once, tmp_path / "x.zarr")
+    return tmp_path / "x.zarr"
+
+
+def flip_bit(path: Path, rng: np.random.Generator) -> None:
+    content = bytearray(path.read_bytes())
+    content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+    path.write_bytes(content)
+
+
+def test_an_intact_dataset_is_said_to_be_so(dataset: Path) -> None:
+    before = contents(dataset)
+    result = check(dataset)
+    assert result.is_whole
+    assert (result.objects, result.shards, result.rows_compared) == (24, 3, 6)
+    assert contents(dataset) == before
+
+
+def test_a_flipped_bit_in_any_kind_of_file_is_found_there(dataset: Path) -> None:
+    rng = np.random.default_rng(0)
+    files = [path for path in sorted(dataset.rglob("*")) if path.is_file()]
+    assert len(files) == 24 + 9 + 3 + 1
+    for path in files:
+        whole = path.read_bytes()
+        flip_bit(path, rng)
+        found = {finding.key for finding in check(dataset, all_rows=False).findings}
+        assert found == {str(path.relative_to(dataset))}
+        path.write_bytes(whole)
+    assert check(dataset).is_whole
+
+
+@pytest.mark.slow
+def test_a_flipped_bit_in_each_of_200_places_is_found(dataset: Path) -> None:
+    from benchmarks.robustness import flipped_bits_found
+
+    assert flipped_bits_found(dataset, 200) == 200
+
+
+SPOIL: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "lost object": (lambda x: (x / "flow/c/1/0/0/0/0").unlink(), "flow/c/1/0/0/0/0", "is missing"),
+    "truncated object": (
+        lambda x: (x / "mask/c/0/0/0").write_bytes((x / "mask/c/0/0/0").read_bytes()[:-1]),
+        "mask/c/0/0/0",
+        "other bytes",
+    ),
+    "object of another shard": (
+        lambda x: shutil.copy(x / "image/c/0/0/0/0", x / "image/c/2/0/0/0"),
+        "image/c/2/0/0/0",
+        "other bytes",
+    ),
+    "surplus object": (
+        lambda x: shutil.copytree(x / "image/c/0", x / "image/c/7"),
+        "image/c/7/0/0/0",
+        "does not belong",
+    ),
+    "half-written object": (
+        lambda x: (x / "image/c/0.abc.partial").write_bytes(b"half"),
+        "image/c/0.abc.partial",
+        "does not belong",
+    ),
+    "record of another shard": (
+        lambda x: shutil.copy(x / ".fakeflow/commits/000000.json", x / ".fakeflow/commits/000001.json"),
+        ".fakeflow/commits/000001.json",
+        "is that of shard 0",
+    ),
+    "lost metadata": (lambda x: (x / "flow/zarr.json").unlink(), "flow/zarr.json", "is missing"),
+    "lost root": (lambda x: (x / "zarr.json").unlink(), "zarr.json", "is missing"),
+}
+
+
+@pytest.mark.parametrize("case", SPOIL)
+def test_what_is_lost_truncated_or_added_is_named(dataset: Path, case: str) -> None:
+    spoil, key, problem = SPOIL[case]
+    spoil(dataset)
+    result = check(dataset)
+    assert {finding.key for finding in result.findings} == {key}
+    assert problem in result.findings[0].problem
+
+
+def reseal(path: Path, change: Callable[[str], str]) -> None:
+    """Change a sealed file and give it the checksum that fits."""
+    changed = re.sub(f'"{FIELD}": "[0-9a-f]+"', f'"{FIELD}": "{UNSEALED}"', change(path.read_text()))
+    assert changed != path.read_text()
+    path.write_bytes(seal(changed.encode()))
+
+
+def test_a_shard_that_was_made_with_other_settings_is_named(dataset: Path) -> None:
+    key = ".fakeflow/commits/000001.json"
+    reseal(dataset / key, lambda text: re.sub('"fingerprint": "[0-9a-f]+"', f'"fingerprint": "{"e" * 64}"', text))
+    (finding,) = check(dataset).findings
+    assert (finding.key, finding.shard) == (key, 1)
+    assert "made with other settings than the dataset's" in finding.problem
+
+
+def test_settings_that_were_changed_afterwards_are_named(dataset: Path) -> None:
+    reseal(dataset / "zarr.json", lambda text: re.sub('"seed": 5', '"seed": 6', text))
+    assert [(finding.key, finding.problem) for finding in check(dataset).findings] == [
+        ("zarr.json", "has settings that do not give its fingerprint")
+    ]
+
+
+def test_a_broken_shard_is_named_by_the_ids_of_its_samples(dataset: Path) -> None:
+    (dataset / "flow/c/2/0/0/0/0").write_bytes(b"")
+    (finding,) = check(dataset).findings
+    assert (finding.shard, finding.ids) == (2, ("scene_004", "scene_005"))
+
+
+def rewrite(store: DatasetStore, shard: int, change: Callable[[dict[str, np.ndarray]], object]) -> None:
+    """Write a shard anew with values that are wrong, but stored without fault."""
+    rows = store.layout.rows(shard)
+    names = schema.array_specs(store.layout)
+    arrays = {name: store.read(name, slice(rows.start, rows.stop)) for name in names}
+    change(arrays)
+    store.write_shard(shard, arrays, [], "float32")
+
+
+def put(name: str, place: tuple[object, ...], value: object) -> Callable[[dict[str, np.ndarray]], object]:
+    return lambda arrays: arrays[name].__setitem__(place, value)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (put("flow", (1, 0, 20, 20, 0), 999), r"differs by up to .* px from the flow that its motion makes"),
+        (lambda arrays: arrays["flow"][1, 0, 20, :30].__iadd__(3), r"differs by up to 0.05 px from the flow"),
+        (
+            put("flow", (1, 0, 0, slice(0, 30)), schema.UNKNOWN_FLOW),
+            "unknown in the stored or in the repeated flow",
+        ),
+        (put("flow", (1, 0, 0, 39, 0), 1), "flow is not zero outside the picture of 30 x 40 px"),
+        (put("image", (1, 0, 39), 1), "image is not zero outside"),
+        (put("mask", (1, 5, 5), 7), "mask has values other than 0 and 255"),
+        (put("mask", (1,), 0), "mask is all background"),
+        (put("inverse_depth", (1, 3, 3), 5000), "inverse_depth goes up to 5000"),
+        (put("size", (1,), (4, 4)), r"size \(4, 4\); expected 16 to 40 px"),
+        (put("motion", (1, 0, 3), np.nan), "motion parameters are not finite"),
+        (put("motion", (1, 0, 0), 77), "cannot be made again"),
+        (put("id", (1,), "scene_004"), "expected rising, unique ids"),
+        (put("status", (1,), schema.FAILED), "name other samples as failed"),
+        (put("status", (1,), schema.NOT_MADE), "neither usable nor failed"),
+    ],
+)
+def test_values_that_make_no_sense_are_named_by_id(
+    dataset: Path, change: Callable[[dict[str, np.ndarray]], object], problem: str
+) -> None:
+    rewrite(DatasetStore.open(str(dataset)), 2, change)
+    findings = check(dataset).findings
+    assert findings
+    assert {finding.shard for finding in findings} == {2}
+    assert re.search(problem, findings[0].problem)
+    assert set(findings[0].ids) <= {"scene_004", "scene_005"}
+
+
+@pytest.mark.parametrize("sample_id", ["", "scene_005\x1b[2J", "scene_005\n", "scene_005\u202e"])
+def test_ids_that_cannot_be_printed_are_named_and_shown_escaped(dataset: Path, sample_id: str) -> None:
+    store = DatasetStore.open(str(dataset))
+    rewrite(store, 2, lambda arrays: (put("id", (1,), sample_id)(arrays), put("status", (1,), schema.FAILED)(arrays)))
+    failure = Failure(5, sample_id, "truncated", f"{sample_id}.jpg ends early")
+    store.commits.write(2, store.commits.read(2)["objects"], [failure], store.attributes["fingerprint"], "float32")
+    assert "the id is empty or has control characters" in check(dataset).findings[0].problem
+    for arguments in (["verify", str(dataset)], ["status", "--failures", str(dataset)]):
+        said = CliRunner().invoke(app, arguments).output
+        assert "scene_005\\" in said or not sample_id
+        assert not any(character in said for character in "\x1b\u202e")
+        assert sample_id not in said or not sample_id
+
+
+def test_shards_that_are_not_made_yet_are_no_damage_but_not_whole(tmp_path: Path) -> None:
+    make_dataset(str(tmp_path / "x.zarr"), without_shard=1)
+    result = check(tmp_path / "x.zarr")
+    assert not result.findings
+    assert (result.shards, result.missing_shards, result.is_whole) == (3, 1, False)
+
+
+def test_what_a_living_run_is_writing_is_no_damage(dataset: Path) -> None:
+    partial = dataset / "image/c/0/0/0/0.0123456789abcdef.partial"
+    with DatasetStore(str(dataset)).sole_writer():
+        partial.write_bytes(b"half")
+        result = check(dataset)
+        assert result.is_whole
+        assert any("another run is writing" in note for note in result.notes)
+    assert {finding.key for finding in check(dataset).findings} == {str(partial.relative_to(dataset))}
+    with DatasetStore(str(dataset)).sole_writer():  # sweeps what the last one left
+        pass
+    assert check(dataset).is_whole
+
+
+def test_the_bytes_of_a_lock_do_not_matter_and_verify_says_what_it_does_not_read(dataset: Path) -> None:
+    (dataset / ".fakeflow/lock").write_bytes(b"left by a killed run, or by anybody")
+    (dataset / ".gitattributes").write_bytes(b"*.png lfs")
+    result = check(dataset)
+    assert result.is_whole
+    assert result.notes == ["not read, since no part of the dataset: .fakeflow/lock, .gitattributes"]
+    done = CliRunner().invoke(app, ["verify", str(dataset)])
+    assert "note: not read, since no part of the dataset: .fakeflow/lock, .gitattributes" in done.output
+
+
+def test_a_lock_file_that_goes_with_its_holder_still_lets_one_in_at_a_time(tmp_path: Path) -> None:
+    store, inside, seen = DatasetStore(str(tmp_path / "x.zarr")), [0], list[int]()
+
+    def enter_often() -> None:
+        for _ in range(100):
+            try:
+                with store.sole_writer():
+                    inside[0] += 1
+                    time.sleep(0.0005)
+                    seen.append(inside[0])
+                    inside[0] -= 1
+            except PipelineError:
+                time.sleep(0.0002)
+
+    threads = [threading.Thread(target=enter_often) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(seen) == {1}
+    assert len(seen) > 20
+    assert not (tmp_path / "x.zarr/.fakeflow/lock").exists()
+
+
+def test_repair_drops_what_is_broken_and_the_same_work_makes_it_good(dataset: Path) -> None:
+    before = contents(dataset)
+    for case in ("lost object", "truncated object", "surplus object", "half-written object"):
+        SPOIL[case][0](dataset)
+    (dataset / "notes.txt").write_text("a user's own")
+    said = repair(str(dataset), check(dataset), print)
+    store = DatasetStore.open(str(dataset))
+    assert store.committed() == {2}
+    assert (store.read("status", slice(0, 4)) == schema.NOT_MADE).all()
+    assert any("left alone: notes.txt" in sentence for sentence in said)
+    write_shard(store, 0)
+    write_shard(store, 1)
+    (dataset / "notes.txt").unlink()
+    assert contents(dataset) == before
+    assert check(dataset).is_whole
+
+
+@pytest.mark.parametrize("key", ["zarr.json", "flow/zarr.json"])
+def test_repair_of_metadata_lets_the_run_write_them_anew_and_keeps_the_shards(
+    dataset: Path, key: str, tmp_path: Path
+) -> None:
+    before = contents(dataset)
+    flip_bit(dataset / key, np.random.default_rng(1))
+    repair(str(dataset), check(dataset), print)
+    assert not DatasetStore(str(dataset)).exists()
+    make_dataset(str(dataset), without_shard=None)
+    assert contents(dataset) == before
+
+
+def test_shards_of_other_settings_are_not_adopted_with_lost_metadata(dataset: Path) -> None:
+    attributes = DatasetStore.open(str(dataset)).attributes
+    layout = DatasetStore.open(str(dataset)).layout
+    (dataset / "zarr.json").unlink()
+    store = DatasetStore(str(dataset))
+    store.create(layout, {"fingerprint": "other", "settings": attributes["settings"]})
+    assert store.committed() == set()
+
+
+def test_command_names_what_is_wrong_and_fails(dataset: Path) -> None:
+    runner = CliRunner()
+    good = runner.invoke(app, ["verify", str(dataset), "--all"])
+    assert (good.exit_code, "intact; 24 objects of 3 shards by checksum, 6 samples by value" in good.output) == (
+        0,
+        True,
+    )
+    (dataset / "flow/c/1/0/0/0/0").unlink()
+    bad = runner.invoke(app, ["verify", str(dataset)])
+    assert bad.exit_code == 4
+    assert "flow/c/1/0/0/0/0 (samples scene_002 to scene_003): is missing" in bad.output
+    assert "--repair" in bad.output
+    mended = runner.invoke(app, ["verify", str(dataset), "--repair"])
+    assert "dropped shard 1" in mended.output
+    assert "1 of 3 shards not made yet" in runner.invoke(app, ["verify", str(dataset)]).output
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="there is no dataset of fakeflow here"):
+        check(tmp_path / "absent.zarr")
+
+
+def test_flows_of_videos_are_checked_as_well(tmp_path: Path) -> None:
+    dataset = FlowDataset(str(tmp_path / "flows.zarr"))
+    dataset.begin({})
+    for name in ("bear", "cats/two"):
+        video = dataset.video(name)
+        video.create(FlowLayout(3, 32, 40), {"fingerprint": "f"})
+        flow = np.random.default_rng(0).integers(-99, 99, (3, 32, 40, 2)).astype(np.int16)
+        video.write_shard(0, {"flow": flow, "frame": np.array(["0", "1", "2"], object)}, [], "float32")
+    result = check(dataset.url)
+    assert result.is_whole
+    assert (result.objects, result.shards) == (4, 2)
+    path = tmp_path / "flows.zarr/cats/two/flow/c/0/0/0/0"
+    flip_bit(path, np.random.default_rng(2))
+    (finding,) = check(dataset.url).findings
+    assert (finding.key, finding.shard) == ("cats/two/flow/c/0/0/0/0", 0)
+    repair(dataset.url, check(dataset.url), print)
+    assert dataset.video("cats/two").committed() == set()
+    assert dataset.video("bear").committed() == {0}
+    assert json.loads((tmp_path / "flows.zarr/zarr.json").read_text())["node_type"] == "group"

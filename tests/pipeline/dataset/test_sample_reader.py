@@ -1,0 +1,73 @@
+"""Single samples read without Zarr: the same values as Zarr's, wherever they lie, and damage is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+
+from flowsim import MotionSample
+from pipeline.dataset import schema
+from pipeline.dataset.sample_reader import SampleReader
+from pipeline.dataset.schema import Layout
+from pipeline.dataset.store import DatasetStore
+from pipeline.errors import PipelineError
+
+ROWS = (6, 0, 3, 4, 6)
+
+
+def make_store(url: str) -> DatasetStore:
+    """Write random values: seven samples, three a shard."""
+    layout = Layout(7, 2, 16, MotionSample.names, 3)
+    store = DatasetStore(url)
+    store.create(layout, {})
+    rng = np.random.default_rng(0)
+    for shard in range(layout.shards):
+        arrays = schema.empty_shard(layout, len(layout.rows(shard)))
+        for name in ("image", "mask", "inverse_depth", "flow"):
+            arrays[name][:] = rng.integers(0, 255, arrays[name].shape)
+        store.write_shard(shard, arrays, [], "float32")
+    return store
+
+
+@pytest.mark.parametrize("place", ["local", "memory"])
+@pytest.mark.parametrize("name", ["image", "mask", "inverse_depth", "flow"])
+def test_samples_are_those_that_zarr_reads(place: str, name: str, tmp_path: Path) -> None:
+    url = str(tmp_path / "x.zarr") if place == "local" else f"memory://{tmp_path.name}/x.zarr"
+    store = make_store(url)
+    reader = SampleReader(store)
+    for _ in range(2):  # the second time with the shards' indices known
+        for row, sample in zip(ROWS, reader.read(name, ROWS), strict=True):
+            np.testing.assert_array_equal(sample, store.read(name, row))
+            assert sample.flags.writeable
+    if place == "memory":
+        fsspec.filesystem("memory").rm(f"/{tmp_path.name}", recursive=True)
+
+
+def test_samples_that_were_never_written_are_the_fill_value(tmp_path: Path) -> None:
+    store = make_store(str(tmp_path / "x.zarr"))
+    store.group["mask"][3:6] = np.zeros((3, 16, 16), np.uint8)  # type: ignore[index]  # zarr leaves such chunks out
+    store.group["mask"][4, 2, 2] = 9  # type: ignore[index]
+    three, four = SampleReader(store).read("mask", [3, 4])
+    assert not three.any()
+    assert four.sum() == 9
+
+
+def test_damage_is_found(tmp_path: Path) -> None:
+    store = make_store(str(tmp_path / "x.zarr"))
+    path = tmp_path / "x.zarr/image/c/1/0/0/0"
+    whole = path.read_bytes()
+    for place in (100, len(whole) - 20):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(PipelineError, match=r"x.zarr: the array image cannot be read .*checksum does not fit"):
+            SampleReader(store).read("image", [3])
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(PipelineError, match="cannot be read"):
+        SampleReader(store).read("image", [3])
+    path.unlink()
+    with pytest.raises(PipelineError, match=r"cannot be read .*No such file"):
+        SampleReader(store).read("image", [3])

@@ -1,0 +1,73 @@
+"""The fast convolution gives what the plain one gives, and so do its gradients."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from segmentation.network.winograd import SMALLEST_MAP_PX, SMALLEST_PX, Conv3x3
+
+
+def both(x: Tensor, outputs: int) -> list[list[Tensor]]:
+    """Return output and gradients of input, kernel and bias: of the fast convolution, of the plain one in float64."""
+    fast = Conv3x3(x.shape[1], outputs)
+    plain = nn.Conv2d(x.shape[1], outputs, 3, padding=1).double()
+    plain.load_state_dict(fast.state_dict())
+    found = []
+    for layer, given in ((fast, x), (plain, x.double())):
+        given = given.detach().requires_grad_()
+        y = layer(given)
+        above = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+        y.backward(above.to(y.dtype))
+        found.append([y.detach(), given.grad, layer.weight.grad, layer.bias.grad])
+    return found
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 64, 64), (2, 67, 70), (2, 66, 129), (2, 300, 17), (5, 32, 32), (20, 7, 9), (3, 21, 31), (9, 40, 6)]
+)
+def test_output_and_gradients_are_those_of_the_plain_convolution(shape: tuple[int, int, int]) -> None:
+    samples, height, width = shape
+    assert samples * height * width >= SMALLEST_PX
+    torch.manual_seed(0)
+    fast, plain = both(torch.randn(samples, 7, height, width), outputs=5)
+    for one, other in zip(fast, plain, strict=True):
+        scale = other.abs().max()
+        torch.testing.assert_close(one.double() / scale, other / scale, rtol=0, atol=1e-5)
+
+
+def test_memory_in_another_order_changes_nothing() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 64, 70, 6).permute(0, 3, 1, 2)
+    layer = Conv3x3(6, 3)
+    assert torch.equal(layer(x), layer(x.contiguous()))
+    y = layer(x)
+    (expanded,) = torch.autograd.grad(y.sum(), layer.weight, retain_graph=True)
+    (whole,) = torch.autograd.grad(y, layer.weight, torch.ones(y.shape))
+    assert torch.equal(expanded, whole)
+
+
+@pytest.mark.parametrize("side", [64, 20])
+def test_a_sample_does_not_depend_on_the_batch_around_it(side: int) -> None:
+    assert (side**2 < SMALLEST_MAP_PX) == (side == 20)
+    torch.manual_seed(0)
+    x, layer = torch.randn(3, 8, side, side), Conv3x3(8, 8)
+    together = layer(x)
+    other = layer(torch.cat([1e3 * torch.randn(2, 8, side, side), x[1:2]]))
+    torch.testing.assert_close(other[2], together[1], rtol=0, atol=1e-5)
+    if side == 64:
+        assert all(torch.equal(layer(x[i : i + 1])[0], together[i]) for i in range(3))
+
+
+def test_small_maps_and_other_precisions_are_torchs_own() -> None:
+    torch.manual_seed(0)
+    layer = Conv3x3(4, 4)
+    plain = nn.Conv2d(4, 4, 3, padding=1)
+    plain.load_state_dict(layer.state_dict())
+    small, large = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 64, 64)
+    assert torch.equal(layer(small), plain(small))
+    assert not torch.equal(layer(large), plain(large))
+    assert torch.equal(copy.deepcopy(layer).double()(large.double()), plain.double()(large.double()))
