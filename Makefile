@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --python $(BIN)/python
 
-.PHONY: demo test test-ci test-all lint check clean
+.PHONY: demo test test-ci test-all lint docs check clean
 
 ## demo: example photos -> dataset -> picture, offline (after the installation)
 demo: .venv/installed
@@ -27,6 +27,11 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+## docs: the documentation, into docs/_build/html, with warnings as errors
+docs: .venv/installed
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 check: test lint
 
 .venv/installed: pyproject.toml
@@ -35,13 +40,13 @@ check: test lint
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@if UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=1 $(INSTALL) --quiet --dry-run --torch-backend auto torch torchvision 2>/dev/null; then \
 		echo "Installing fakeflow with the PyTorch that fits this machine: for CPUs alone where there is no GPU"; \
-		$(INSTALL) --torch-backend auto --compile-bytecode --editable '.[dev,s3]'; \
+		$(INSTALL) --torch-backend auto --compile-bytecode --editable '.[dev,docs,s3]'; \
 	else \
 		echo "PyTorch's own package index cannot be reached. Installing fakeflow with the PyTorch of your default index;"; \
 		echo "on Linux that one brings CUDA libraries of several GB, also where there is no GPU"; \
-		$(INSTALL) --compile-bytecode --editable '.[dev,s3]'; \
+		$(INSTALL) --compile-bytecode --editable '.[dev,docs,s3]'; \
 	fi
 	@touch $@
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo docs/_build

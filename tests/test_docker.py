@@ -17,9 +17,7 @@ from tests.conftest import ROOT
 
 DOCKER = ROOT / "docker"
 DOCKERFILE = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
-CHAPTER = (
-    (ROOT / "README.md").read_text(encoding="utf-8").partition("## Containers and clusters")[2].partition("\n## ")[0]
-)
+PAGE = (ROOT / "docs/howto/cluster.md").read_text(encoding="utf-8")
 
 
 def load(name: str) -> Any:
@@ -27,9 +25,9 @@ def load(name: str) -> Any:
 
 
 def our_commands() -> Iterator[str]:
-    """Yield every `pipeline ...` that the README's chapter and the RayJob run."""
+    """Yield every `pipeline ...` that the guide to clusters and the RayJob run."""
     yield load("rayjob.yaml")["spec"]["entrypoint"]
-    for line in CHAPTER.replace("\\\n", " ").splitlines():
+    for line in PAGE.replace("\\\n", " ").splitlines():
         if found := re.search(r"(?:-- |fakeflow )(pipeline .*)", line):
             yield found[1].rstrip("`")
 
@@ -51,10 +49,10 @@ def test_every_command_is_one_that_we_have(command: str) -> None:
     assert parsed.params
 
 
-def test_readme_shows_each_way() -> None:
+def test_the_guide_shows_each_way() -> None:
     assert len(set(our_commands())) >= 3
     for name in ("docker/Dockerfile", "docker/compose.yaml", "docker/ray-cluster.yaml", "docker/rayjob.yaml"):
-        assert name in CHAPTER
+        assert name in PAGE
 
 
 def test_image_gets_what_the_wheel_is_made_of() -> None:

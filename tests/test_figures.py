@@ -1,4 +1,4 @@
-"""Every number in the README's sections of results is that of the JSON it cites, in reading order.
+"""Every number in the README's results and on the page of results is that of the JSON it cites, in reading order.
 
 A number of a section stands below as a value from a JSON, or as a string where it is a setting that no JSON holds.
 """
@@ -89,6 +89,14 @@ def does_it_help() -> Figures:
     return [*figures, *longer_training()]
 
 
+def front_page() -> Figures:
+    ablation = RESULTS["ablation"]
+    means = [sum(100 * run["J&F"] for run in arm["runs"]) / len(arm["runs"]) for arm in ablation["arms"]]
+    videos, no_flow, parallax, _, davis, _ = means
+    threshold = 100 * ablation["baselines"]["flow threshold"]["J&F"]
+    return [ablation["judged_at_px"], videos, no_flow, parallax, davis, threshold]
+
+
 def longer_training() -> Figures:
     random, pretrained = RESULTS["learning"], RESULTS["learning_pretrained"]
     figures: Figures = [random["photos"], "192"]
@@ -114,9 +122,10 @@ def tiny_dpt() -> Figures:
 
 
 SECTIONS: dict[str, tuple[str, Any]] = {
-    "How fast": (section("\n## How fast"), how_fast),
-    "How real": (section("\n## How real"), how_real),
-    "Does it help": (section("\n## Does it help"), does_it_help),
+    "Results": (section("\n## Results"), front_page),
+    "How fast": (section("\n## How fast", "docs/results.md"), how_fast),
+    "How real": (section("\n## How real", "docs/results.md"), how_real),
+    "Does it help": (section("\n## Does it help", "docs/results.md"), does_it_help),
     "tiny-dpt": (section("- **Measured**", "depth/tiny_dpt/README.md", "\n- "), tiny_dpt),
 }
 
@@ -139,7 +148,7 @@ def as_written(value: float | str, said: str) -> str:
 
 
 def test_cited_files_exist() -> None:
-    for file in ("README.md", "depth/tiny_dpt/README.md"):
+    for file in ("README.md", "docs/results.md", "depth/tiny_dpt/README.md"):
         text = (ROOT / file).read_text(encoding="utf-8")
         for cited in re.findall(r"benchmarks/results/[\w.]+\w", text):
             assert (ROOT / cited).is_file(), cited

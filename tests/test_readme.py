@@ -1,4 +1,4 @@
-"""The README's commands and code, run as they stand there, in an empty folder with the examples."""
+"""Commands and code of the README and the documentation, run as they stand in an empty folder with the examples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ from tests.conftest import ROOT
 from tests.segmentation.trees import SIZE, davis16
 from tests.segmentation.video_flows import store_flow
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = (
+    "README.md",
+    *(f"docs/{page}.md" for page in ("howto/published-tree", "howto/object-store", "tutorial", "howto/own-network")),
+)
+README = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+COMMAND = re.compile(r"(\.venv/bin/)?(pipeline|segmentation) ")
 EXAMPLES = {"astronaut", "cameraman", "chelsea", "coffee", "flower", "pagoda", "rocket"}
 FRONT = ("cameraman", "coffee", "pagoda")
 SAME_PICTURE = 3.0
@@ -38,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "examples").symlink_to(ROOT / "examples")
     (folder / ".venv").mkdir()
     (folder / ".venv/bin").symlink_to(Path(sys.executable).parent)
-    lines = [line for block in blocks("bash") for line in block.splitlines() if ".venv/bin/" in line]
+    lines = [line for block in blocks("bash") for line in block.splitlines() if COMMAND.match(line)]
     # What the README's code has found is printed behind it.
     found = "print(flow_px.shape, (height, width), abs(flow_px).max(), flow_px.std())"
     reading, learning = (f"{sys.executable} - <<'END'\n{block}\nEND" for block in blocks("python"))
@@ -50,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": f".venv/bin:{os.environ['PATH']}"},
             capture_output=True,
             text=True,
             check=False,
@@ -119,12 +124,12 @@ def test_export_import_verify_and_publish_keep_all_samples(folder: Path, said: d
 
 
 def test_training_leaves_a_network_and_its_loss(folder: Path) -> None:
-    records = [json.loads(line) for line in (folder / "runs/try/metrics.jsonl").read_text().splitlines()]
+    records = [json.loads(line) for line in (folder / "runs/tutorial/metrics.jsonl").read_text().splitlines()]
     losses = [record["loss"] for record in records if "loss" in record]
     assert losses
     assert all(0 < loss < 10 for loss in losses)
     for name in ("best", "last"):
-        assert any((folder / "runs/try" / name).iterdir())
+        assert any((folder / "runs/tutorial" / name).iterdir())
 
 
 def test_a_network_of_ones_own_learns(said: dict[str, str]) -> None:
