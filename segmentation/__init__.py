@@ -33,16 +33,16 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Augmentation": "transforms",
-    "Batch": "transforms",
-    "Mixture": "mixture",
-    "ShardDataset": "datasets",
-    "Triplet": "datasets",
-    "TwoStreamNetwork": "model",
-    "VideoFrames": "video_dataset",
-    "load_network": "checkpoint",
-    "make_batch": "transforms",
-    "save_network": "checkpoint",
+    "Augmentation": "data.transforms",
+    "Batch": "data.transforms",
+    "Mixture": "data.mixture",
+    "ShardDataset": "data.photo_samples",
+    "Triplet": "data.photo_samples",
+    "TwoStreamNetwork": "network.model",
+    "VideoFrames": "data.video_samples",
+    "load_network": "network.checkpoint",
+    "make_batch": "data.transforms",
+    "save_network": "network.checkpoint",
 }
 
 
