@@ -16,6 +16,7 @@ from pipeline.dataset.metadata import OURS, ROOT_METADATA, shard_key
 from pipeline.dataset.schema import ArraySpec
 from pipeline.dataset.sealed import is_intact
 from pipeline.errors import PipelineError
+from pipeline.files.storage import is_plain_key
 
 SpecsOf = Callable[[Mapping[str, Any]], Mapping[str, ArraySpec]]
 """From a stored layout to name -> specification of every array."""
@@ -70,9 +71,11 @@ def read_inventory(content: bytes, specs_of: SpecsOf | None) -> Inventory:
         root = json.loads(content)
         attributes: dict[str, Any] = root["attributes"][OURS]
         members: dict[str, dict[str, Any]] = dict(root.get("consolidated_metadata", {}).get("metadata", {}))
-        # A group of other groups also lists those and what is in them, which their own metadata say.
         specs = specs_of(attributes["layout"]) if specs_of else {}
-        arrays = members if specs else {name: one for name, one in members.items() if _is_own_array(name, one)}
+        # A group of other groups has no array of its own: it lists those groups, which their own metadata describe.
+        has_arrays = bool(specs) or any(_is_own_array(name, one) for name, one in members.items())
+        arrays = members if has_arrays else {}
+        refuse_other_keys(members, filter(is_plain_key, members), "member")
         if specs_of:
             refuse_other_keys(arrays, specs, "array")
         else:

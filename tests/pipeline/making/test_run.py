@@ -193,7 +193,7 @@ def test_killed_run_continues_to_the_same_dataset(
         ({"motions": 1}, r"motions: 2 -> 1"),
         ({"motion": "camera"}, r"motion: camera\+object -> camera"),
         ({"max_side": 64}, r"max_side: 96 -> 64"),
-        ({"limit": 3}, r"limit: None -> 3"),
+        ({"limit": 3}, r"other photos \(5 photos there, 3 now; not listed any more: scene_003, scene_004\)"),
         ({"normalization": "percentile"}, r"normalization: minmax -> percentile"),
     ],
 )

@@ -223,7 +223,7 @@ def test_motion_of_enlarged_frames_is_in_their_own_pixels() -> None:
 def test_videos_that_are_none(small: Raft) -> None:
     with pytest.raises(FlowError, match="flow needs two frames, here is 1"):
         small(moving_texture(1))
-    with pytest.raises(FlowError, match=r"ends after 1 frame\(s\), but frame 1 is needed"):
+    with pytest.raises(FlowError, match="ends after 1 frame, but frame 1 is needed"):
         list(small.stream(iter(moving_texture(1)), [(0, 1)]))
     mixed = [moving_texture(1)[0], moving_texture(1, 136, 160)[0]]
     with pytest.raises(FlowError, match="frame 1 is 160x136, the frames before it 160x128; expected frames of one"):

@@ -285,7 +285,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
 
 def test_weights_that_are_no_numbers_are_not_kept(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"weights are not finite after step 1; there is no checkpoint yet"):
-        train_in(tmp_path, learning_rate=1e39, preset="paper-stage2", samples_per_epoch=2)
+        train_in(tmp_path, learning_rate=1e39, preset="paper-stage2", samples_per_epoch=2, validate_every=1)
     assert not (tmp_path / "run/best").exists()
 
 
