@@ -115,6 +115,12 @@ def longer_training() -> Figures:
     return [*figures, 100 * test["baselines"]["flow threshold"]["sequences"]["libby"]]
 
 
+def real_motion() -> Figures:
+    medians = RESULTS["realism"]["quantiles_10_50_90"]
+    ratios = [medians[name]["axis_ratio"][1] for name in ("real", "parallax", "davis")]
+    return [*ratios, medians["real"]["object_share"][1]]
+
+
 def tiny_dpt() -> Figures:
     measured = RESULTS["tiny_dpt"]
     nearer = [100 * measured[name] for name in ("object_nearer", "object_nearer_teacher")]
@@ -126,6 +132,7 @@ SECTIONS: dict[str, tuple[str, Any]] = {
     "How fast": (section("\n## How fast", "docs/results.md"), how_fast),
     "How real": (section("\n## How real", "docs/results.md"), how_real),
     "Does it help": (section("\n## Does it help", "docs/results.md"), does_it_help),
+    "Motion": (section("\n### How real motion differs", "docs/explanation/method.md"), real_motion),
     "tiny-dpt": (section("- **Measured**", "depth/tiny_dpt/README.md", "\n- "), tiny_dpt),
 }
 
@@ -148,7 +155,7 @@ def as_written(value: float | str, said: str) -> str:
 
 
 def test_cited_files_exist() -> None:
-    for file in ("README.md", "docs/results.md", "depth/tiny_dpt/README.md"):
+    for file in ("README.md", "docs/results.md", "docs/explanation/method.md", "depth/tiny_dpt/README.md"):
         text = (ROOT / file).read_text(encoding="utf-8")
         for cited in re.findall(r"benchmarks/results/[\w.]+\w", text):
             assert (ROOT / cited).is_file(), cited
