@@ -1,40 +1,102 @@
-"""What the commands of `pipeline` and `segmentation` share: their manners, a clean stop, options from settings."""
+"""What the commands of `pipeline` and `segmentation` share: help pages, a clean stop, options from settings classes."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
+from pipeline.command.settings import SHOWN, Shown, option_name
 from pipeline.command.stopping import INTERRUPTED
 from pipeline.files.places import refuse_url
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Settings = TypeVar("Settings")
+PROMPT = "$ "
 
 
-def make_app(words: str) -> typer.Typer:
-    """Return a program of several commands; `words` say what it is for."""
-    return _Program(
+def make_app(words: str, aliases: Mapping[str, str] | None = None) -> typer.Typer:
+    """Return a program of several commands.
+
+    Args:
+        words: what the program is for.
+        aliases: other names of commands, which work but are not listed: name -> name of the command.
+    """
+    app = _Program(
+        cls=type("Group", (_Group,), {"aliases": aliases or {}}),
         help=words,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        rich_markup_mode=None,
+        rich_markup_mode=None,  # brackets in help texts are brackets
     )
+
+    @app.callback()
+    def program(
+        version: Annotated[
+            bool, typer.Option("--version", help="Show the version and exit.", callback=_tell_version, is_eager=True)
+        ] = False,
+    ) -> None:
+        pass
+
+    return app
+
+
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"fakeflow {version('fakeflow')}")
+        raise typer.Exit()
+
+
+class _Group(TyperGroup):
+    """Commands, some of which have a second name."""
+
+    aliases: Mapping[str, str] = {}
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        return super().get_command(ctx, self.aliases.get(name, name))
+
+
+class _Command(TyperCommand):
+    """A command whose help page lists options under the headings of their panels, and examples at its end."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                is_argument = parameter.param_type_name == "argument"
+                panel = "Arguments" if is_argument else getattr(parameter, "rich_help_panel", None) or "Options"
+                panels.setdefault(panel, []).append(record)
+        for panel in sorted(panels, key=lambda name: (name != "Arguments", name == "Options")):
+            with formatter.section(panel):
+                formatter.write_dl(panels[panel])
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        lines = [line.removeprefix(PROMPT) for line in (self.epilog or "").splitlines() if line.startswith(PROMPT)]
+        if lines:
+            with formatter.section("Examples"):
+                formatter.write("".join(f"{'':{formatter.current_indent}}{line}\n" for line in lines))
 
 
 class _Program(typer.Typer):
     """Commands whose paths are files and folders of this machine: `Path` would take a URL for a relative one."""
 
-    def command(self, *about: Any, **more: Any) -> Callable[[Command], Command]:
-        """Register a command that refuses URLs given as paths."""
-        register = super().command(*about, **more)
+    def command(self, *about: Any, examples: tuple[str, ...] = (), **more: Any) -> Callable[[Command], Command]:
+        """Register a command that refuses URLs given as paths; `examples` are command lines for its help page."""
+        if examples:  # Markdown, for the pages of the documentation
+            lines = "\n".join(f"{PROMPT}{example}" for example in examples)
+            more["epilog"] = f"**Examples**:\n\n```console\n{lines}\n```"
+        register = super().command(*about, cls=_Command, **more)
 
         def register_checked(command: Command) -> Command:
             @wraps(command)
@@ -61,30 +123,67 @@ def stoppable() -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def options_of(settings: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command one option per field of a settings class, with help and default from there.
+def takes(settings: type[Settings]) -> Callable[[Callable[[Settings], None]], Callable[..., None]]:
+    """Give a command its options and arguments from a settings class; the command is called with such an object."""
 
-    Fields without help are no options.
+    def decorate(command: Callable[[Settings], None]) -> Callable[..., None]:
+        @wraps(command)
+        def called(**given: Any) -> None:
+            command(settings(**given_alone(given)))
+
+        called.__signature__ = inspect.Signature(_parameters(settings))  # type: ignore[attr-defined]
+        return called
+
+    return decorate
+
+
+def options_of(settings: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of a settings class beside its own; it gets them as `**given`, None if not given.
+
+    For commands that have other sources of settings too, such as a file; therefore no option is required.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        hints = get_type_hints(settings)
-        parameters = []
-        for setting in (one for one in fields(settings) if "help" in one.metadata):
-            shown = "" if setting.default in (MISSING, None, False, (), "") else f" [default: {setting.default}]"
-            flag = f"--{setting.name.replace('_', '-')}"
-            option = typer.Option(flag, help=f"{setting.metadata['help']}{shown}", show_default=False)
-            hint = list[str] if get_origin(hints[setting.name]) is tuple else hints[setting.name]
-            parameters.append(
-                inspect.Parameter(
-                    setting.name,
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=None,
-                    annotation=Annotated[hint | None, option],
-                )
-            )
         own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
-        command.__signature__ = inspect.Signature(own + parameters)  # type: ignore[attr-defined]
+        parameters = [*own, *_parameters(settings, may_require=False)]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         return command
 
     return decorate
+
+
+def given_alone(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that were given on the command line; those that may be repeated as tuples."""
+    named = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return {name: value for name, value in named.items() if value is not None and value != ()}
+
+
+def _parameters(settings: Any, may_require: bool = True) -> list[inspect.Parameter]:
+    hints = get_type_hints(settings)
+    shown = [(one, one.metadata[SHOWN]) for one in fields(settings) if SHOWN in one.metadata]
+    return [_parameter(one, hints[one.name], how, may_require) for one, how in shown]
+
+
+def _parameter(one: Field[Any], hint: Any, how: Shown, may_require: bool) -> inspect.Parameter:
+    text = f"{how.help}{_remarks(one, how)}"
+    is_required = may_require and one.default is MISSING and one.default_factory is MISSING
+    if how.is_argument:
+        about: Any = typer.Argument(help=text, show_default=False)
+    else:
+        about = typer.Option(option_name(one.name, how), help=text, rich_help_panel=how.panel, show_default=False)
+    if get_origin(hint) is tuple:
+        hint = list[get_args(hint)[0]]  # type: ignore[misc]
+    return inspect.Parameter(
+        one.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if is_required else None,
+        annotation=Annotated[hint if is_required else hint | None, about],
+    )
+
+
+def _remarks(one: Field[Any], how: Shown) -> str:
+    """Return default and limit in brackets; the command itself gets None for what is not given."""
+    default = how.unset if one.default in (MISSING, None, "", ()) or one.default is False else one.default
+    remarks = [f"default: {default}"] if default != "" else []
+    remarks += [f"at least {how.at_least}"] if how.at_least else []  # that numbers are not negative needs no word
+    return f"  [{'; '.join(remarks)}]" if remarks else ""

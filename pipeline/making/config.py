@@ -7,10 +7,11 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
+from pipeline.command.settings import check_limits, setting
 from pipeline.engine.placement import Placement
 from pipeline.errors import PipelineError
 from pipeline.files.regular_files import read_text
@@ -19,60 +20,80 @@ if TYPE_CHECKING:
     from flowsim import MotionPrior
 
 DEFAULT_DEPTH_MODEL = "Intel/dpt-hybrid-midas"
-
-
-def _setting(help_text: str, **default: Any) -> Any:
-    return field(metadata={"help": help_text}, **default)
+INPUT, OUTPUT, DEPTH, MOTION, PLACE = "Input", "Output", "Depth", "Motion", "Where it runs"
+"""Headings of the options on help pages."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Settings of `pipeline run`; every field is a command-line option and a key of the TOML file."""
 
-    input: str | None = _setting("Folder or URL: a DUTS tree, a DUTSv2 tree, or a folder of photos.", default=None)
-    output: str = _setting("The Zarr dataset to make or to continue; folder or URL.")
-    images: str | None = _setting("Folder of photos, in place of --input.", default=None)
-    masks: str | None = _setting("Folder of masks with the photos' names, beside --images.", default=None)
-    split: Literal["all", "train", "test"] = _setting("Part of DUTS: DUTS-TR, DUTS-TE, or both.", default="all")
-    limit: int | None = _setting("Use only the first so many photos.", default=None)
-    allow_missing_masks: bool = _setting("Use photos without a mask too; their mask is empty.", default=False)
-    depth_model: str = _setting(
-        "Hub id, folder, DPT checkpoint (.pt), or `tiny-dpt`, which is embedded and works offline.",
+    input: str | None = setting("Folder or URL of a DUTS tree, a DUTSv2 tree, or photos.", INPUT, default=None)
+    images: str | None = setting("Folder of photos, in place of --input.", INPUT, default=None)
+    masks: str | None = setting("Folder of masks, each named like its photo in --images.", INPUT, default=None)
+    split: Literal["all", "train", "test"] = setting(
+        "Part of DUTS to use: DUTS-TR (train), DUTS-TE (test), or both (all).", INPUT, default="all"
+    )
+    limit: int | None = setting(
+        "Largest number of photos to use, from the first on.", INPUT, unset="all", at_least=1, default=None
+    )
+    allow_missing_masks: bool = setting(
+        "Also use photos that have no mask; they get an empty one.", INPUT, default=False
+    )
+    max_side: int = setting(
+        "Longest side of a photo, in pixels, and side of the stored canvas; larger photos are shrunk.",
+        INPUT,
+        at_least=32,
+        default=400,
+    )
+    output: str = setting("Zarr dataset to make or to continue; a folder or URL.", OUTPUT)
+    samples_per_shard: int = setting(
+        "Number of photos that one task makes and one file holds.", OUTPUT, at_least=1, default=64
+    )
+    max_failures: int = setting(
+        "Largest number of unusable photos with which the command still succeeds.", OUTPUT, at_least=0, default=0
+    )
+    retry_failed: bool = setting("Try the photos again that failed in an earlier run.", OUTPUT, default=False)
+    depth_model: str = setting(
+        "Depth network: an id on the Hugging Face hub, a folder, a DPT checkpoint (.pt), or tiny-dpt, which is part of "
+        "fakeflow and works offline.",
+        DEPTH,
         default=DEFAULT_DEPTH_MODEL,
     )
-    resize: Literal["aspect", "square"] = _setting("How photos are resized for the depth model.", default="aspect")
-    normalization: Literal["minmax", "percentile"] = _setting(
-        "How the model's output becomes inverse depth in [0, 1].", default="minmax"
+    resize: Literal["aspect", "square"] = setting(
+        "Shape to which photos are resized for the depth network: their own (aspect) or a square.",
+        DEPTH,
+        default="aspect",
     )
-    motion: str = _setting(
-        "Motion model: davis (fitted to real videos), camera+object, camera, parallax (our reading of the paper), or a "
-        "TOML file.",
+    normalization: Literal["minmax", "percentile"] = setting(
+        "How the output of the depth network is scaled to inverse depth in [0, 1].", DEPTH, default="minmax"
+    )
+    motion: str = setting(
+        "Motion model: davis (fitted to real videos), camera+object, camera, parallax (our reading of the paper), or "
+        "the path of a TOML file.",
+        MOTION,
         default="davis",
     )
-    motions: int = _setting("Flow fields per photo, each of its own motion.", default=1)
-    max_side: int = _setting("Photos with a longer side are shrunk to it, pixels; also the canvas.", default=400)
-    seed: int = _setting("Seed of all drawn motions.", default=0)
-    samples_per_shard: int = _setting("Photos that one task makes and one file holds.", default=64)
-    workers: int | None = _setting(
-        "Ray workers; 0 = no Ray, in this process. Default: one per GPU, without a GPU one per machine.", default=None
+    motions: int = setting(
+        "Number of motions drawn for each photo; each gives a flow field.", MOTION, at_least=1, default=1
     )
-    gpus_per_worker: float | None = _setting(
-        "Part of a GPU that each Ray worker gets: 0.5 = two workers share one. Default: 1.", default=None
+    seed: int = setting("Seed of the drawn motions.", MOTION, at_least=0, default=0)
+    workers: int | None = setting(
+        "Number of Ray workers; 0 works in this process, without Ray.",
+        PLACE,
+        unset="one per GPU, or one per machine if there is no GPU",
+        at_least=0,
+        default=None,
     )
-    device: Literal["auto", "cpu", "cuda"] = _setting(
-        "Where the depth model runs; auto = GPU if there is one.", default="auto"
+    gpus_per_worker: float | None = setting(
+        "Share of a GPU that each Ray worker gets; with 0.5, two workers share a GPU.", PLACE, unset="1", default=None
     )
-    max_failures: int = _setting("Exit with an error when more photos than this cannot be used.", default=0)
-    retry_failed: bool = _setting("Try the photos again that failed in an earlier run.", default=False)
+    device: Literal["auto", "cpu", "cuda"] = setting(
+        "Device that the depth network runs on; auto uses a GPU if there is one.", PLACE, default="auto"
+    )
 
     def __post_init__(self) -> None:
-        for name, low in (("motions", 1), ("max_side", 32), ("samples_per_shard", 1), ("max_failures", 0), ("seed", 0)):
-            if getattr(self, name) < low:
-                raise PipelineError(f"--{name.replace('_', '-')} is {getattr(self, name)}; expected at least {low}.")
-        if self.workers is not None and self.workers < 0:
-            raise PipelineError(f"--workers is {self.workers}; expected 0 (in this process) or more.")
-        if self.limit is not None and self.limit < 1:
-            raise PipelineError(f"--limit is {self.limit}; expected at least 1.")
+        check_limits(self, PipelineError)
         Placement(self.workers, self.device, self.gpus_per_worker)  # refuses contradictions
         self.motion_prior()  # refuses what is none, before anything is listed or loaded
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipeline.command.settings import setting
 from pipeline.engine.placement import Placement
 from pipeline.files.places import refuse_url
 from pipeline.redaction import without_credentials
@@ -26,54 +27,50 @@ _AT_LEAST = {
 }
 
 
-def _setting(help_text: str, **default: Any) -> Any:
-    return field(metadata={"help": help_text}, **default)
-
-
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """Settings of `segmentation train`; every field is a command-line option."""
 
-    output: str = _setting("Folder of the run: checkpoints, metrics.jsonl, TensorBoard, pictures.", default="")
-    data: tuple[str, ...] = _setting("Dataset of `pipeline run`, as dutsv2.zarr or dutsv2.zarr:WEIGHT.", default=())
-    videos: tuple[str, ...] = _setting(
+    output: str = setting("Folder of the run: checkpoints, metrics.jsonl, TensorBoard, pictures.", default="")
+    data: tuple[str, ...] = setting("Dataset of `pipeline run`, as dutsv2.zarr or dutsv2.zarr:WEIGHT.", default=())
+    videos: tuple[str, ...] = setting(
         "Video dataset with its flow, as davis16=DAVIS:davis-flows.zarr[:WEIGHT]; its training split is used.",
         default=(),
     )
-    sequences: tuple[str, ...] = _setting(
+    sequences: tuple[str, ...] = setting(
         "Learn from these sequences of --videos alone: names or patterns, as bear,car-*.", default=()
     )
-    encoder: str = _setting("mit-b0, mit-b1, mit-b2, or timm:NAME.", default="mit-b1")
-    initialization: str = _setting(
+    encoder: str = setting("mit-b0, mit-b1, mit-b2, or timm:NAME.", default="mit-b1")
+    initialization: str = setting(
         "imagenet (from the hub), random, the path of an encoder's weights, or a network to start from.",
         default="imagenet",
     )
-    preset: Literal["modern", "paper-stage1", "paper-stage2"] = _setting(
+    preset: Literal["modern", "paper-stage1", "paper-stage2"] = setting(
         "Recipe; the options below change parts of it.", default="modern"
     )
-    epochs: int | None = _setting("Number of epochs.", default=None)
-    samples_per_epoch: int | None = _setting("Samples of an epoch, drawn from all sources.", default=None)
-    batch_size: int | None = _setting("Samples of a step, of all workers together.", default=None)
-    learning_rate: float | None = _setting("The highest.", default=None)
-    side_px: int = _setting("Side of the square that the network sees, pixels.", default=512)
+    epochs: int | None = setting("Number of epochs.", default=None)
+    samples_per_epoch: int | None = setting("Samples of an epoch, drawn from all sources.", default=None)
+    batch_size: int | None = setting("Samples of a step, of all workers together.", default=None)
+    learning_rate: float | None = setting("The highest.", default=None)
+    side_px: int = setting("Side of the square that the network sees, pixels.", default=512)
     flow: Literal["stored", "fresh", "zero"] = "stored"
     """Flow of photos: as stored, of a new motion in each epoch, or none at all."""
-    mixed_flow: bool = _setting(
+    mixed_flow: bool = setting(
         "Learn from flow of videos that was made with different weights, strides or sizes of frames.", default=False
     )
-    select: str = _setting(
+    select: str = setting(
         "What the best checkpoint is chosen on: held-out training sequences, or a split such as davis16-val.",
         default=HELD_OUT,
     )
-    validate_every: int | None = _setting(
+    validate_every: int | None = setting(
         "Epochs between validations; default: 100 in the published stages, else fifty validations.", default=None
     )
-    seed: int = _setting("Of random weights, order, augmentation.", default=0)
-    compile: bool = _setting("Compile the network; takes minutes, then runs faster on GPUs.", default=False)
-    workers: int = _setting("0 = in this process; else so many workers on Ray.", default=0)
-    gpus_per_worker: int | None = _setting("Of Ray workers; default: one if there are GPUs.", default=None)
-    device: Literal["auto", "cpu", "cuda"] = _setting("auto = a GPU if there is one.", default="auto")
-    resume: bool = _setting("Continue the run in --output, with the same settings.", default=False)
+    seed: int = setting("Of random weights, order, augmentation.", default=0)
+    compile: bool = setting("Compile the network; takes minutes, then runs faster on GPUs.", default=False)
+    workers: int = setting("0 = in this process; else so many workers on Ray.", default=0)
+    gpus_per_worker: int | None = setting("Of Ray workers; default: one if there are GPUs.", default=None)
+    device: Literal["auto", "cpu", "cuda"] = setting("auto = a GPU if there is one.", default="auto")
+    resume: bool = setting("Continue the run in --output, with the same settings.", default=False)
 
     def __post_init__(self) -> None:
         if not self.output:

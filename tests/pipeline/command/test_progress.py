@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from pipeline.command.options import make_app, options_of
 from pipeline.command.progress import ProgressLine, rate_in_words
 from tests.conftest import MakeDuts
 from tests.pipeline.conftest import Command
@@ -89,21 +85,3 @@ def test_a_run_states_one_rate(pipeline: Command, make_duts: MakeDuts) -> None:
     last = re.search(r"^5/5 photos, ([\d.]+/(s|min))$", done.stderr, re.MULTILINE)
     assert last
     assert f"5 of 5 photos usable, 5 in this run at {last[1]}\n" in done.stdout
-
-
-def test_help_shows_no_empty_default() -> None:
-    @dataclass(frozen=True)
-    class Settings:
-        weights: str = field(metadata={"help": "File of weights."}, default="")
-        side: int = field(metadata={"help": "Side, pixels."}, default=64)
-
-    app = make_app("A program.")
-
-    @app.command()
-    @options_of(Settings)
-    def command(**given: Any) -> None:
-        """Do something."""
-
-    shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
-    assert re.search(r"File of weights\.$", shown, re.MULTILINE)
-    assert "Side, pixels. [default: 64]" in shown
