@@ -5,33 +5,56 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.command.options import make_app, options_of, stoppable
+from pipeline.command.options import make_app, options_of, stoppable, takes
 from pipeline.command.progress import ProgressLine
 from pipeline.command.stopping import INTERRUPTED, stopped_by_signals
+from pipeline.command_settings import (
+    DepthSettings,
+    ExportSettings,
+    ImportCommandSettings,
+    PreviewSettings,
+    PublishSettings,
+    ReportSettings,
+    StatusSettings,
+    VerifySettings,
+)
 from pipeline.engine.placement import count_of
-from pipeline.errors import PipelineError, UnusablePhoto
+from pipeline.errors import PipelineError
 from pipeline.files.ids import shown
 from pipeline.files.places import refuse_as_output
-from pipeline.making.config import DEFAULT_DEPTH_MODEL, RunConfig, load_config
+from pipeline.making.config import ImportSettings, RunConfig, load_config
 from pipeline.redaction import redact_output
 
 if TYPE_CHECKING:
     from pipeline.dataset.commits import Failure
 
-app = make_app("Turn photos with masks into a Zarr dataset of image-flow-mask triplets.")
+app = make_app("Turn photos with masks into a Zarr dataset of image-flow-mask triplets.", aliases={"info": "status"})
 TOO_MANY_FAILURES = 3
 BROKEN = 4
 LISTED_FINDINGS = 50
 
 
-@app.command("run")
+@app.command(
+    "run",
+    examples=(
+        "pipeline run --input DUTS --output dutsv2.zarr",
+        "pipeline run --input examples/DUTS --depth-model tiny-dpt --output dutsv2.zarr",
+        "pipeline run --images photos --masks masks --motion camera --output own.zarr",
+        "pipeline run --config run.toml --seed 1 --output second.zarr",
+    ),
+)
 @options_of(RunConfig)
 def run_command(
-    config: Annotated[Path | None, typer.Option("--config", help="TOML file with any of these settings.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", help="TOML file with any of these settings; options win over it.", rich_help_panel="Input"
+        ),
+    ] = None,
     **given: Any,
 ) -> None:
     """Make a dataset, or continue one: the same command again does what is missing."""
@@ -65,57 +88,30 @@ def tell_failures(dataset: str, failures: tuple[Failure, ...]) -> None:
         typer.echo("  after the repair:  the same command with --retry-failed")
 
 
-Dataset = Annotated[str, typer.Argument(help="A dataset; folder or URL.")]
-
-
-@app.command("status")
-def status_command(
-    dataset: Dataset,
-    failures: Annotated[bool, typer.Option("--failures", help="List every photo that could not be used.")] = False,
-) -> None:
-    """Say how far a dataset is, and what it was made with; of photos or the flow of videos."""
+@app.command("status", examples=("pipeline status dutsv2.zarr", "pipeline status dutsv2.zarr --failures"))
+@takes(StatusSettings)
+def status_command(settings: StatusSettings) -> None:
+    """Show how far a dataset is, what it holds and how it was made; also for the flow of videos."""
     from pipeline.dataset.flow_store import open_any
-    from pipeline.dataset.provenance import origin
     from pipeline.dataset.store import DatasetStore
+    from pipeline.showing.status import describe
 
-    store = open_any(dataset)
-    if not isinstance(store, DatasetStore):
-        from pipeline.showing.flow_preview import status_lines
-
-        typer.echo("\n".join(status_lines(store)))
-        return
-    layout, committed, failed = store.layout, store.committed(), store.failures()
-    samples = sum(len(layout.rows(shard)) for shard in committed)
-    state = "complete" if len(committed) == layout.shards else "incomplete: run the same command again to continue"
-    typer.echo(f"{dataset}: {state}")
-    typer.echo(f"  shards    {len(committed)} of {layout.shards} ({layout.samples_per_shard} samples each)")
-    typer.echo(
-        f"  samples   {samples} of {layout.samples}, of these {samples - len(failed)} usable, {len(failed)} failed"
-    )
-    typer.echo(f"  canvas    {layout.side} x {layout.side} px, {count_of(layout.motions, 'motion')} per photo")
-    for what, words in origin(store.attributes):
-        typer.echo(f"  {what:<9} {words}")
-    if failures:
-        for failure in failed:
+    typer.echo(describe(settings.dataset))
+    if settings.failures and isinstance(store := open_any(settings.dataset), DatasetStore):
+        for failure in store.failures():
             typer.echo("\t".join(map(shown, (failure.id, failure.reason, failure.message))))
 
 
-@app.command("verify")
-def verify_command(
-    dataset: Dataset,
-    all_rows: Annotated[
-        bool, typer.Option("--all", help="Compare the values of every sample; else of 256, evenly spread.")
-    ] = False,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Drop what is broken, so that the same run makes it again.")
-    ] = False,
-) -> None:
+@app.command("verify", examples=("pipeline verify dutsv2.zarr", "pipeline verify dutsv2.zarr --all --repair"))
+@takes(VerifySettings)
+def verify_command(settings: VerifySettings) -> None:
     """Check every file's checksum, the schema and the values; flow is made again from the stored motion."""
     from pipeline.checking import verify
 
+    dataset = settings.dataset
     try:
         with ProgressLine("checked") as line:
-            result = verify.verify(dataset, line, all_rows)
+            result = verify.verify(dataset, line, settings.all_rows)
     except KeyboardInterrupt:
         typer.echo("Stopped; nothing was changed.", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -138,7 +134,7 @@ def verify_command(
     if result.missing_shards:
         missing = f"{result.missing_shards} of {count_of(result.shards, 'shard')} not made yet"
         typer.echo(f"{dataset}: {missing}; run the command that made the dataset again", err=True)
-    if repair and result.findings:
+    if settings.repair and result.findings:
         from pipeline.checking.repair import repair as repair_dataset
 
         for sentence in repair_dataset(dataset, result, lambda sentence: typer.echo(sentence, err=True)):
@@ -148,18 +144,19 @@ def verify_command(
     raise typer.Exit(BROKEN)
 
 
-@app.command("publish")
-def publish_command(
-    dataset: Dataset,
-    destination: Annotated[str, typer.Argument(help="Folder or URL: s3://bucket/name, hf://datasets/user/name.")],
-) -> None:
+@app.command(
+    "publish", examples=("pipeline publish dutsv2.zarr s3://bucket/dutsv2", "pipeline publish dutsv2.zarr published")
+)
+@takes(PublishSettings)
+def publish_command(settings: PublishSettings) -> None:
     """Copy a complete dataset, verified, with manifest and card; it becomes visible when all of it is there."""
     from pipeline.sharing.publish import publish
 
+    destination = settings.destination
     refuse_as_output(destination)
     try:
         with ProgressLine("files") as line:
-            summary = publish(dataset, destination, line)
+            summary = publish(settings.dataset, destination, line)
     except KeyboardInterrupt:
         typer.echo("Stopped; nothing is visible yet. The same command continues.", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -167,22 +164,12 @@ def publish_command(
     typer.echo(f"Check it there:  pipeline verify {quote(destination)}")
 
 
-@app.command("info")
-def info_command(dataset: Dataset) -> None:
-    """Show on one screen what a dataset holds and how it was made."""
-    from pipeline.showing.status import describe
-
-    typer.echo(describe(dataset))
-
-
-@app.command("preview")
-def preview_command(
-    dataset: Dataset,
-    output: Annotated[Path, typer.Option(help="PNG file to write; for the flow of one video also MP4.")] = Path(
-        "preview.png"
-    ),
-    rows: Annotated[int, typer.Option(help="Number of photos or videos, evenly spread.", min=1)] = 8,
-) -> None:
+@app.command(
+    "preview",
+    examples=("pipeline preview dutsv2.zarr --rows 4", "pipeline preview davis-flows.zarr/bear --output bear.mp4"),
+)
+@takes(PreviewSettings)
+def preview_command(settings: PreviewSettings) -> None:
     """Draw a contact sheet: photo, inverse depth, flow in colour, mask; or the flow of videos in colour."""
     import numpy as np
 
@@ -192,28 +179,26 @@ def preview_command(
     from pipeline.showing.flow_preview import flow_sheet, write_flow_video
     from pipeline.showing.preview import contact_sheet
 
-    store = open_any(dataset)
+    store, output = open_any(settings.dataset), settings.output
     if isinstance(store, DatasetStore):
-        write_png(output, np.asarray(contact_sheet(store, rows)))
+        write_png(output, np.asarray(contact_sheet(store, settings.rows)))
     elif output.suffix.lower() == ".mp4":
         write_flow_video(store, output)
     else:
-        write_png(output, np.asarray(flow_sheet(store, rows)))
+        write_png(output, np.asarray(flow_sheet(store, settings.rows)))
     typer.echo(str(output.resolve()))
 
 
-@app.command("report")
-def report_command(
-    dataset: Dataset,
-    output: Annotated[Path, typer.Option(help="HTML file to write; it needs no other file.")] = Path("report.html"),
-) -> None:
+@app.command("report", examples=("pipeline report dutsv2.zarr --output report.html",))
+@takes(ReportSettings)
+def report_command(settings: ReportSettings) -> None:
     """Make a page about a dataset or the flow of videos: pictures, flow statistics, how it was made."""
     from pipeline.dataset.flow_store import open_any
     from pipeline.dataset.store import DatasetStore
     from pipeline.showing.flow_report import write_flow_report
     from pipeline.showing.report import write_report
 
-    store = open_any(dataset)
+    store, output = open_any(settings.dataset), settings.output
     with stoppable(), ProgressLine("samples") as line:
         if isinstance(store, DatasetStore):
             write_report(store, output, line)
@@ -222,15 +207,14 @@ def report_command(
     typer.echo(str(output.resolve()))
 
 
-@app.command("export")
-def export_command(
-    dataset: Dataset,
-    folder: Annotated[Path, typer.Argument(help="Folder to make or to continue.")],
-) -> None:
+@app.command("export", examples=("pipeline export dutsv2.zarr DUTSv2",))
+@takes(ExportSettings)
+def export_command(settings: ExportSettings) -> None:
     """Write a dataset as JPEGImages, JPEGFlows and Annotations, which the original training code reads."""
     from pipeline.dataset.store import DatasetStore
     from pipeline.sharing.export import export_tree
 
+    dataset, folder = settings.dataset, settings.folder
     with stoppable(), ProgressLine("samples") as line:
         summary = export_tree(DatasetStore.open(dataset), folder, line)
     typer.echo(f"{folder}: {count_of(summary.samples, 'sample')}, {summary.written_now} written now")
@@ -244,23 +228,19 @@ def export_command(
         raise typer.Exit(TOO_MANY_FAILURES)
 
 
-@app.command("import")
-def import_command(
-    tree: Annotated[str, typer.Argument(help="A tree of JPEGImages, JPEGFlows and Annotations; folder or URL.")],
-    dataset: Annotated[str, typer.Argument(help="The Zarr dataset to make or to continue; folder or URL.")],
-    longest: Annotated[
-        float, typer.Option(help="Length that the longest vector of each picture gets, pixels; pictures do not say it.")
-    ] = 20.0,
-    max_side: Annotated[int, typer.Option(help="As for `pipeline run`.")] = 400,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="As for `pipeline run`.")] = False,
-) -> None:
+@app.command(
+    "import", examples=("pipeline import DUTSv2 dutsv2.zarr", "pipeline import DUTSv2 dutsv2.zarr --longest 30")
+)
+@takes(ImportCommandSettings)
+def import_command(settings: ImportCommandSettings) -> None:
     """Make a dataset of ready-made flow pictures (direction and relative length alone), or continue one."""
-    from pipeline.making.import_tree import ImportSettings, import_tree
+    from pipeline.making.import_tree import import_tree
 
+    dataset = settings.dataset
     refuse_as_output(dataset)
-    settings = ImportSettings(max_side=max_side, longest_px=longest)
+    sizes = ImportSettings(max_side=settings.max_side, longest_px=settings.longest_px)
     with stoppable(), ProgressLine("photos") as line:
-        summary = import_tree(tree, dataset, settings, line, retry_failed)
+        summary = import_tree(settings.tree, dataset, sizes, line, settings.retry_failed)
     for note in summary.manifest_notes:
         typer.echo(f"note: {note}", err=True)
     failed = len(summary.failures)
@@ -270,39 +250,13 @@ def import_command(
         raise typer.Exit(TOO_MANY_FAILURES)
 
 
-@app.command("depth")
-def depth_command(
-    photo: Annotated[Path, typer.Option("--input", help="One photo.")],
-    output: Annotated[Path, typer.Option(help="16-bit PNG to write; beside it, a coloured -preview.png.")],
-    depth_model: Annotated[str, typer.Option(help="As for `pipeline run`.")] = DEFAULT_DEPTH_MODEL,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="As for `pipeline run`.")] = "auto",
-) -> None:
+@app.command("depth", examples=("pipeline depth --input photo.jpg --output depth.png",))
+@takes(DepthSettings)
+def depth_command(settings: DepthSettings) -> None:
     """Look at the depth of one photo: 65535 = nearest, 0 = farthest."""
-    import numpy as np
+    from pipeline.showing.depth_picture import draw_depth
 
-    from depth import DepthEstimator
-    from pipeline.engine.placement import local_share
-    from pipeline.files.pictures import write_png
-    from pipeline.files.regular_files import read_file
-    from pipeline.photos.decoding import decode_photo
-    from pipeline.showing.preview import depth_in_colour
-
-    try:
-        pixels = decode_photo(read_file(photo))
-    except OSError as error:
-        raise PipelineError(f"{photo}: cannot be read ({error.strerror or error}); expected one photo.") from None
-    except UnusablePhoto as error:
-        raise PipelineError(f"{photo}: {error}") from None
-    (inverse_depth,) = DepthEstimator.load(depth_model, device=local_share(device).device)([pixels])
-    if not np.isfinite(inverse_depth).all():
-        raise PipelineError(f"{photo}: {depth_model} gave values that are not finite.")
-    preview = output.with_name(f"{output.stem}-preview.png")
-    pictures = (
-        (output, np.rint(inverse_depth * 65535).astype(np.uint16)),
-        (preview, np.hstack([pixels, depth_in_colour(inverse_depth)])),
-    )
-    for path, picture in pictures:
-        write_png(path, picture)
+    for path in draw_depth(settings.photo, settings.output, settings.depth_model, settings.device):
         typer.echo(str(path.resolve()))
 
 

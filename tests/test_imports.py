@@ -26,6 +26,7 @@ FLOORS = {
         "making",
         "checking",
         "sharing",
+        "command_settings",
         "cli",
     ),
     "segmentation": ("errors", "videos", "network", "flow", "scoring", "data", "training", "prediction", "cli"),

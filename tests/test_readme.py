@@ -61,7 +61,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             check=False,
         )
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
-        said[named.get(script) or " ".join(script.split()[:2]).removeprefix(".venv/bin/")] = done.stdout
+        command = script.removeprefix(".venv/bin/")
+        said[named.get(script) or " ".join(command.split()[:2])] = said[command] = done.stdout
     (folder / "said.json").write_text(json.dumps(said))
     return folder
 
@@ -81,7 +82,7 @@ def difference(one: Image.Image, other: Image.Image) -> float:
 
 def test_a_dataset_is_made_with_the_best_motion_model(folder: Path, said: dict[str, str]) -> None:
     assert "7 of 7 photos usable" in said["pipeline run"]
-    assert re.search(r"samples +7 of 7, of these 7 usable, 0 failed", said["pipeline status"])
+    assert re.search(r"samples +7 of 7: 7 usable, 0 failed", said["pipeline status"])
     assert re.search(r"motion +davis, seed 0", said["pipeline status"])
     store = DatasetStore.open(str(folder / "dutsv2.zarr"))
     assert set(store.read("id", slice(None))) == EXAMPLES
@@ -119,8 +120,8 @@ def test_export_import_verify_and_publish_keep_all_samples(folder: Path, said: d
     assert "7 of 7 photos usable" in said["pipeline import"]
     assert "intact; " in said["pipeline verify"]
     assert "7 samples by value" in said["pipeline verify"]
-    assert re.search(r"samples +7: 7 usable", said["pipeline info"])
-    assert re.search(r"published +yes", said["pipeline info"])
+    assert re.search(r"samples +7 of 7: 7 usable", said["pipeline status published"])
+    assert re.search(r"published +yes", said["pipeline status published"])
 
 
 def test_training_leaves_a_network_and_its_loss(folder: Path) -> None:

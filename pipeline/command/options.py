@@ -22,14 +22,14 @@ Settings = TypeVar("Settings")
 PROMPT = "$ "
 
 
-def make_app(words: str, aliases: Mapping[str, str] | None = None) -> typer.Typer:
+def make_app(words: str, aliases: Mapping[str, str] | None = None) -> Program:
     """Return a program of several commands.
 
     Args:
         words: what the program is for.
         aliases: other names of commands, which work but are not listed: name -> name of the command.
     """
-    app = _Program(
+    app = Program(
         cls=type("Group", (_Group,), {"aliases": aliases or {}}),
         help=words,
         no_args_is_help=True,
@@ -88,7 +88,7 @@ class _Command(TyperCommand):
                 formatter.write("".join(f"{'':{formatter.current_indent}}{line}\n" for line in lines))
 
 
-class _Program(typer.Typer):
+class Program(typer.Typer):
     """Commands whose paths are files and folders of this machine: `Path` would take a URL for a relative one."""
 
     def command(self, *about: Any, examples: tuple[str, ...] = (), **more: Any) -> Callable[[Command], Command]:

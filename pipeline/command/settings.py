@@ -48,6 +48,12 @@ def argument(help_text: str, **default: Any) -> Any:
     return field(metadata={SHOWN: Shown(help_text, is_argument=True)}, **default)
 
 
+def setting_of(settings: type, name: str) -> Any:
+    """Return a field like one of another settings class: the same default, help and limit, written down once."""
+    (one,) = (one for one in fields(settings) if one.name == name)
+    return field(default=one.default, metadata=one.metadata)
+
+
 def option_name(name: str, shown: Shown | None = None) -> str:
     """Return the command-line name of a field."""
     return (shown and shown.flag) or f"--{name.replace('_', '-')}"

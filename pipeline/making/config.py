@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-from pipeline.command.settings import check_limits, setting
+from pipeline.command.settings import check_limits, setting, setting_of
 from pipeline.engine.placement import Placement
 from pipeline.errors import PipelineError
 from pipeline.files.regular_files import read_text
@@ -118,6 +118,30 @@ class RunConfig:
             raise PipelineError(f"--motion {self.motion}: it cannot be read ({error.strerror or error}).") from None
         except (FlowsimError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise PipelineError(f"--motion {self.motion}: {error}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportSettings:
+    """How ready-made flow pictures become samples."""
+
+    max_side: int = setting_of(RunConfig, "max_side")
+    longest_px: float = setting(
+        "Length in pixels that the longest vector of each picture gets, since pictures do not store it.",
+        INPUT,
+        flag="--longest",
+        at_least=1,
+        default=20.0,
+    )
+
+    def __post_init__(self) -> None:
+        from pipeline.dataset.schema import LARGEST_FLOW_PX
+
+        check_limits(self, PipelineError)
+        if self.longest_px > LARGEST_FLOW_PX:
+            raise PipelineError(
+                f"--longest is {self.longest_px:g}; expected at most {int(LARGEST_FLOW_PX)} px, the largest flow that "
+                "a dataset holds."
+            )
 
 
 LONGEST_SHOWN = 70

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -20,6 +19,7 @@ from pipeline.dataset.schema import Layout
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.files.pictures import FLOWS
+from pipeline.making.config import ImportSettings
 from pipeline.making.continuing import create_or_grow
 from pipeline.making.plan import ShardTask, make_plan
 from pipeline.making.run import RunSummary
@@ -32,27 +32,6 @@ FLOW_NOTE = (
     "read back from the colours of JPEG pictures that were normalised one by one: direction and relative length alone; "
     "lengths of different samples cannot be compared"
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImportSettings:
-    """How pictures become samples.
-
-    Attributes:
-        max_side: photos with a longer side are shrunk to it, px; also the canvas.
-        longest_px: length that the longest vector of each picture gets, px.
-    """
-
-    max_side: int = 400
-    longest_px: float = 20.0
-
-    def __post_init__(self) -> None:
-        if self.max_side < 32:
-            raise PipelineError(f"--max-side is {self.max_side}; expected at least 32.")
-        if not 1 <= self.longest_px <= schema.LARGEST_FLOW_PX:
-            raise PipelineError(
-                f"--longest {self.longest_px:g}: expected a length from 1 to {int(schema.LARGEST_FLOW_PX)} px."
-            )
 
 
 def import_tree(

@@ -1,38 +1,28 @@
-"""What a dataset is, on one screen."""
+"""How far a dataset is, what it holds and how it was made, on one screen."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from pipeline.dataset import schema
-from pipeline.dataset.metadata import ROOT_METADATA
+from pipeline.dataset.flow_store import open_any
 from pipeline.dataset.provenance import origin
 from pipeline.dataset.published_files import MANIFEST
-from pipeline.dataset.store import DatasetStore, our_attributes
-from pipeline.errors import PipelineError
+from pipeline.dataset.store import DatasetStore
+from pipeline.engine.placement import count_of
 from pipeline.files.storage import Storage
+from pipeline.showing.flow_preview import status_lines
 
 
 def describe(url: str) -> str:
-    """Return some lines on a dataset of photos or the flows of videos, local or published.
+    """Return some lines on a dataset of photos or the flow of videos, local or published.
 
     Raises:
         PipelineError: there is none, or it cannot be read.
     """
-    storage = Storage(url)
-    metadata = storage.read_if_there(ROOT_METADATA)
-    attributes = our_attributes(metadata, storage) if metadata is not None else None
-    if attributes is None:
-        raise PipelineError(f"{storage.name}: there is no dataset of fakeflow here.")
-    sizes = storage.sizes()
-    if attributes.get("kind") == DatasetStore.kind:
-        lines = _photos(DatasetStore.open(url), sizes)
-    else:
-        lines = _others(attributes, sizes)
+    store, sizes = open_any(url), Storage(url).sizes()
+    lines = _photos(store, sizes) if isinstance(store, DatasetStore) else status_lines(store)
     published = "yes, with a manifest" if MANIFEST in sizes else "no"
-    lines["published"] = published
-    lines["stored"] = f"{len(sizes):,} files, {size_in_words(sum(sizes.values()))}"
-    return "\n".join([storage.name, *(f"  {name:<15} {text}" for name, text in lines.items())])
+    stored = f"{count_of(len(sizes), 'file')}, {size_in_words(sum(sizes.values()))}"
+    return "\n".join([*lines, _line("published", published), _line("stored", stored)])
 
 
 def counts(store: DatasetStore) -> dict[str, int]:
@@ -57,12 +47,15 @@ def size_in_words(size: float) -> str:
     return f"{size:.1f} TB"
 
 
-def _photos(store: DatasetStore, sizes: dict[str, int]) -> dict[str, str]:
-    layout, counted = store.layout, counts(store)
+def _photos(store: DatasetStore, sizes: dict[str, int]) -> list[str]:
+    layout, committed, failed = store.layout, store.committed(), len(store.failures())
+    made = sum(len(layout.rows(shard)) for shard in committed)
+    is_complete = len(committed) == layout.shards
     lines = {
-        "samples": f"{layout.samples:,}: " + ", ".join(f"{count:,} {name}" for name, count in counted.items() if count),
+        "shards": f"{len(committed):,} of {layout.shards:,} ({layout.samples_per_shard} samples each)",
+        "samples": f"{made:,} of {layout.samples:,}: {made - failed:,} usable, {failed:,} failed",
         "flows": f"{layout.motions} per sample",
-        "canvas": f"{layout.side} x {layout.side} px, {layout.samples_per_shard} samples in a shard",
+        "canvas": f"{layout.side} x {layout.side} px",
         **dict(origin(store.attributes)),
         "licence": str(store.attributes.get("licence", "unknown")),
         "settings": f"{store.attributes['fingerprint'][:12]}, schema version {store.attributes['schema_version']}",
@@ -71,16 +64,9 @@ def _photos(store: DatasetStore, sizes: dict[str, int]) -> dict[str, str]:
         size = sum(size for key, size in sizes.items() if key.startswith(f"{name}/c/"))
         shape = " x ".join(str(length) for length in spec.shape)
         lines[f"  {name}"] = f"{shape:<28} {stored_as(spec):<14} {size_in_words(size)}"
-    return lines
+    state = "complete" if is_complete else "incomplete: run the same command again to continue"
+    return [f"{store.name}: {state}", *(_line(name, text) for name, text in lines.items())]
 
 
-def _others(attributes: dict[str, Any], sizes: dict[str, int]) -> dict[str, str]:
-    below = sorted(key.removesuffix("/flow/zarr.json") for key in sizes if key.endswith("/flow/zarr.json"))
-    named = ", ".join(below[:8]) + (f" and {len(below) - 8} more" if len(below) > 8 else "")
-    lines = {"holds": str(attributes["kind"])}
-    if below:
-        lines["videos"] = f"{len(below)}: {named}"
-    if "layout" in attributes and attributes["layout"].get("frames"):
-        layout = attributes["layout"]
-        lines["flow"] = f"{layout['frames']} frames of {layout['width']} x {layout['height']} px"
-    return lines
+def _line(name: str, text: str) -> str:
+    return f"  {name:<15} {text}"

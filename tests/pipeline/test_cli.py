@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -45,7 +46,7 @@ def dataset(make_duts: MakeDuts, tmp_path: Path) -> str:
 def test_status_says_how_far_it_is(dataset: str) -> None:
     printed = invoke("status", dataset)
     assert "complete" in printed
-    assert "3 of 3, of these 3 usable, 0 failed" in printed
+    assert "3 of 3: 3 usable, 0 failed" in printed
     (Path(dataset) / ".fakeflow/commits/000000.json").unlink()
     assert "incomplete: run the same command again" in invoke("status", dataset)
 
@@ -109,3 +110,26 @@ def test_a_picture_that_cannot_be_written_is_said_in_a_sentence(tmp_path: Path) 
             invoke("depth", "--input", str(tmp_path / "photo.png"), "--output", str(tmp_path / output), *SMALL[2:4])
     with pytest.raises(PipelineError, match=r"gone.png: cannot be read \(No such file"):
         invoke("depth", "--input", str(tmp_path / "gone.png"), "--output", str(tmp_path / "depth.png"))
+
+
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_of_a_help_page_are_commands_that_are_understood(name: str) -> None:
+    examples = [line.strip() for line in invoke(name, "--help").partition("\nExamples:\n")[2].splitlines()]
+    assert examples
+    for example in examples:
+        assert len(example) <= 78
+        words = shlex.split(example)
+        assert words[:2] == ["pipeline", name]
+        COMMANDS[name].make_context(name, words[2:])  # refuses unknown options and missing arguments
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_help_text_is_a_phrase_that_needs_no_other_page(name: str) -> None:
+    for parameter in COMMANDS[name].params:
+        text = parameter.help.partition("  [")[0]
+        assert text[0].isupper() or text.startswith("16-bit")
+        assert text.endswith(".")
+        assert "As for" not in text

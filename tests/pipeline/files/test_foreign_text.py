@@ -126,7 +126,7 @@ def test_a_dataset_on_a_web_server_is_read(served: tuple[Path, str]) -> None:
     folder, url = served
     make_dataset(str(folder / "x.zarr"))
     assert DatasetStore.open(f"{url}/x.zarr").committed() == {0, 1, 2}
-    assert "6: 5 usable, 1 failed" in describe(f"{url}/x.zarr")
+    assert "6 of 6: 5 usable, 1 failed" in describe(f"{url}/x.zarr")
     assert ShardDataset(f"{url}/x.zarr").samples == 5
     with pytest.raises(PipelineError, match="is a folder with other files in it"):
         DatasetStore(url).exists()

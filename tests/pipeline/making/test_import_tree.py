@@ -15,7 +15,8 @@ from pipeline.cli import app
 from pipeline.dataset import schema
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import InputError, PipelineError
-from pipeline.making.import_tree import SAMPLES_PER_SHARD, ImportSettings, import_tree
+from pipeline.making.config import ImportSettings
+from pipeline.making.import_tree import SAMPLES_PER_SHARD, import_tree
 from pipeline.sharing.export import export_tree
 from segmentation.data.photo_samples import ShardDataset
 from segmentation.errors import DatasetError
@@ -214,7 +215,9 @@ def test_a_tree_without_flow_is_refused(tmp_path: Path) -> None:
 
 
 def test_sizes_out_of_range_are_refused() -> None:
-    with pytest.raises(PipelineError, match="expected a length from 1 to 511"):
+    with pytest.raises(PipelineError, match="--longest is 600; expected at most 511 px"):
         ImportSettings(longest_px=600)
+    with pytest.raises(PipelineError, match=r"--longest is 0\.5; expected at least 1"):
+        ImportSettings(longest_px=0.5)
     with pytest.raises(PipelineError, match="expected at least 32"):
         ImportSettings(max_side=8)

@@ -16,8 +16,8 @@ from pipeline.checking.verify import verify
 from pipeline.dataset.sealed import sealed_json
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
-from pipeline.making.config import RunConfig
-from pipeline.making.import_tree import ImportSettings, import_tree
+from pipeline.making.config import ImportSettings, RunConfig
+from pipeline.making.import_tree import import_tree
 from pipeline.making.run import RunSummary, run
 from pipeline.photos.originals import changed, read_original
 from tests.conftest import draw_duts, draw_scene, write_png

@@ -1,4 +1,4 @@
-"""`pipeline publish` and `info`: a verified copy that is visible when it is whole, and never before."""
+"""`pipeline publish` and `status`: a verified copy that is visible when it is whole, and never before."""
 
 from __future__ import annotations
 
@@ -190,13 +190,13 @@ def test_no_lock_and_no_empty_folder_stay_behind(dataset: Path, tmp_path: Path) 
     assert [path.name for path in (tmp_path / "home").rglob("*")] == ["thesis.txt"]
 
 
-def test_info_fits_on_one_screen(dataset: Path, tmp_path: Path) -> None:
+def test_status_fits_on_one_screen(dataset: Path, tmp_path: Path) -> None:
     publish(str(dataset), str(tmp_path / "published"), Silent())
     for place, published in ((dataset, "no"), (tmp_path / "published", "yes, with a manifest")):
         text = describe(str(place))
         assert len(text.splitlines()) <= 24
         assert max(map(len, text.splitlines())) <= 120
-        for words in ("6: 5 usable, 1 failed", "1 per sample", "camera+object, seed 5", "int16 / 64", published):
+        for words in ("6 of 6: 5 usable, 1 failed", "1 per sample", "camera+object, seed 5", "int16 / 64", published):
             assert words in text
 
 
@@ -205,4 +205,6 @@ def test_commands(dataset: Path, tmp_path: Path) -> None:
     done = runner.invoke(app, ["publish", str(dataset), str(tmp_path / "published")])
     assert done.exit_code == 0
     assert f"pipeline verify {tmp_path / 'published'}" in done.output
-    assert "drawn" in runner.invoke(app, ["info", str(tmp_path / "published")]).output
+    said = [runner.invoke(app, [name, str(tmp_path / "published")]).output for name in ("status", "info")]
+    assert "drawn" in said[0]
+    assert said[0] == said[1]

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
-from pipeline.making.config import RunConfig
-from pipeline.making.import_tree import ImportSettings, import_tree
+from pipeline.making.config import ImportSettings, RunConfig
+from pipeline.making.import_tree import import_tree
 from pipeline.making.run import run
 from pipeline.sharing.export import export_tree
 from pipeline.showing.report import write_report

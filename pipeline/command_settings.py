@@ -1,0 +1,91 @@
+"""What each command of `pipeline` is given; `pipeline run` takes a `RunConfig`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipeline.command.settings import argument, check_limits, setting, setting_of
+from pipeline.errors import PipelineError
+from pipeline.making.config import OUTPUT, ImportSettings, RunConfig
+
+DATASET = "Dataset to read; a folder or URL."
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusSettings:
+    """Settings of `pipeline status`."""
+
+    dataset: str = argument(DATASET)
+    failures: bool = setting("List every photo that could not be used, with the reason.", default=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifySettings:
+    """Settings of `pipeline verify`."""
+
+    dataset: str = argument(DATASET)
+    all_rows: bool = setting(
+        "Compare the values of every sample, not only of 256 that are evenly spread.", flag="--all", default=False
+    )
+    repair: bool = setting(
+        "Remove the shards that are broken, so that the command that made the dataset makes them again.", default=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishSettings:
+    """Settings of `pipeline publish`."""
+
+    dataset: str = argument("Complete dataset to copy; a folder or URL.")
+    destination: str = argument("Folder or URL to copy to, such as s3://bucket/name or hf://datasets/user/name.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewSettings:
+    """Settings of `pipeline preview`."""
+
+    dataset: str = argument(DATASET)
+    output: Path = setting(
+        "PNG file to write; for the flow of a single video also an MP4 file.", OUTPUT, default=Path("preview.png")
+    )
+    rows: int = setting("Number of photos or videos to draw, evenly spread.", OUTPUT, at_least=1, default=8)
+
+    def __post_init__(self) -> None:
+        check_limits(self, PipelineError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings:
+    """Settings of `pipeline report`."""
+
+    dataset: str = argument(DATASET)
+    output: Path = setting("HTML file to write; it needs no other file.", OUTPUT, default=Path("report.html"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """Settings of `pipeline export`."""
+
+    dataset: str = argument(DATASET)
+    folder: Path = argument("Folder to make or to continue.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportCommandSettings(ImportSettings):
+    """Settings of `pipeline import`."""
+
+    tree: str = argument("Tree of JPEGImages, JPEGFlows and Annotations to read; a folder or URL.")
+    dataset: str = argument("Zarr dataset to make or to continue; a folder or URL.")
+    retry_failed: bool = setting_of(RunConfig, "retry_failed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthSettings:
+    """Settings of `pipeline depth`."""
+
+    photo: Path = setting("Photo whose depth is estimated.", "Input", flag="--input")
+    output: Path = setting("16-bit PNG file to write; a coloured picture NAME-preview.png is put beside it.", OUTPUT)
+    depth_model: str = setting_of(RunConfig, "depth_model")
+    device: Literal["auto", "cpu", "cuda"] = setting_of(RunConfig, "device")
