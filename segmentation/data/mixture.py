@@ -15,7 +15,7 @@ from segmentation.errors import DatasetError
 
 
 class Mixture(Dataset[Triplet]):
-    """Epochs of a fixed number of samples, each source contributing by its weight.
+    """Epochs with a fixed number of samples, to which each source contributes according to its weight.
 
     A source gives its samples in the order of its own epochs, one after the other: training epoch e takes the e-th
     piece of that endless row, so each of its samples comes equally often. With replacement, a source draws each sample
@@ -49,7 +49,7 @@ class Mixture(Dataset[Triplet]):
             raise ValueError(f"rank is {rank} of {ranks}; expected 0 <= rank < ranks")
         self.sources = [source for source, _ in sources]
         self.shares = _share([weight for _, weight in sources], samples_per_epoch)
-        """Samples of each source in an epoch."""
+        """Number of samples that each source contributes to an epoch."""
         self.samples, self.seed, self.rank, self.ranks = samples_per_epoch, seed, rank, ranks
         self.with_replacement = with_replacement
         self._start = torch.zeros(2, dtype=torch.int64)  # epoch, samples of this rank to skip
@@ -57,21 +57,21 @@ class Mixture(Dataset[Triplet]):
         self._drawn: tuple[int, NDArray[np.int64]] | None = None
 
     def set_epoch(self, epoch: int, skip: int = 0) -> None:
-        """Say which epoch comes next, and how many samples of this rank have been seen of it already."""
+        """Set the next epoch, and how many of its samples this rank has already seen."""
         self._start.copy_(torch.tensor([epoch, skip]))
 
     @property
     def start(self) -> tuple[int, int]:
-        """The epoch, and how many samples of this rank have been seen of it already."""
+        """Current epoch, and how many of its samples this rank has already seen."""
         epoch, skip = self._start.tolist()
         return epoch, skip
 
     def __len__(self) -> int:
-        """Return how many samples of this rank are left of the epoch."""
+        """Return how many samples of the epoch are left for this rank."""
         return max(0, len(range(self.rank, self.samples, self.ranks)) - self.start[1])
 
     def __getitem__(self, position: int) -> Triplet:
-        """Read the sample at a position of the rest of this rank's epoch."""
+        """Read the sample at a position among those that are left for this rank."""
         if not 0 <= position < len(self):
             raise IndexError(f"position {position} of {len(self)}")
         return self.__getitems__([position])[0]
@@ -92,11 +92,11 @@ class Mixture(Dataset[Triplet]):
         return [samples[place] for place in range(len(positions))]
 
     def __iter__(self) -> Iterator[Triplet]:
-        """Yield the rest of this rank's epoch."""
+        """Yield the samples of the epoch that are left for this rank."""
         return (self[position] for position in range(len(self)))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the drawn epoch behind: it is drawn again."""
+        """Pickle without the drawn epoch, which the other process draws again."""
         return {**self.__dict__, "_drawn": None}
 
     def _draw(self, epoch: int) -> NDArray[np.int64]:
@@ -115,7 +115,7 @@ class Mixture(Dataset[Triplet]):
 
 
 def _piece(source: TripletSource, start: int, length: int, place: int) -> NDArray[np.int64]:
-    """Return `length` places from `start` on of a source's endless row."""
+    """Return `length` samples of a source from position `start` of its endless sequence of epochs."""
     first, last = start // source.samples, (start + length - 1) // source.samples
     epochs = range(first, last + 1)
     row = np.concatenate([source.order(epoch) for epoch in epochs])
@@ -133,7 +133,7 @@ def _drawn_anew(
 
 
 def _share(weights: Sequence[int | float], samples: int) -> list[int]:
-    """Divide samples by weight: whole numbers, those with the largest remainders rounded up."""
+    """Divide samples among sources by weight, by the method of largest remainders."""
     if not weights:
         raise DatasetError("there is nothing to train on; give photos, videos or both")
     if odd := [weight for weight in weights if not 0 < weight < float("inf")]:

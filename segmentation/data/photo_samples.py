@@ -1,4 +1,4 @@
-"""Triplets of image, flow and mask: what every source of them can do, and those that `pipeline run` writes."""
+"""Triplets of image, flow and mask: the interface of every source, and the source for datasets of `pipeline run`."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ SAMPLES_PER_READ = 16
 SHUFFLE_BUFFER = 256
 FLOWS = ("stored", "fresh", "zero")
 STORED_AS = {"stored": "flow", "fresh": "inverse_depth"}
-"""Array that each kind of flow comes from."""
+"""Array of the dataset that each kind of flow is read from."""
 
 
 class Triplet(NamedTuple):
-    """One sample, at its own size.
+    """One sample of image, flow and mask, at its own size.
 
     Attributes:
         id: of the photo, or video/frame.
@@ -51,7 +51,7 @@ class Triplet(NamedTuple):
     flow_rgb: UInt8[Tensor, "rows columns 3"] | None = None
 
     def colors(self) -> UInt8[Tensor, "rows columns 3"]:
-        """Return the flow's colours as networks see them in training, validation, evaluation and prediction alike."""
+        """Return the colours of the flow, the same in training, validation, evaluation and prediction."""
         return flow_to_rgb(self.flow_px) if self.flow_rgb is None else self.flow_rgb
 
 
@@ -68,11 +68,11 @@ class TripletSource(IterableDataset[Triplet], ABC):
     """
 
     samples: int
-    """Of all ranks together."""
+    """Number of samples of all ranks together."""
     note: str = ""
-    """A sentence on what a user should know of the samples; empty if there is nothing."""
+    """A note for the user about the samples; may be empty."""
     has_flow_pictures: bool = False
-    """Whether flow is known from pictures alone, so that samples have `flow_rgb`."""
+    """Whether flow is known only as pictures, so that samples have `flow_rgb`."""
 
     def __init__(self, seed: int, rank: int, ranks: int) -> None:
         if not 0 <= rank < ranks:
@@ -102,11 +102,11 @@ class TripletSource(IterableDataset[Triplet], ABC):
         """
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next iteration is."""
+        """Set the epoch of the next iteration."""
         self._epoch.fill_(epoch)
 
     def __iter__(self) -> Iterator[Triplet]:
-        """Yield this rank's and this worker's part of the epoch.
+        """Yield the part of the epoch that belongs to this rank and this reading process.
 
         Raises:
             DatasetError: a sample cannot be used.
@@ -186,7 +186,7 @@ class ShardDataset(TripletSource):
         self._opened: _OpenedShards | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the opened files behind: every process opens its own."""
+        """Pickle without the opened files, which every process opens for itself."""
         return {**self.__dict__, "_opened": None}
 
     def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
@@ -230,7 +230,7 @@ class ShardDataset(TripletSource):
     def _flow(
         self, stored: NDArray[Any] | None, labels: UInt8[np.ndarray, "h w"], sample_id: str, epoch: int
     ) -> Float32[np.ndarray, "h w 2"]:
-        """Return flow from what is stored of it: flow (k,H,W,2), inverse depth (H,W) or nothing."""
+        """Return the flow of a sample, from stored flow (k,H,W,2), inverse depth (H,W) or neither."""
         height, width = labels.shape
         if stored is None:
             return np.zeros((height, width, 2), np.float32)
@@ -244,7 +244,7 @@ class ShardDataset(TripletSource):
 
 
 class _OpenedShards:
-    """A dataset as one process reads it: the small arrays whole, the others sample by sample."""
+    """A dataset opened by one process: small arrays are read whole, the others sample by sample."""
 
     def __init__(self, url: str) -> None:
         self.store = _open(url)
@@ -253,7 +253,7 @@ class _OpenedShards:
 
     @cached_property
     def prior(self) -> MotionPrior:
-        """What motions are drawn from."""
+        """Motion model that new motions are drawn from."""
         return MotionPrior.from_dict(self.store.attributes["settings"]["motion_prior"])
 
 
@@ -274,7 +274,7 @@ def _labels(mask: UInt8[np.ndarray, "h w"], sample_id: str, url: str) -> UInt8[n
 
 
 def _mix(rows: Int64[np.ndarray, " n"], buffer: int, random: np.random.Generator) -> Int64[np.ndarray, " n"]:
-    """Put rows into another order: each time one of up to `buffer` that wait is next."""
+    """Shuffle rows with a buffer: each next row is drawn from up to `buffer` waiting rows."""
     waiting = rows[:buffer].copy()
     rest = rows[buffer:]
     places = random.integers(len(waiting), size=len(rest))

@@ -1,4 +1,4 @@
-"""Reading before it is needed, in bounded memory."""
+"""Reads items ahead of their use, in bounded memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_ahead(
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Yield items in lists of `size`; the last may be shorter."""
+    """Yield lists of `size` items; the last list may be shorter."""
     source = iter(items)
     while batch := list(itertools.islice(source, size)):
         yield batch

@@ -1,4 +1,4 @@
-"""What to train on and to evaluate on, as typed on the command line."""
+"""Sources of training and evaluation data as users type them on the command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from segmentation.errors import SegmentationError
 
 @dataclass(frozen=True)
 class PhotoSource:
-    """A dataset of `pipeline run`, and how often it is drawn from."""
+    """A dataset of `pipeline run` and its weight in the mixture."""
 
     url: str
     weight: int | float = 3
@@ -30,7 +30,7 @@ class PhotoSource:
 
 @dataclass(frozen=True)
 class VideoSource:
-    """A video dataset with its flows, and how often it is drawn from."""
+    """A video dataset with its flow and its weight in the mixture."""
 
     dataset: str
     root: Path
@@ -97,7 +97,7 @@ def split_places(text: str) -> tuple[str, Path, str | None]:
 
 
 def _split_weight(text: str) -> tuple[str, float | None]:
-    """Take the number behind the last colon off, None if there is none."""
+    """Split off the number behind the last colon; return None in its place if there is none."""
     rest, colon, last = text.rpartition(":")
     try:
         weight = float(last) if colon else None

@@ -1,4 +1,4 @@
-"""From samples of any size to a batch for the network: crop, flip and resize as bytes, then floats on the device."""
+"""Turns samples of any size into a batch: crops, flips and resizes bytes, then makes floats on the device."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from segmentation.network.model import NETWORK_SIDE_PX
 
 FLIPS = ("reference", "physical", "none")
 LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grey (ITU-R BT.601)."""
+"""Weights of red, green and blue in a grey value (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training samples are varied.
+    """Augmentation of training samples.
 
     Attributes:
         flips: of rows and of columns, each with probability 1/2: `physical` mirrors the motion with the picture;
@@ -53,7 +53,7 @@ class Augmentation:
 
 
 class Batch(NamedTuple):
-    """What the network learns from.
+    """A batch of training samples on the device.
 
     Attributes:
         image: RGB in [0, 1].
@@ -67,7 +67,7 @@ class Batch(NamedTuple):
 
 
 class PreparedBatch(NamedTuple):
-    """A batch as it travels to the device: bytes, a quarter of the floats.
+    """A batch of bytes before it is moved to the device; it takes a quarter of the memory of floats.
 
     Attributes:
         image: RGB.
@@ -104,7 +104,7 @@ def prepare_batch(
     generator: torch.Generator | None = None,
     side_px: int = NETWORK_SIDE_PX,
 ) -> PreparedBatch:
-    """Crop, mirror and resize samples, where they were read.
+    """Crop, mirror and resize samples in the process that read them.
 
     OpenCV's bicubic interpolation in whole numbers is that of torch in floats to one level of 255.
 
@@ -185,7 +185,7 @@ def _as_floats(
 
 
 class Flip(NamedTuple):
-    """Which axes of one sample are mirrored, and whether the motion is mirrored with them."""
+    """Axes along which one sample is mirrored, and whether its motion is mirrored with them."""
 
     rows: bool
     columns: bool
@@ -193,7 +193,7 @@ class Flip(NamedTuple):
 
     @property
     def axes(self) -> list[int]:
-        """Axes to mirror."""
+        """Array axes to mirror."""
         return [axis for axis, chosen in ((0, self.rows), (1, self.columns)) if chosen]
 
     def mirror_motion(self, flow_px: Float32[Tensor, "h w 2"]) -> Float32[Tensor, "h w 2"]:
@@ -208,7 +208,7 @@ class Flip(NamedTuple):
         return (flow_px.flatten(1) * signs.repeat(flow_px.shape[1])).view(flow_px.shape)
 
     def mirror_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Mirror a picture of the host."""
+        """Mirror a picture in the memory of the host."""
         if not self.axes:
             return pixels
         mirrored: NDArray[np.uint8] = cv2.flip(pixels, -1 if len(self.axes) == 2 else self.axes[0])
@@ -230,7 +230,7 @@ def _colors_of(sample: Triplet, crop: tuple[slice, slice], flip: Flip) -> UInt8[
 def _crops(
     samples: Sequence[Triplet], drawn: Float32[Tensor, "b 3"], augmentation: Augmentation
 ) -> list[tuple[slice, slice]]:
-    """Return rows and columns to keep of each sample: a rectangle of its aspect, anywhere in it."""
+    """Return the rows and columns to keep of each sample: a randomly placed rectangle of the sample's aspect ratio."""
     crops = []
     for sample, (size, top, left) in zip(samples, drawn.tolist(), strict=True):
         scale = (1 - (1 - augmentation.smallest_crop) * size) ** 0.5
@@ -242,7 +242,7 @@ def _crops(
 
 
 def _scaled(crop: tuple[slice, slice], mask: Tensor, other: Tensor) -> tuple[slice, slice]:
-    """Return the same part of a picture of another size; flow may be smaller than its image."""
+    """Return the corresponding part of a picture of another size, since flow may be smaller than its image."""
     if other.shape[:2] == mask.shape:
         return crop
     rows, columns = (
@@ -253,7 +253,7 @@ def _scaled(crop: tuple[slice, slice], mask: Tensor, other: Tensor) -> tuple[sli
 
 
 def _jitter(image: Float32[Tensor, "b 3 h w"], factors: Float32[Tensor, "b 3"]) -> None:
-    """Scale brightness, contrast about the mean grey, and saturation about each pixel's grey; cut to [0, 1]."""
+    """Scale brightness, contrast about the mean grey, and saturation about each pixel's grey value; clip to [0, 1]."""
     brightness, contrast, saturation = factors[:, :, None, None, None].unbind(1)
     weights = torch.tensor(LUMA, device=image.device).view(1, 3, 1, 1)
     image.mul_(brightness).clamp_(0, 1)

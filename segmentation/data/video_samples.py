@@ -79,12 +79,12 @@ class VideoFrames(TripletSource):
 
     @property
     def sequences(self) -> tuple[str, ...]:
-        """Names of the videos."""
+        """Names of all videos of the source."""
         return tuple(self._videos)
 
     @property
     def flow_origins(self) -> tuple[FlowOrigin, ...]:
-        """How the flow of the videos was estimated, of those of which it is known."""
+        """Origin of the flow of each video, where it is known."""
         origins = (self._flows.origin(name) for name in self._videos)
         return tuple(origin for origin in origins if origin is not None)
 

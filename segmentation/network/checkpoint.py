@@ -27,7 +27,7 @@ from segmentation.network.whole_files import save_whole, write_whole
 
 FORMAT = "fakeflow two-stream network"
 NOT_READABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError)
-"""What the readers of damaged or foreign files raise."""
+"""Exceptions that reading a damaged or foreign file can raise."""
 
 UNUSED = re.compile(r"vos\.(app|mo)_encoder\.(mean|std)")
 """ImageNet's mean and deviation: constants of the architecture."""
@@ -46,7 +46,7 @@ NETWORK_RENAMES = (
     ),
     (r"decoder\.predictor\.", "vos.decoder.predictor.conv."),
 )
-"""Beginnings of names, as patterns, and what files have instead."""
+"""Patterns for the beginnings of our parameter names, each with its replacement in files."""
 MIT_RENAMES = (
     (r"\.backbone\.stages\.(\d+)\.(patch_embeddings|layer_norm)\.", r".backbone.encoder.\2.\1."),
     (r"\.backbone\.stages\.(\d+)\.blocks\.", r".backbone.encoder.block.\1."),
@@ -60,7 +60,7 @@ MIT_RENAMES = (
     (r"\.attention\.sequence_reduction\.layer_norm\.", ".attention.self.layer_norm."),
     (r"\.mlp\.fc([12])\.", r".mlp.dense\1."),
 )
-"""Today's names in transformers' Segformer, and those of 4.30; older names than today's pass unchanged."""
+"""Names in today's transformers Segformer, each with its name in version 4.30; old names pass unchanged."""
 
 
 def load_network(
@@ -115,7 +115,7 @@ def save_network(network: TwoStreamNetwork, folder: str | Path, about: Mapping[s
 
 
 def file_name(name: str) -> str:
-    """Return the name that a parameter of `TwoStreamNetwork` has in files."""
+    """Return the name under which a parameter of `TwoStreamNetwork` is stored in files."""
     for pattern, replacement in NETWORK_RENAMES:
         if match := re.match(pattern, name):
             name = replacement + name[match.end() :]
@@ -127,7 +127,7 @@ def file_name(name: str) -> str:
 
 
 def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read what `save_network` wrote."""
+    """Read a folder that `save_network` wrote."""
     for file in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / file).is_file():
             raise SegmentationError(f"{folder} holds no network: it has no {file}. Expected {EXPECTED}.")
@@ -185,7 +185,7 @@ def _recognize_variant(weights: Mapping[str, Tensor], path: Path) -> str:
 
 
 def _fill(network: TwoStreamNetwork, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Put a file's weights into the network.
+    """Copy the weights of a file into the network.
 
     Raises:
         SegmentationError: names or shapes do not fit.

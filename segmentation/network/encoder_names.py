@@ -1,4 +1,4 @@
-"""The names of encoders, as they are typed."""
+"""Names of encoders as users type them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TIMM_PREFIX = "timm:"
 
 @dataclass(frozen=True)
 class MitVariant:
-    """What tells the Mix Transformers apart: blocks and channels of each of the four stages."""
+    """Number of blocks and channels in each of the four stages, which distinguish the Mix Transformers."""
 
     depths: tuple[int, ...]
     channels: tuple[int, ...]
@@ -26,7 +26,7 @@ MIT_VARIANTS = {
 
 
 def check_encoder(name: str) -> None:
-    """Raise if an encoder is unknown; what timm has, only timm knows."""
+    """Raise if an encoder is unknown; names of timm are not checked, because importing timm takes too long."""
     if name not in MIT_VARIANTS and not name.startswith(TIMM_PREFIX):
         raise SegmentationError(
             f"Encoder {name!r} is unknown; expected {', '.join(MIT_VARIANTS)} or timm:NAME, such as timm:convnext_tiny."
@@ -34,7 +34,7 @@ def check_encoder(name: str) -> None:
 
 
 def check_initialization(encoder: str, initialization: str) -> None:
-    """Raise if an encoder is unknown, or what it is to start from does not exist."""
+    """Raise if an encoder is unknown, or if the weights that it should start from do not exist."""
     check_encoder(encoder)
     if initialization not in ("imagenet", "random") and not Path(initialization).exists():
         raise SegmentationError(

@@ -1,4 +1,4 @@
-"""Encoders of one stream: RGB in, features at four scales out.
+"""Encoders of one stream, from RGB to features at four scales.
 
 As published the Mix Transformers of SegFormer (Xie et al., NeurIPS 2021) from transformers; or backbones of timm.
 """
@@ -26,7 +26,7 @@ HUB_TIMEOUT_S = 10
 
 
 class Encoder(nn.Module, ABC):
-    """One stream: normalises RGB and gives features at strides 4, 8, 16 and 32.
+    """Encoder of one stream: normalises RGB and returns features at strides 4, 8, 16 and 32.
 
     Mean and deviation belong to the architecture and are not saved with the weights.
     """
@@ -81,7 +81,7 @@ class TimmEncoder(Encoder):
 
 
 def make_encoder(name: str, initialization: str, side_px: int) -> Encoder:
-    """Make one encoder.
+    """Create one encoder.
 
     Args:
         name: `mit-b0`, `mit-b1`, `mit-b2`, or `timm:` and the name of a timm backbone.
@@ -106,7 +106,7 @@ def make_encoder(name: str, initialization: str, side_px: int) -> Encoder:
 
 
 def _refuse_irregular_files(path: Path) -> None:
-    """Raise if a path, or what lies in it, is a pipe or a device, which the libraries would wait for."""
+    """Raise if a path or a file below it is a pipe or a device, on which the libraries would block."""
     try:
         for file in (
             file for file in (path.iterdir() if path.is_dir() else [path]) if file.exists() and not file.is_dir()
@@ -132,7 +132,7 @@ def _make_random_mit(variant: MitVariant) -> nn.Module:
 
 
 def _download_mit(name: str) -> Path:
-    """Fetch `nvidia/<name>` from the hub, or find it in its cache."""
+    """Download `nvidia/<name>` from the hub, or find it in the local cache."""
     from huggingface_hub import snapshot_download
 
     try:

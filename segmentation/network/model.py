@@ -78,7 +78,7 @@ class TwoStreamNetwork(nn.Module):
 
     @torch.no_grad()
     def predict(self, image: Tensor, flow_rgb: Tensor) -> UInt8[Tensor, "b h w"]:
-        """Return masks, 1 = object, in evaluation mode whatever the mode is; arguments as in `forward`."""
+        """Return masks (1 = object), always computed in evaluation mode; the arguments are those of `forward`."""
         was_training = self.training
         self.eval()
         try:
@@ -90,7 +90,7 @@ class TwoStreamNetwork(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Merge four levels from coarse to fine; logits at the finest level's size.
+    """Decoder that merges four levels from coarse to fine and returns logits at the size of the finest level.
 
     Args:
         level_channels: of the levels, finest first.
@@ -117,7 +117,7 @@ class Decoder(nn.Module):
 
 
 class DecoderStage(nn.Module):
-    """Bring one level to 256 channels, blend it with what the coarser stages gave, and attend."""
+    """Decoder stage: projects one level to 256 channels, blends it with the coarser stages and applies attention."""
 
     def __init__(self, channels: int, *, is_first: bool) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class ConvolutionalAttention(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Weigh channels, then pixels."""
+        """Apply channel attention, then spatial attention."""
         x = self.conv(x)
         # F' = sigmoid(MLP(mean over pixels) + MLP(maximum over pixels)) F
         pooled = self.channel(x.mean((2, 3), keepdim=True)) + self.channel(x.amax((2, 3), keepdim=True))

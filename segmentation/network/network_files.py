@@ -1,4 +1,4 @@
-"""Where networks lie: a folder of `save_network`, a training run with such folders in it, or a released .pth file."""
+"""Finds a network on disk: a folder of `save_network`, a training run with such folders, or a released .pth file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from segmentation.errors import SegmentationError
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 BEST, LAST = "best", "last"
-"""Folders of a training run."""
+"""Folders of a training run that hold networks."""
 EXPECTED = (
     "a run folder of `segmentation train`, a folder written by save_network, or a released FakeFlow_mitb*.pth or "
     "DepthFlow_mitb*.pth"

@@ -11,7 +11,7 @@ import torch
 
 
 def autocast(precision: str, device: str) -> AbstractContextManager[object]:
-    """Return the context in which the network runs; on the CPU float32 whatever the recipe says."""
+    """Return the autocast context of the network; on the CPU it is always float32, whatever the recipe says."""
     if device == "cpu" or precision == "float32":
         return nullcontext()
     return torch.autocast(device, dtype=getattr(torch, precision))
@@ -19,7 +19,7 @@ def autocast(precision: str, device: str) -> AbstractContextManager[object]:
 
 @contextmanager
 def same_bits() -> Iterator[None]:
-    """Let a GPU compute the same numbers from the same numbers: only sums of a fixed order.
+    """Make computations on a GPU deterministic: sums are taken in a fixed order.
 
     To be entered before anything is computed on the GPU.
     """

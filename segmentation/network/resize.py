@@ -1,4 +1,4 @@
-"""Bicubic interpolation without anti-aliasing, as published: of pictures, and of features that gradients pass."""
+"""Bicubic interpolation without anti-aliasing, as published, for pictures and for features with gradients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 def resize_bicubic(x: Num[Tensor, "b c _ _"], size: tuple[int, ...]) -> Num[Tensor, "b c rows columns"]:
-    """Resize pictures to (rows, columns); floats may overshoot."""
+    """Resize pictures to (rows, columns); float values may overshoot their range."""
     if x.shape[-2:] == size:
         return x
     return F.interpolate(x, size, mode="bicubic", align_corners=False)
@@ -39,7 +39,7 @@ def resize_features(x: Float[Tensor, "b c h w"], size: tuple[int, ...]) -> Float
 
 @functools.cache
 def _weights(source: int, target: int, device: torch.device) -> Float[Tensor, "target source"]:
-    """Return the matrix that interpolates one axis."""
+    """Return the interpolation matrix of one axis."""
     with torch.inference_mode(False):
         unit = torch.eye(source)[None, None]
         return F.interpolate(unit, (target, source), mode="bicubic", align_corners=False)[0, 0].to(device)

@@ -1,4 +1,4 @@
-"""The network at work: frames with their flow in, masks out."""
+"""Inference with the two-stream network, from frames and flow to masks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CPU_FRAMES_PER_CORE = 2
 
 
 class Segmenter:
-    """Segments frames of any sizes; one caller at a time, others wait.
+    """Segments frames of any size; serves one caller at a time.
 
     On the CPU each frame is computed on one core: its mask depends neither on the frames beside it nor on the number of
     cores. On a GPU frames are computed together.
@@ -51,12 +51,12 @@ class Segmenter:
 
     @property
     def batch(self) -> int:
-        """How many frames to bring at a time."""
+        """Recommended number of frames for one call."""
         is_cpu = self._device.type == "cpu"
         return _CPU_FRAMES_PER_CORE * torch.get_num_threads() if is_cpu else _GPU_BATCH
 
     def start_clock(self) -> None:
-        """Count idle time from now on, unless it is counted already."""
+        """Start to count idle time, unless it is being counted already."""
         with self._turn:
             if not self._is_clock_running:
                 self._free_since, self._is_clock_running = time.perf_counter(), True

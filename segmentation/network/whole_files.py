@@ -1,4 +1,4 @@
-"""Files written whole or not at all; what prevents it is said in one sentence."""
+"""Writes files whole or not at all; a failure is reported in one sentence."""
 
 from __future__ import annotations
 

@@ -19,11 +19,11 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 SMALLEST_PX = 32 * 32
-"""Of a batch. With fewer pixels the kernel's own transform takes what the multiplications save."""
+"""Smallest number of pixels in a batch; with fewer, transforming the kernel costs more than it saves."""
 SMALLEST_MAP_PX = 64 * 64
-"""Smaller maps of a batch are laid side by side, so that all use the transformed kernel at once."""
+"""Maps of a batch that are smaller than this are laid side by side and share one transformed kernel."""
 TILES_AT_ONCE = 256
-"""Of all channels: so many stay in the processor's cache."""
+"""Number of transformed values, over all channels, that fit into the processor's cache."""
 
 # Y = A^T [(G g G^T) * (B^T d B)] A, for the points 0, 1, -1, 2, -2, infinity
 _B = np.array(
@@ -43,7 +43,7 @@ _FROM_KERNEL, _TO_OUTPUT = (torch.from_numpy(np.kron(T, T)).float() for T in (_G
 
 
 class Conv3x3(nn.Conv2d):
-    """A 3x3 convolution that keeps the size: by Winograd's way where that is faster, else torch's own."""
+    """A 3x3 convolution that keeps the size; uses Winograd's algorithm where it is faster than torch's own."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 3, padding=1)

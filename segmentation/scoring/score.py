@@ -212,7 +212,7 @@ def _sequence(name: str, group: str | None, frames: Sequence[_FrameScore], proto
 
 
 def _truth_problems(dataset: OpenedDataset, counted: dict[str, Sequence[Frame]]) -> list[str]:
-    """Say which sequences cannot be scored for want of ground truth."""
+    """List the sequences that cannot be scored because they have no ground truth."""
     problems = [f"{name}: {why}" for name, why in dataset.problems.items() if name not in counted]
     unannotated = [name for name, frames in counted.items() if not frames]
     if unannotated:

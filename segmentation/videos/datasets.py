@@ -36,7 +36,7 @@ class Video:
 
     @property
     def annotated(self) -> tuple[Frame, ...]:
-        """Frames that have a mask."""
+        """Frames of the video that have a mask."""
         return tuple(frame for frame in self.frames if frame.masks)
 
 
@@ -61,11 +61,11 @@ class OpenedDataset:
 
     @property
     def names(self) -> frozenset[str]:
-        """Names of all videos, also of those that are listed but absent."""
+        """Names of all videos, including those that are listed but absent."""
         return frozenset([*(video.name for video in self.videos), *self.problems])
 
     def only(self, sequences: Sequences) -> OpenedDataset:
-        """Return the dataset with some of its videos; perhaps none."""
+        """Return the dataset restricted to some of its videos, possibly none."""
         return replace(
             self,
             videos=tuple(video for video in self.videos if video.name in sequences),
@@ -74,7 +74,7 @@ class OpenedDataset:
         )
 
     def require_videos(self) -> None:
-        """Raise if no video is left of those that were asked for."""
+        """Raise if none of the requested videos is left."""
         if not self.videos:
             reasons = some([f"{name}: {problem}" for name, problem in self.problems.items()]) or "none was chosen"
             raise DatasetError(f"no sequence of {self.row.title} in {self.root} can be used: {reasons}")
@@ -138,14 +138,14 @@ def open_dataset(name: str, root: Path, split: str | None = None) -> OpenedDatas
 
 
 def check_root(row: VideoDataset, root: Path) -> None:
-    """Raise if a dataset's folder does not exist; what is in it is not looked at."""
+    """Raise if the folder of a dataset does not exist; its content is not checked."""
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
         raise DatasetError(f"{root} {what}; expected the folder of {row.title} ({row.source})")
 
 
 def looks_like(root: Path) -> VideoDataset | None:
-    """Tell which dataset a folder is by what only that one has; None if none or several come into question."""
+    """Identify the dataset in a folder by files that only this dataset has; return None if it is not unique."""
     found = [row for row in DATASETS.values() if any(any(root.glob(hallmark)) for hallmark in row.hallmarks)]
     return found[0] if len(found) == 1 else None
 

@@ -35,12 +35,12 @@ class ImageFiles:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the frames."""
+        """Names of the frames in the order of time."""
         return tuple(path.stem for path in self.paths)
 
     @property
     def frames_per_second(self) -> float:
-        """Unknown: what most cameras and datasets have."""
+        """Frame rate in frames per second; image files do not state one, so the usual one is assumed."""
         return FRAMES_PER_SECOND
 
     def read(self, start: int, stop: int) -> Iterator[Image]:
@@ -80,7 +80,7 @@ class VideoFile:
 
     @property
     def frames_per_second(self) -> float:
-        """Frame rate that the container states, or the usual one if it states none."""
+        """Frame rate in frames per second that the container states, or the usual one if it states none."""
         capture = _open(self.path)
         try:
             stated = float(capture.get(cv2.CAP_PROP_FPS))
@@ -108,13 +108,13 @@ class VideoFile:
             capture.release()
 
     def listing_hash(self) -> str:
-        """Return the sha256 of the file."""
+        """Return the sha256 of the video file."""
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 Footage = ImageFiles | VideoFile
-"""A video; small enough to be sent to a worker, without its frames."""
+"""A video without its frames, small enough to be sent to a worker."""
 
 
 def open_footage(path: Path) -> Footage:
@@ -152,7 +152,7 @@ def _open(path: Path) -> cv2.VideoCapture:
 
 
 def _count(path: Path) -> int:
-    """Count the frames by decoding them all; what the container says may be wrong."""
+    """Count the frames by decoding them all, because the count in the container may be wrong."""
     capture = _open(path)
     try:
         announced = round(capture.get(cv2.CAP_PROP_FRAME_COUNT))

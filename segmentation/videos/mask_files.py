@@ -1,4 +1,4 @@
-"""Mask files of any common kind -> object and background.
+"""Reads mask files of any common kind into object and background.
 
 What a pixel value means differs between datasets and between people's predictions: 0/255, 0/1, palette indices,
 soft grey levels, coloured regions. A file is read into `Levels`, which keeps what can be told from the file alone;
@@ -115,7 +115,7 @@ def as_grey_or_labels(levels: Levels, path: Path) -> Bool[np.ndarray, "h w"]:
 
 
 def as_binary_or_labels(levels: Levels, path: Path) -> Bool[np.ndarray, "h w"]:
-    """Read the same where the only grey levels are 0 and 255.
+    """Read object numbers, or grey levels if these are only 0 and 255.
 
     Raises:
         MaskError: there are other grey levels.
@@ -142,7 +142,7 @@ def refuse_soft(levels: Levels, path: Path) -> None:
 
 
 def labels_of(values: UInt8[np.ndarray, "h w"]) -> list[int]:
-    """Return the values that occur, without 0, in order."""
+    """Return the values other than 0 that occur in a mask, in order."""
     return [int(value) for value in np.flatnonzero(np.bincount(values.ravel(), minlength=1)) if value]
 
 

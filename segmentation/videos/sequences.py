@@ -1,4 +1,4 @@
-"""The choice of some sequences of a dataset by name, as typed after `--sequences`."""
+"""Selects sequences of a dataset by name, as `--sequences` does."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class Sequences:
 
     @staticmethod
     def parse(given: Sequence[str] | None) -> Sequences:
-        """Read what was typed: names with commas between them, once or several times."""
+        """Parse lists of names that are separated by commas; the option may be given several times."""
         names = (name.strip() for text in given or () for name in text.split(","))
         return Sequences(tuple(name for name in names if name))
 
     def __contains__(self, name: str) -> bool:
-        """Tell whether a sequence is chosen."""
+        """Return whether a sequence is selected."""
         return not self.patterns or any(_matches(name, pattern) for pattern in self.patterns)
 
     def check(self, names: Collection[str], where: str) -> None:
-        """Make sure that every pattern chooses something.
+        """Raise if a pattern selects no sequence.
 
         Args:
             names: of all sequences that there are.

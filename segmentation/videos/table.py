@@ -18,7 +18,7 @@ from segmentation.videos.trees import Tree
 
 @dataclass(frozen=True)
 class VideoDataset:
-    """One row of the table.
+    """One video dataset: a row of the table.
 
     Attributes:
         name: as given to `--dataset`.
@@ -176,7 +176,7 @@ DATASETS: Mapping[str, VideoDataset] = {
 
 
 def check_split(name: str, split: str | None) -> VideoDataset:
-    """Return a dataset's row.
+    """Return the row of a dataset.
 
     Raises:
         DatasetError: there is no such dataset, or it has no such split.

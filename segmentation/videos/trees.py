@@ -14,7 +14,7 @@ _LISTED = 3  # names shown in a message before "and n more"
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Where videos lie below a dataset's root.
+    """Location of videos below the root of a dataset.
 
     Attributes:
         images: folder of a video's frames; `{video}`, `{class}` and `{shot}` match one folder name each and together
@@ -34,7 +34,7 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class VideoFolders:
-    """Where one video lies; `group` is its class where the tree has classes."""
+    """Location of one video; `group` is its class in trees that have classes."""
 
     group: str | None
     images: Path
@@ -122,13 +122,13 @@ def list_frames(folders: VideoFolders) -> tuple[tuple[Frame, ...], str]:
 
 
 def some(names: Collection[object]) -> str:
-    """Name the first few, and say how many more there are."""
+    """List the first few names and the number of the others."""
     more = len(names) - _LISTED
     return ", ".join(map(str, list(names)[:_LISTED])) + (f" and {more} more" if more > 0 else "")
 
 
 def _matches(folder: Path, parts: list[str]) -> Iterator[tuple[tuple[str, ...], Path]]:
-    """Yield what the variable parts of a pattern stand for, and the folder itself."""
+    """Yield each folder that matches a pattern, with the text that its variable parts stand for."""
     if not parts:
         yield (), folder
     elif not parts[0].startswith("{"):
@@ -167,7 +167,7 @@ def _gaps(numbers: list[int]) -> list[int]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """List image files by name."""
+    """Return the image files of a folder, sorted by name."""
     if not folder.is_dir():
         return []
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS and not p.name.startswith("."))
