@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.record import write
 from depth import DepthEstimator
-from depth.networks import count_flops
 from depth.original import HYBRID, LARGE
 from depth.preprocess import network_shape, prepare_on_host, restore_on_host
 from depth.tiny import EMBEDDED_FOLDER, TinyDPT
@@ -94,6 +94,13 @@ def time_rounds(contestants: dict[str, Callable[[], Any]], rounds: int) -> dict[
     return {name: statistics.median(values[1:]) for name, values in seconds.items()}
 
 
+def _count_flops(network: torch.nn.Module, photo: torch.Tensor) -> int:
+    """Count the floating point operations, two to a multiply-add, of one forward pass."""
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(photo)
+    return int(counter.get_total_flops())
+
+
 def measure_peak(device: torch.device, dtype: torch.dtype) -> float:
     """Return FLOP/s of a large matrix product, the most that this device does in this run."""
     side = 8192 if device.type == "cuda" else 2048
@@ -122,7 +129,7 @@ def compare(name: str, photos: list[np.ndarray], arguments: argparse.Namespace) 
     squares = [np.asarray(image.resize((rule["side"], rule["side"]))) for image in images]
     seconds = time_rounds({"ours": lambda: ours(photos), "rival": lambda: rival(images)}, arguments.rounds)
     square = torch.zeros(1, 3, rule["side"], rule["side"], device=ours.device)
-    flops = count_flops(ours._loaded.network, square)
+    flops = _count_flops(ours._loaded.network, square)
     precision = ours.provenance()["precision"]
     peak = measure_peak(ours.device, getattr(torch, precision))
     achieved = flops * len(photos) / seconds["ours"]

@@ -46,9 +46,9 @@ def measure_loader(arguments: argparse.Namespace) -> dict[str, Any]:
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         source = ShardDataset(str(dataset))
         tree = Path(folder) / "tree"
-        names = write_tree(source, tree)
+        names = write_tree((source.read([number], 0)[0] for number in source.order(0).tolist()), tree)
         mixture = Mixture([(source, 1)], len(names))
-        megapixels = float(np.mean([sample.mask.numel() for sample in source])) / 1e6
+        megapixels = float(np.mean([mixture[position].mask.numel() for position in range(len(mixture))])) / 1e6
         works: tuple[Callable[[], object], ...] = (
             lambda: _ours(mixture),
             lambda: _ours(mixture, is_for_gpu=True),

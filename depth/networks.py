@@ -122,12 +122,3 @@ def fold_batch_norms(network: nn.Module) -> None:
 def to_inverse_depth(output: Float[Tensor, "b rows columns"], meaning: Meaning) -> Float[Tensor, "b rows columns"]:
     """Turn a network's output into inverse depth of any scale and shift; metres below 0.01 count as 0.01."""
     return 1 / output.float().clamp(min=0.01) if meaning == "metric depth" else output.float()
-
-
-def count_flops(network: nn.Module, photo: Float[Tensor, "b 3 h w"]) -> int:
-    """Count the floating point operations, two to a multiply-add, of one forward pass."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        network(photo)
-    return int(counter.get_total_flops())

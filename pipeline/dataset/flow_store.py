@@ -7,15 +7,12 @@ video: whole shards, commit record last, resume, refusal of other settings.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float32
-
 from pipeline.dataset.metadata import ROOT_METADATA, with_groups
-from pipeline.dataset.schema import FLOW_STEPS_PER_PIXEL, LARGEST_FLOW_PX, UNKNOWN_FLOW, ArraySpec, decode_flow
+from pipeline.dataset.schema import FLOW_STEPS_PER_PIXEL, LARGEST_FLOW_PX, UNKNOWN_FLOW, ArraySpec
 from pipeline.dataset.store import DatasetStore, ShardedStore, our_attributes
 from pipeline.errors import PipelineError
 from pipeline.files.ids import is_plain
@@ -27,7 +24,7 @@ _SHARD_BYTES = 64 << 20
 
 
 class FlowStoreError(PipelineError):
-    """The flow of a video is not there or not complete, or the video's name cannot be a folder's."""
+    """The name of a video cannot be a folder's."""
 
 
 @dataclass(frozen=True)
@@ -167,18 +164,3 @@ def open_any(url: str) -> DatasetStore | FlowDataset | VideoFlowStore:
         if attributes is not None and attributes.get("kind") == store.kind:
             return store.open(url)
     return DatasetStore.open(url)
-
-
-def read_flow(output: str, video: str) -> Iterator[tuple[str, Float32[np.ndarray, "h w 2"]]]:
-    """Yield name and flow, (h,w,2) float32 px, of each frame of a video, NaN where it could not be stored.
-
-    Raises:
-        FlowStoreError: the video is not complete.
-        PipelineError: nothing there.
-    """
-    store = FlowDataset.open(output).video(video)
-    if not store.exists() or not store.is_complete():
-        raise FlowStoreError(f"{output} has no complete flow of {video}; run `segmentation flows` again")
-    names = store.read("frame", slice(None))
-    for row, name in enumerate(names):
-        yield str(name), decode_flow(store.read("flow", row))

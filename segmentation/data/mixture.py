@@ -24,7 +24,7 @@ class Mixture(Dataset[Triplet]):
     `multiprocessing_context="spawn"` and `collate_fn=list`.
 
     Args:
-        sources: each with its weight; their own rank and epoch do not count.
+        sources: each with its weight.
         samples_per_epoch: of all ranks together.
         seed: of the order within an epoch.
         rank: of this process among `ranks` that train together.

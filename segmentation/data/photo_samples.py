@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from shlex import quote
 from typing import Any, NamedTuple
@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Float32, Int64, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
 
 from flowsim import MotionPrior, flow_to_rgb, sample_motion, simulate_flow
 from pipeline.dataset.sample_reader import SampleReader
@@ -23,8 +22,6 @@ from pipeline.errors import PipelineError
 from pipeline.files.ids import shown
 from segmentation.errors import DatasetError
 
-SAMPLES_PER_READ = 16
-"""Samples are read so many at a time: enough for an object store to answer several requests at once."""
 SHUFFLE_BUFFER = 256
 FLOWS = ("stored", "fresh", "zero")
 STORED_AS = {"stored": "flow", "fresh": "inverse_depth"}
@@ -55,31 +52,21 @@ class Triplet(NamedTuple):
         return flow_to_rgb(self.flow_px) if self.flow_rgb is None else self.flow_rgb
 
 
-class TripletSource(IterableDataset[Triplet], ABC):
-    """Samples that can be read in any order; iterating gives each once per epoch, in an order drawn from the seed.
+class TripletSource(ABC):
+    """Samples that can be read in any order, and the order in which an epoch takes them.
 
-    Ranks and a DataLoader's workers share the samples among them; files are opened in the process that reads. Use the
-    DataLoader's `multiprocessing_context="spawn"` and `collate_fn=list`: samples have different sizes.
+    A `Mixture` shares the samples among ranks and the workers of a DataLoader; files are opened in the process that
+    reads.
 
-    Args:
-        seed: of the order, with the epoch.
-        rank: of this process among `ranks` that train together.
-        ranks: number of processes that train together.
+    Attributes:
+        samples: their number.
+        note: for the user about the samples; may be empty.
+        has_flow_pictures: whether flow is known only as pictures, so that samples have `flow_rgb`.
     """
 
     samples: int
-    """Number of samples of all ranks together."""
     note: str = ""
-    """A note for the user about the samples; may be empty."""
     has_flow_pictures: bool = False
-    """Whether flow is known only as pictures, so that samples have `flow_rgb`."""
-
-    def __init__(self, seed: int, rank: int, ranks: int) -> None:
-        if not 0 <= rank < ranks:
-            raise ValueError(f"rank is {rank} of {ranks}; expected 0 <= rank < ranks")
-        self.seed, self.rank, self.ranks = seed, rank, ranks
-        self._epoch = torch.zeros((), dtype=torch.int64)
-        self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # so that persistent workers see it change
 
     @abstractmethod
     def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
@@ -101,23 +88,6 @@ class TripletSource(IterableDataset[Triplet], ABC):
             DatasetError: a sample cannot be used.
         """
 
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch of the next iteration."""
-        self._epoch.fill_(epoch)
-
-    def __iter__(self) -> Iterator[Triplet]:
-        """Yield the part of the epoch that belongs to this rank and this reading process.
-
-        Raises:
-            DatasetError: a sample cannot be used.
-        """
-        worker = get_worker_info()
-        workers, index = (worker.num_workers, worker.id) if worker else (1, 0)
-        epoch = int(self._epoch)
-        mine = self.order(epoch)[self.rank * workers + index :: self.ranks * workers].tolist()
-        for first in range(0, len(mine), SAMPLES_PER_READ):
-            yield from self.read(mine[first : first + SAMPLES_PER_READ], epoch)
-
 
 class ShardDataset(TripletSource):
     """The usable samples of a dataset that `pipeline run` wrote.
@@ -129,8 +99,6 @@ class ShardDataset(TripletSource):
         seed: of the order, and of fresh motions.
         flow: `stored`; `fresh` = a new motion per sample and epoch from the dataset's own prior; `zero` = none.
         buffer: number of samples to mix within; 1 keeps the order of the rows within a shard.
-        rank: of this process among `ranks` that train together.
-        ranks: number of processes that train together.
         allow_unfinished: accept a dataset of which some shards are not there yet.
 
     Raises:
@@ -145,14 +113,11 @@ class ShardDataset(TripletSource):
         seed: int = 0,
         flow: str = "stored",
         buffer: int = SHUFFLE_BUFFER,
-        rank: int = 0,
-        ranks: int = 1,
         allow_unfinished: bool = False,
     ) -> None:
-        super().__init__(seed, rank, ranks)
         if buffer < 1 or flow not in FLOWS:
             raise ValueError(f"buffer is {buffer}, flow {flow!r}; expected buffer >= 1, flow one of {', '.join(FLOWS)}")
-        self.url, self.flow, self.buffer = url, flow, buffer
+        self.url, self.seed, self.flow, self.buffer = url, seed, flow, buffer
         store = _open(url)
         layout, shards = store.layout, sorted(store.committed())
         self.has_flow_pictures = flow == "stored" and not layout.is_simulated

@@ -30,8 +30,6 @@ class VideoFrames(TripletSource):
         split: of the dataset; None = the one that is scored.
         sequences: names of the videos to use; None = all.
         seed: of the order.
-        rank: of this process among `ranks` that train together.
-        ranks: number of processes that train together.
 
     Raises:
         DatasetError: not that dataset, no such videos, no annotated frame, a video with missing images or flow, or
@@ -50,10 +48,8 @@ class VideoFrames(TripletSource):
         split: str | None = "train",
         sequences: Sequence[str] | None = None,
         seed: int = 0,
-        rank: int = 0,
-        ranks: int = 1,
     ) -> None:
-        super().__init__(seed, rank, ranks)
+        self.seed = seed
         self._dataset = open_dataset(dataset, root, split)
         title = self._dataset.row.title
         known = {video.name: video for video in self._dataset.videos}

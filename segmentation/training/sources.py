@@ -27,7 +27,6 @@ from segmentation.videos.table import DATASETS
 SEQUENCES_SHARE, MOST_SEQUENCES, MOST_FRAMES = 1 / 6, 10, 20
 """Of a dataset's training sequences so many are held out, and of each so many frames are judged, evenly spaced."""
 PHOTOS_SHARE, MOST_PHOTOS = 1 / 20, 100
-READ_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,6 @@ class Part(TripletSource):
     """
 
     def __init__(self, source: TripletSource, left_out: Sequence[int]) -> None:
-        super().__init__(source.seed, source.rank, source.ranks)
         self.source, self.left_out = source, list(left_out)
         self.samples = source.samples - len(self.left_out)
         self.has_flow_pictures = source.has_flow_pictures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from flowsim import flow_to_rgb
 from pipeline.dataset.flow_store import FlowDataset, FlowLayout
-from pipeline.dataset.schema import encode_flow
+from pipeline.dataset.schema import decode_flow, encode_flow
 
 
 def draw_flow(height: int, width: int, frame: int) -> np.ndarray:
@@ -41,6 +42,14 @@ def store_flow(
         steps = np.stack([encode_flow(draw_flow(*size, row), known) for row in rows])
         names = np.array(frames[rows.start : rows.stop], object)
         store.write_shard(shard, {"flow": steps, "frame": names}, [], "float32")
+
+
+def read_flow(url: str, video: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield name and flow of each frame of a video whose flow is complete."""
+    store = FlowDataset.open(url).video(video)
+    assert store.is_complete()
+    for row, name in enumerate(store.read("frame", slice(None))):
+        yield str(name), decode_flow(store.read("flow", row))
 
 
 def save_flow_pictures(folder: Path, frames: list[str], size: tuple[int, int]) -> None:

@@ -24,6 +24,7 @@ from tests.conftest import draw_duts, draw_scene, write_png
 from tests.pipeline.drawn_dataset import contents
 from tests.pipeline.making.test_run import Watcher
 from tests.pipeline.sharing.test_export import make
+from tests.segmentation.whole_epochs import epoch_of
 
 LONGEST_PX = 16.0
 SETTINGS = ImportSettings(max_side=96, longest_px=LONGEST_PX)
@@ -97,7 +98,7 @@ def test_dataset_says_that_length_is_relative_and_has_no_depth(imported: Dataset
 
 
 def test_it_can_be_trained_on_but_not_with_fresh_motions(imported: DatasetStore) -> None:
-    triplets = {triplet.id: triplet for triplet in ShardDataset(imported.url)}
+    triplets = {triplet.id: triplet for triplet in epoch_of(ShardDataset(imported.url))}
     assert len(triplets) == 5
     np.testing.assert_array_equal(triplets["scene_002"].flow_px.numpy(), flow_of(imported, 2))
     for name, triplet in triplets.items():

@@ -1,25 +1,22 @@
-"""Samples from Zarr datasets: what they hold, in which order, from which process, and which datasets are refused."""
+"""Samples from Zarr datasets: what they hold, in which order, and which datasets are refused."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
-from torch.utils.data._utils import worker as torch_worker
-from torch.utils.data._utils.worker import WorkerInfo
 
 from flowsim import MotionPrior, MotionSample, Shot
 from pipeline.dataset import schema
 from pipeline.dataset.schema import Layout, decode_flow
 from pipeline.dataset.store import DatasetStore
-from segmentation.data.photo_samples import ShardDataset, Triplet, TripletSource
+from segmentation.data.photo_samples import ShardDataset
 from segmentation.errors import DatasetError
+from tests.segmentation.whole_epochs import epoch_of
 from tests.segmentation.zarr_datasets import FAILED_ROW, SEED, SIDE, make_dataset
 
 USABLE_IDS = {f"scene {row}" for row in range(10) if row != FAILED_ROW}
@@ -30,16 +27,15 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("shards") / "x.zarr")
 
 
-def ids(samples: ShardDataset) -> list[str]:
-    return [sample.id for sample in samples]
+def ids(samples: ShardDataset, epoch: int = 0) -> list[str]:
+    return [sample.id for sample in epoch_of(samples, epoch)]
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 2])
 def test_samples_are_what_was_stored_at_true_size(dataset: Path, epoch: int) -> None:
     store = DatasetStore.open(str(dataset))
     samples = ShardDataset(str(dataset))
-    samples.set_epoch(epoch)
-    found = {sample.id: sample for sample in samples}
+    found = {sample.id: sample for sample in epoch_of(samples, epoch)}
     assert found.keys() == USABLE_IDS
     assert samples.samples == 9
     for row in {0, 1, 9}:
@@ -53,9 +49,7 @@ def test_samples_are_what_was_stored_at_true_size(dataset: Path, epoch: int) -> 
 
 def test_order_depends_on_seed_and_epoch_alone(dataset: Path) -> None:
     def order(seed: int, epoch: int) -> list[str]:
-        samples = ShardDataset(str(dataset), seed=seed)
-        samples.set_epoch(epoch)
-        return ids(samples)
+        return ids(ShardDataset(str(dataset), seed=seed), epoch)
 
     assert order(0, 0) == order(0, 0)
     assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
@@ -83,71 +77,17 @@ def test_a_buffer_mixes_the_samples_of_several_shards(dataset: Path) -> None:
     assert 0 < max(moves) <= 2
 
 
-def test_ranks_share_the_samples(dataset: Path) -> None:
-    parts = [ids(ShardDataset(str(dataset), rank=rank, ranks=3)) for rank in range(3)]
-    assert sorted(name for part in parts for name in part) == sorted(USABLE_IDS)
-    assert all(parts)
-
-
-class Numbers(TripletSource):
-    """Twelve empty samples."""
-
-    samples = 12
-
-    def order(self, epoch: int) -> np.ndarray:
-        return np.arange(self.samples)
-
-    def read(self, numbers: Sequence[int], epoch: int) -> list[Triplet]:
-        pixels = torch.zeros(1, 1, dtype=torch.uint8)
-        return [
-            Triplet(str(number), torch.zeros(1, 1, 3, dtype=torch.uint8), torch.zeros(1, 1, 2), pixels)
-            for number in numbers
-        ]
-
-
-@pytest.mark.parametrize(("ranks", "workers"), [(1, 3), (3, 1), (2, 2), (3, 2)])
-def test_each_sample_goes_to_one_worker_of_one_rank(ranks: int, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = []
-    for rank in range(ranks):
-        for index in range(workers):
-            worker = WorkerInfo(id=index, num_workers=workers, seed=0, dataset=None)
-            monkeypatch.setattr(torch_worker, "_worker_info", worker)  # what torch says in a worker's process
-            found.append([int(sample.id) for sample in Numbers(0, rank, ranks)])
-    assert sorted(number for part in found for number in part) == list(range(12))
-    assert {len(part) for part in found} == {12 // (ranks * workers)}
-
-
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
-def test_spawned_workers_share_the_samples_and_see_the_epoch(dataset: Path) -> None:
-    samples = ShardDataset(str(dataset), buffer=1)
-    loader: DataLoader[Triplet] = DataLoader(
-        samples,
-        batch_size=2,
-        num_workers=2,
-        collate_fn=list,
-        multiprocessing_context="spawn",
-        persistent_workers=True,
-    )
-    orders = []
-    for epoch in (0, 1):
-        samples.set_epoch(epoch)
-        orders.append([sample.id for batch in loader for sample in batch])
-        assert sorted(orders[-1]) == sorted(USABLE_IDS)
-    assert orders[0] != orders[1]
-
-
 def test_fresh_motion_is_new_in_every_epoch_and_the_same_again(dataset: Path) -> None:
     def flows(seed: int, epoch: int) -> dict[str, torch.Tensor]:
         samples = ShardDataset(str(dataset), seed=seed, flow="fresh")
-        samples.set_epoch(epoch)
-        return {sample.id: sample.flow_px for sample in samples}
+        return {sample.id: sample.flow_px for sample in epoch_of(samples, epoch)}
 
     first, again, later = flows(1, 0), flows(1, 0), flows(1, 7)
     for name in USABLE_IDS:
         torch.testing.assert_close(first[name], again[name], rtol=0, atol=0, equal_nan=True)
         assert not torch.equal(first[name].nan_to_num(), later[name].nan_to_num())
     # With the seed of the dataset, epoch 0 draws the stored motion of index 0: flow is the same up to its rounding.
-    stored = {sample.id: sample.flow_px for sample in ShardDataset(str(dataset))}
+    stored = {sample.id: sample.flow_px for sample in epoch_of(ShardDataset(str(dataset)))}
     for name, flow_px in flows(SEED, 0).items():
         torch.testing.assert_close(flow_px, stored[name], rtol=0, atol=1 / 128 + 1e-5, equal_nan=True)
 
@@ -165,7 +105,7 @@ def test_flow_is_unknown_where_a_fresh_motion_goes_behind_the_camera(tmp_path: P
     arrays["id"][0], arrays["size"][0], arrays["status"][0] = "passage", (side, side), schema.USABLE
     arrays["inverse_depth"][0] = schema.encode_inverse_depth(inverse_depth)
     store.write_shard(0, arrays, [], "float32")
-    (sample,) = ShardDataset(str(tmp_path / "x.zarr"), flow="fresh")
+    (sample,) = epoch_of(ShardDataset(str(tmp_path / "x.zarr"), flow="fresh"))
     assert np.argwhere(np.isnan(sample.flow_px[..., 0].numpy())).tolist() == [[*near]]
     assert np.abs(np.nan_to_num(sample.flow_px.numpy())).max() > 20
 
@@ -210,4 +150,4 @@ def test_masks_that_are_no_labels_are_refused(tmp_path: Path) -> None:
     masks[1, 3, 4] = 7
     store.group["mask"][0:2] = masks  # type: ignore[index]
     with pytest.raises(DatasetError, match=r"the mask of sample scene 1 has values \[7\], expected 0 and 255 alone"):
-        list(ShardDataset(str(path)))
+        epoch_of(ShardDataset(str(path)))

@@ -8,10 +8,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from flowsim import flow_to_rgb
-from segmentation.data.photo_samples import Triplet
 from segmentation.data.transforms import make_batch, prepare_batch
 from segmentation.data.video_samples import VideoFrames
 from segmentation.errors import DatasetError
@@ -20,6 +18,7 @@ from segmentation.training.validation import as_pixels
 from segmentation.videos.datasets import open_dataset
 from tests.segmentation.trees import SIZE, davis16, grey, save, square
 from tests.segmentation.video_flows import draw_flow, save_flow_pictures, store_flow
+from tests.segmentation.whole_epochs import epoch_of
 
 FRAMES = [f"{k:05d}" for k in range(6)]
 
@@ -56,9 +55,7 @@ def test_a_video_is_read_in_the_order_of_time(davis: Path) -> None:
 
 def test_every_frame_comes_once_in_an_order_of_seed_and_epoch(davis: Path) -> None:
     def order(seed: int, epoch: int) -> list[str]:
-        frames = frames_of(davis, seed=seed)
-        frames.set_epoch(epoch)
-        return [sample.id for sample in frames]
+        return [sample.id for sample in epoch_of(frames_of(davis, seed=seed), epoch)]
 
     everything = {f"{video}/{name}" for video in ("bear", "libby") for name in FRAMES}
     assert sorted(order(0, 0)) == sorted(everything)
@@ -67,25 +64,10 @@ def test_every_frame_comes_once_in_an_order_of_seed_and_epoch(davis: Path) -> No
     assert frames_of(davis).samples == 12
 
 
-def test_ranks_and_spawned_workers_share_the_frames(davis: Path) -> None:
-    found = []
-    for rank in range(2):
-        loader: DataLoader[Triplet] = DataLoader(
-            frames_of(davis, rank=rank, ranks=2),
-            batch_size=2,
-            num_workers=rank,
-            collate_fn=list,
-            multiprocessing_context="spawn" if rank else None,
-        )
-        found.append([sample.id for batch in loader for sample in batch])
-    assert len(found[0]) == len(found[1]) == 6
-    assert len({*found[0], *found[1]}) == 12
-
-
 def test_only_chosen_videos_are_used(davis: Path) -> None:
     frames = frames_of(davis, sequences=["bear"])
     assert frames.sequences == ("bear",)
-    assert {sample.id.split("/")[0] for sample in frames} == {"bear"}
+    assert {sample.id.split("/")[0] for sample in epoch_of(frames)} == {"bear"}
     with pytest.raises(DatasetError, match="libby is none of the videos bear"):
         frames.sequence("libby")
     with pytest.raises(DatasetError, match=r"DAVIS has no video horse in split train of DAVIS-2016"):
@@ -172,10 +154,10 @@ def test_masks_that_are_no_labels_are_refused(davis: Path) -> None:
     soft[0, 0] = 90
     save(davis / "Annotations/480p/bear/00002.png", soft)
     with pytest.raises(DatasetError, match=r"00002 of bear cannot be used: .*grey levels between.*\(90\); expected 0"):
-        list(frames_of(davis))
+        epoch_of(frames_of(davis))
     objects = square(0) * np.uint8(1) + square(0, 4) * np.uint8(1)
     save(davis / "Annotations/480p/bear/00002.png", objects)
-    (sample,) = (sample for sample in frames_of(davis) if sample.id == "bear/00002")
+    (sample,) = (sample for sample in epoch_of(frames_of(davis)) if sample.id == "bear/00002")
     assert (sample.mask.numpy() == square(0)).all()
 
 
@@ -197,6 +179,6 @@ def test_damaged_images_are_named(davis: Path) -> None:
 
 
 def test_what_is_read_can_be_trained_on(davis: Path) -> None:
-    batch = make_batch(list(frames_of(davis))[:3], side_px=32)
+    batch = make_batch(epoch_of(frames_of(davis))[:3], side_px=32)
     assert batch.image.shape == batch.flow_rgb.shape == (3, 3, 32, 32)
     assert torch.equal(batch.mask.sum((1, 2)) > 0, torch.ones(3, dtype=torch.bool))

@@ -17,13 +17,14 @@ import xarray
 import zarr
 
 from flowsim import flow_to_rgb
-from pipeline.dataset.flow_store import FlowDataset, FlowStoreError, read_flow
+from pipeline.dataset.flow_store import FlowDataset
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from segmentation import cli
 from segmentation.flow.raft import load_raft
 from tests.conftest import ROOT
 from tests.segmentation.stand_in_raft import moving_texture, save_checkpoint
+from tests.segmentation.video_flows import read_flow
 
 Flows = Callable[..., tuple[int | str | None, str]]
 
@@ -120,8 +121,7 @@ def test_the_same_command_does_what_is_missing(flows: Flows, tmp_path: Path) -> 
     (output / "libby/.fakeflow/commits/000001.json").unlink()
     (output / "libby/flow/c/1/0/0/0").write_bytes(b"half a shard")
     (output / "libby/flow/c/1/0/0/0.partial").write_bytes(b"stray")
-    with pytest.raises(FlowStoreError, match="no complete flow of libby"):
-        next(read_flow(str(output), "libby"))
+    assert not store.is_complete()
     code, printed = flows(*arguments)
     assert code == 0
     assert "2 frames made in this run" in printed

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.dataset.flow_store import read_flow
 from segmentation import cli
 from segmentation.prediction.evaluate import Benchmark
 from tests.conftest import ROOT
 from tests.segmentation import trees
 from tests.segmentation.drawn_videos import draw_davis, plain_mask, read_grey, read_rgb, save_small_network
 from tests.segmentation.stand_in_raft import save_checkpoint
+from tests.segmentation.video_flows import read_flow
 
 Evaluate = Callable[..., tuple[int | str | None, str]]
 

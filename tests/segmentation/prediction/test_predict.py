@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from depth import DepthEstimator
-from pipeline.dataset.flow_store import read_flow
 from pipeline.dataset.schema import decode_flow, encode_flow
 from pipeline.engine.placement import Placement
 from segmentation import cli
@@ -27,6 +26,7 @@ from tests.conftest import draw_scene, write_png
 from tests.segmentation.drawn_videos import plain_mask, read_grey, read_rgb, save_small_network
 from tests.segmentation.stand_in_raft import moving_texture, save_checkpoint
 from tests.segmentation.training_runs import Watcher
+from tests.segmentation.video_flows import read_flow
 
 Predict = Callable[..., tuple[int | str | None, str]]
 

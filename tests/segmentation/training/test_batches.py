@@ -44,7 +44,7 @@ def read(first_step: int, readers: int) -> Generator[PreparedBatch, None, None]:
     settings = TrainingSettings(
         output="run", data=("drawn",), batch_size=BATCH, samples_per_epoch=SAMPLES, epochs=3, side_px=32
     )
-    mixture = Mixture([(Numbered(0, 0, 1), 1)], SAMPLES)
+    mixture = Mixture([(Numbered(), 1)], SAMPLES)
     return read_steps(StepBatches(settings, mixture), first_step, readers, pin=False)
 
 
