@@ -116,7 +116,8 @@ def _next(steps: Iterator[PreparedBatch | SegmentationError]) -> PreparedBatch:
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         raise TrainingError(  # by torch's word, or because a batch that it had sent can no longer be fetched
-            "a process that reads the data was lost, perhaps because memory ran out; free some memory, then --resume continues"
+            "a process that reads the data was lost, perhaps because memory ran out; free some memory, then --resume "
+            "continues"
         ) from error
     if isinstance(batch, SegmentationError):
         raise batch
