@@ -6,6 +6,7 @@ cheap: torch is imported with the first use of `DepthEstimator`.
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from depth.errors import DepthError
@@ -14,7 +15,9 @@ from depth.weights import DEFAULT_MODEL, EMBEDDED_MODEL, KNOWN_MODELS
 if TYPE_CHECKING:
     from depth.estimator import DepthEstimator
 
-__all__ = ["DEFAULT_MODEL", "EMBEDDED_MODEL", "KNOWN_MODELS", "DepthError", "DepthEstimator"]
+    __version__: str
+
+__all__ = ["DEFAULT_MODEL", "EMBEDDED_MODEL", "KNOWN_MODELS", "DepthError", "DepthEstimator", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,4 +26,6 @@ def __getattr__(name: str) -> Any:
         from depth.estimator import DepthEstimator
 
         return DepthEstimator
+    if name == "__version__":
+        return version("fakeflow")
     raise AttributeError(f"module 'depth' has no attribute {name!r}")

@@ -17,6 +17,7 @@ CONVENTIONS, each held by a test of its name in tests/flowsim/test_flowsim_conve
 """
 
 import importlib
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from flowsim.color import flow_to_rgb, rgb_to_flow
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from flowsim.motion import Motion
     from flowsim.synthesis import resynthesize_flow, synthesize_flow
 
+    __version__: str
+
 __all__ = [
     "Camera",
     "FlowField",
@@ -45,6 +48,7 @@ __all__ = [
     "Shot",
     "SimulatedFlow",
     "Visibility",
+    "__version__",
     "distance",
     "find_visibility",
     "flow_to_rgb",
@@ -72,6 +76,8 @@ _NEEDS_TORCH = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("fakeflow")
     if name not in _NEEDS_TORCH:
         raise AttributeError(f"module 'flowsim' has no attribute {name!r}")
     return getattr(importlib.import_module(_NEEDS_TORCH[name]), name)

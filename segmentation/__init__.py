@@ -6,6 +6,7 @@ Names are loaded at their first use: importing this package loads neither torch 
 from __future__ import annotations
 
 import importlib
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from segmentation.errors import SegmentationError
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from segmentation.network.checkpoint import load_network, save_network
     from segmentation.network.model import TwoStreamNetwork
 
+    __version__: str
+
 __all__ = [
     "Augmentation",
     "Batch",
@@ -27,6 +30,7 @@ __all__ = [
     "Triplet",
     "TwoStreamNetwork",
     "VideoFrames",
+    "__version__",
     "load_network",
     "make_batch",
     "save_network",
@@ -47,6 +51,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("fakeflow")
     if name not in _MODULES:
         raise AttributeError(f"module 'segmentation' has no attribute {name!r}")
     return getattr(importlib.import_module(f"segmentation.{_MODULES[name]}"), name)

@@ -21,6 +21,16 @@ class Progress(Protocol):
         """Count samples; the first count says what was done before this run, and `note` says more."""
 
 
+class Silent:
+    """A watcher that prints nothing."""
+
+    def announce(self, sentence: str) -> None:
+        """Ignore what happens next."""
+
+    def update(self, to_do: int, done: int, failed: int, note: str = "") -> None:
+        """Ignore how far it is."""
+
+
 SHORTEST_S = 0.1
 """A rate over less time says nothing."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pipeline.command.progress import Progress
+from pipeline.command.progress import Progress, Silent
 from pipeline.dataset.commits import Failure
 from pipeline.dataset.run_log import RunLog
 from pipeline.dataset.schema import Layout
@@ -31,13 +31,18 @@ class RunSummary:
     manifest_notes: tuple[str, ...]
 
 
-def run(config: RunConfig, progress: Progress) -> RunSummary:
+def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
     """Make the dataset that `config` describes, or what is missing of it.
+
+    Args:
+        config: what is made, of what, and where it runs.
+        progress: told what happens; by default nobody is.
 
     Raises:
         PipelineError, depth.DepthError: nothing usable as input, another dataset as output, no room, no such model...
             Shards that were committed before stay.
     """
+    progress = progress or Silent()
     manifest = build_manifest(
         config.input,
         images=config.images,
