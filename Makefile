@@ -38,7 +38,7 @@ check: test lint
 	@echo "Making the virtual environment .venv"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@if UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=1 $(INSTALL) --quiet --dry-run --torch-backend auto torch torchvision 2>/dev/null; then \
+	@if UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=1 $(INSTALL) --quiet --dry-run --reinstall --torch-backend auto torch torchvision 2>/dev/null; then \
 		echo "Installing fakeflow with the PyTorch that fits this machine: for CPUs alone where there is no GPU"; \
 		$(INSTALL) --torch-backend auto --compile-bytecode --editable '.[dev,docs,s3]'; \
 	else \

@@ -15,7 +15,8 @@ STAND_IN = """#!/bin/sh
 echo "$(basename "$0") $*" >> "$CALLS"
 case "$*" in
   "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python && cp "$0" .venv/bin/uv ;;
-  *--dry-run*) exit "$INDEX_IS_UNREACHABLE" ;;
+  *--dry-run*--reinstall*) exit "$INDEX_IS_UNREACHABLE" ;;
+  *--dry-run*) exit 0 ;; # torch of an earlier installation answers, not the index
 esac
 """
 
