@@ -31,7 +31,6 @@ from segmentation.network.resize import resize_bicubic
 from segmentation.network.winograd import Conv3x3
 from segmentation.training.learner import Learner, Place
 from segmentation.training.recipes import RECIPES
-from segmentation.training.settings import TrainingSettings
 from segmentation.training.validation import score_samples
 
 FRAME = (480, 854)
@@ -41,12 +40,9 @@ RECIPE = RECIPES["modern"]
 def measure_step(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return samples per second of a training step of both, and their ratio."""
     device, batch, side = _device(), arguments.batch, NETWORK_SIDE_PX
-    settings = TrainingSettings(
-        output="none", data=("none",), encoder=arguments.encoder, batch_size=batch, samples_per_epoch=1000 * batch
-    )
     network = TwoStreamNetwork(arguments.encoder, initialization="random").to(device).train()
     published = _published_step(_with_plain_convolutions(network))
-    learner = Learner(settings, Place(device), network)
+    learner = Learner(network, RECIPE, Place(device), steps=RECIPE.epochs * 1000, seed=0)
     generator = torch.Generator().manual_seed(0)
     image, colors = (
         torch.randint(0, 256, (batch, side, side, 3), generator=generator, dtype=torch.uint8) for _ in range(2)

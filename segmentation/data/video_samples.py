@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -62,15 +63,25 @@ class VideoFrames(TripletSource):
         for name in self._videos:
             if name in self._dataset.problems:
                 raise DatasetError(f"the video {name} of {title} cannot be used: {self._dataset.problems[name]}")
-        self._frames = [(video, frame) for video in self._videos.values() for frame in video.annotated]
-        if not self._frames:
+        if not self._videos:
             raise DatasetError(f"{root} has no annotated frame in split {split} of {title}")
-        self.samples = len(self._frames)
         self._flows = open_flows(flows, self._dataset)
         self.is_flow_in_px = self._flows.is_in_px
         self.has_flow_pictures = not self._flows.is_in_px
         for video in self._videos.values():
             self._flows.check(video)
+        self._count()
+
+    def only(self, sequences: Sequence[str]) -> VideoFrames:
+        """Return the samples of some of these videos; nothing is opened or checked again."""
+        part = copy.copy(self)
+        part._videos = {name: self._videos[name] for name in sequences}
+        part._count()
+        return part
+
+    def _count(self) -> None:
+        self._frames = [(video, frame) for video in self._videos.values() for frame in video.annotated]
+        self.samples = len(self._frames)
         self.note = note_on_sizes(self._flows, self._videos.values())
 
     @property

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 from segmentation.data.mixture import Mixture
 from segmentation.data.transforms import Augmentation, PreparedBatch, prepare_batch
 from segmentation.errors import SegmentationError, TrainingError
+from segmentation.training.recipes import Recipe
 from segmentation.training.seeds import seed_of
-from segmentation.training.settings import TrainingSettings
 
 _MOST_READERS = 8
 
@@ -26,20 +26,18 @@ def readers_for(device: str, cpus: int) -> int:
     return 0 if device == "cpu" else min(_MOST_READERS, max(1, cpus - 1))
 
 
-class StepBatches(Dataset[PreparedBatch | SegmentationError]):
+class _StepBatches(Dataset[PreparedBatch | SegmentationError]):
     """The batches of the steps that are left of an epoch; what one holds follows from the seed and the step alone.
 
     Errors of the user's are given as values: raised in another process, they would carry a traceback.
 
-    Args:
-        settings: of the run.
-        mixture: opened for this rank; its `set_epoch` says where the epoch starts.
+    The mixture's `set_epoch` says where the epoch starts.
     """
 
-    def __init__(self, settings: TrainingSettings, mixture: Mixture) -> None:
-        recipe = settings.recipe
-        self.mixture, self.seed, self.side_px = mixture, settings.seed, settings.side_px
-        self.batch_size, self.steps_per_epoch = recipe.batch_size // mixture.ranks, settings.steps_per_epoch
+    def __init__(self, mixture: Mixture, recipe: Recipe, seed: int, side_px: int) -> None:
+        self.mixture, self.seed, self.side_px = mixture, seed, side_px
+        self.batch_size = recipe.batch_size // mixture.ranks
+        self.steps_per_epoch = mixture.samples // recipe.batch_size
         self.augmentation = Augmentation(recipe.flips, recipe.smallest_crop, recipe.jitter)
 
     def __len__(self) -> int:
@@ -62,12 +60,22 @@ class StepBatches(Dataset[PreparedBatch | SegmentationError]):
 
 
 def read_steps(
-    batches: StepBatches, first_step: int, readers: int, *, pin: bool
+    mixture: Mixture,
+    recipe: Recipe,
+    *,
+    seed: int,
+    side_px: int,
+    first_step: int = 0,
+    readers: int = 0,
+    pin: bool = False,
 ) -> Generator[PreparedBatch, None, None]:
     """Yield the batches of all steps, without end; closing the generator ends the processes that read.
 
     Args:
-        batches: of the run.
+        mixture: opened for this rank.
+        recipe: gives the samples of a step, of all ranks together, and how they are varied.
+        seed: of the run.
+        side_px: of the squares that the network sees.
         first_step: steps done so far.
         readers: number of processes; 0 = this one.
         pin: place batches in memory from which a GPU copies by itself.
@@ -76,6 +84,7 @@ def read_steps(
         SegmentationError: a sample cannot be used.
         TrainingError: a process was lost.
     """
+    batches = _StepBatches(mixture, recipe, seed, side_px)
     loader = DataLoader(
         batches,
         batch_size=None,
@@ -90,7 +99,7 @@ def read_steps(
     steps: Any = None
     try:
         while True:
-            batches.mixture.set_epoch(epoch, skip=skipped * batches.batch_size)
+            mixture.set_epoch(epoch, skip=skipped * batches.batch_size)
             with _signals_held_back():
                 steps = iter(loader)
             for _ in range(skipped, batches.steps_per_epoch):

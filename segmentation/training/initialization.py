@@ -9,25 +9,28 @@ from segmentation.network.checkpoint import FORMAT, load_network
 from segmentation.network.encoder_names import TIMM_PREFIX
 from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.network_files import CONFIG_FILE
-from segmentation.training.settings import TrainingSettings
 
 
-def make_network(settings: TrainingSettings) -> TwoStreamNetwork:
+def make_network(encoder: str, initialization: str, *, side_px: int, seed: int) -> TwoStreamNetwork:
     """Return the network with its first weights.
+
+    Args:
+        encoder: its name.
+        initialization: `imagenet`, `random`, the path of an encoder's weights, or a whole network to start from.
+        side_px: of the square that the network sees.
+        seed: of random weights.
 
     Raises:
         SegmentationError: the initialisation does not exist, is damaged, or is of another encoder.
     """
-    path = Path(settings.initialization)
-    is_encoder = settings.initialization in ("imagenet", "random") or not path.exists()
-    is_encoder |= path.is_file() and settings.encoder.startswith(TIMM_PREFIX)
+    path = Path(initialization)
+    is_encoder = initialization in ("imagenet", "random") or not path.exists()
+    is_encoder |= path.is_file() and encoder.startswith(TIMM_PREFIX)
     is_encoder |= path.is_dir() and not _is_network(path)
     if is_encoder:
-        return TwoStreamNetwork(
-            settings.encoder, initialization=settings.initialization, side_px=settings.side_px, seed=settings.seed
-        )
-    network = load_network(path, expected_encoder=settings.encoder)
-    network.side_px = settings.side_px
+        return TwoStreamNetwork(encoder, initialization=initialization, side_px=side_px, seed=seed)
+    network = load_network(path, expected_encoder=encoder)
+    network.side_px = side_px
     return network
 
 

@@ -16,8 +16,8 @@ from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.precision import autocast
 from segmentation.training.batches import too_little_memory
 from segmentation.training.optimization import learning_rate_at, make_optimizer
+from segmentation.training.recipes import Recipe
 from segmentation.training.seeds import seed_of
-from segmentation.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,12 @@ class Learner:
     """A network that learns step by step; nothing is drawn but by the seed, the step and the rank.
 
     Args:
-        settings: of the run.
-        place: where this process is.
         network: with its first weights.
+        recipe: how it learns.
+        place: where this process is.
+        steps: of the whole run; the learning rate depends on it.
+        seed: of the run.
+        compile: compile the network.
 
     Attributes:
         network: what learns.
@@ -56,8 +59,17 @@ class Learner:
         optimizer: of its weights.
     """
 
-    def __init__(self, settings: TrainingSettings, place: Place, network: TwoStreamNetwork) -> None:
-        self.settings, self.recipe, self.place = settings, settings.recipe, place
+    def __init__(
+        self,
+        network: TwoStreamNetwork,
+        recipe: Recipe,
+        place: Place,
+        *,
+        steps: int,
+        seed: int,
+        compile: bool = False,
+    ) -> None:
+        self.recipe, self.place, self.steps, self.seed, self.is_compiled = recipe, place, steps, seed, compile
         # Channels last is for GPUs: on CPUs the gradients of convolutions take a third longer.
         layout = torch.contiguous_format if place.device == "cpu" else torch.channels_last
         self.network = network.to(place.device).to(memory_format=layout).train()
@@ -67,7 +79,7 @@ class Learner:
         self._runner: nn.Module = network
         if place.ranks > 1:
             self._runner = nn.parallel.DistributedDataParallel(network, device_ids=place.gpus or None)
-        if settings.compile:
+        if compile:
             self._runner = torch.compile(self._runner)  # type: ignore[assignment]
 
     @property
@@ -103,7 +115,7 @@ class Learner:
     def _learn(self, prepared: PreparedBatch, step: int) -> Float32[Tensor, " 3"]:
         device = self.place.device
         batch = self._batch = finish_batch(prepared, device, self._batch)
-        torch.manual_seed(seed_of(self.settings.seed, step, self.place.rank, use=1))  # of stochastic depth
+        torch.manual_seed(seed_of(self.seed, step, self.place.rank, use=1))  # of stochastic depth
         with autocast(self.recipe.precision, device):
             logits = self._runner(batch.image, batch.flow_rgb)
         # The cross-entropy of two classes, in a form whose sum has a fixed order on GPUs, too.
@@ -114,7 +126,7 @@ class Learner:
         if self.recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(self.recipe, step, self.settings.steps)
+            group["lr"] = learning_rate_at(self.recipe, step, self.steps)
         self.optimizer.step()
         if self.average is not None:
             self.average.update(self.network, step=step + 1)
@@ -126,9 +138,9 @@ class Learner:
         """Say what can be done about an error of torch; None where nothing can."""
         if isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error):
             return too_little_memory(
-                self.place.device, self.recipe.batch_size // self.place.ranks, self.settings.side_px
+                self.place.device, self.recipe.batch_size // self.place.ranks, self.network.side_px
             )
-        if self.settings.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        if self.is_compiled and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             return TrainingError(
                 f"--compile does not work here ({type(error).__name__}: {str(error).strip().splitlines()[0]}); train "
                 "without it, or install a C++ compiler such as g++ if that is what is missing"

@@ -11,7 +11,6 @@ from typing import Any, TextIO
 
 from pipeline.command.progress import Progress
 from segmentation.network.whole_files import write_whole, writing
-from segmentation.training.settings import TrainingSettings
 
 METRICS_FILE, TENSORBOARD_FOLDER = "metrics.jsonl", "tensorboard"
 
@@ -80,18 +79,18 @@ def read_metrics(output: Path) -> list[dict[str, Any]]:
     return records
 
 
-def follow_metrics(output: Path, settings: TrainingSettings, progress: Progress) -> Iterator[None]:
+def follow_metrics(output: Path, steps: int, batch_size: int, progress: Progress) -> Iterator[None]:
     """Tell `progress` what other processes add to the numbers of a run, each time the next item is asked for."""
     earlier = read_metrics(output)
-    seen, size = len(earlier), settings.recipe.batch_size
-    progress.update(settings.steps * size, max((record["step"] for record in earlier), default=0) * size, 0)
+    seen = len(earlier)
+    progress.update(steps * batch_size, max((record["step"] for record in earlier), default=0) * batch_size, 0)
     while True:
         records = read_metrics(output)
         for record in records[seen:]:
             if record["kind"] == "validation":
                 progress.announce(describe_validation(record))
             else:
-                progress.update(settings.steps * size, record["step"] * size, 0, describe_step(record))
+                progress.update(steps * batch_size, record["step"] * batch_size, 0, describe_step(record))
         seen = len(records)
         yield
 

@@ -25,7 +25,7 @@ from segmentation.network.checkpoint import save_network
 from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.network_files import BEST, LAST
 from segmentation.network.precision import same_bits
-from segmentation.training.batches import StepBatches, read_steps
+from segmentation.training.batches import read_steps
 from segmentation.training.folder import STOP_FILE, Position, load_state, save_state
 from segmentation.training.learner import Learner, Place
 from segmentation.training.log import TrainingLog, describe_step, describe_validation
@@ -86,8 +86,10 @@ class Trainer:
         self.settings, self.recipe, self.place = settings, settings.recipe, place
         self.validation, self.progress = validation, progress
         self.output = Path(settings.output)
-        self.batches = StepBatches(settings, mixture)
-        self.learner = Learner(settings, place, network)
+        self.mixture = mixture
+        self.learner = Learner(
+            network, self.recipe, place, steps=settings.steps, seed=settings.seed, compile=settings.compile
+        )
         self.position = load_state(self.output, network, self.learner.average, self.learner.optimizer, place.device)
         self.shown = ""
         self.stop_asked = threading.Event()
@@ -135,7 +137,15 @@ class Trainer:
         return TrainingLog(self.output if self.place.rank == 0 else None, self.position.step)
 
     def _read(self) -> Generator[PreparedBatch, None, None]:
-        return read_steps(self.batches, self.position.step, self.place.readers, pin=self.place.device == "cuda")
+        return read_steps(
+            self.mixture,
+            self.recipe,
+            seed=self.settings.seed,
+            side_px=self.settings.side_px,
+            first_step=self.position.step,
+            readers=self.place.readers,
+            pin=self.place.device == "cuda",
+        )
 
     def _step(self, prepared: PreparedBatch) -> _Launched:
         step = self.position.step

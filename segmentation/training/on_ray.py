@@ -58,7 +58,7 @@ def train_on_ray(settings: TrainingSettings, progress: Progress) -> None:
             # In a thread of its own, where Ray leaves Ctrl-C to us.
             fit = threading.Thread(target=_fit, args=(_make_trainer(settings, output, share), errors), daemon=True)
             fit.start()
-            follower = follow_metrics(output, settings, progress)
+            follower = follow_metrics(output, settings.steps, settings.recipe.batch_size, progress)
             while fit.is_alive() and time.monotonic() - failed_at < _PATIENCE_S:
                 try:
                     fit.join(_POLL_S)
@@ -72,7 +72,9 @@ def train_on_ray(settings: TrainingSettings, progress: Progress) -> None:
                     take_all_time()
                     progress.announce("stopping after this step")
                     (output / STOP_FILE).touch()
-                    follower = follow_metrics(output, settings, progress)  # the stop may have ended the other
+                    follower = follow_metrics(
+                        output, settings.steps, settings.recipe.batch_size, progress
+                    )  # the stop may have ended the other
         if (output / FAILURE_FILE).exists():
             raise TrainingError(json.loads((output / FAILURE_FILE).read_text()))
     finally:
@@ -143,7 +145,8 @@ def _work(config: dict[str, Any]) -> None:
     try:
         mixture, validation = open_data(settings, rank, ranks)
         place = Place(device.type, readers_for(device.type, config["cpus"]), rank, ranks)
-        Trainer(settings, place, mixture, validation, make_network(settings), Silence()).run()
+        network = make_network(settings.encoder, settings.initialization, side_px=settings.side_px, seed=settings.seed)
+        Trainer(settings, place, mixture, validation, network, Silence()).run()
     except Stopped:
         return
     except SegmentationError as error:

@@ -60,6 +60,8 @@ def train(settings: TrainingSettings, progress: Progress) -> TrainingSummary:
     started = time.monotonic()
     output = Path(settings.output)
     progress.announce("opening the data")
+    # Workers on Ray open the data and build the network again, each for itself; here it is done all the same, so that
+    # what cannot be used is said before Ray starts and before the folder is made, and for the pictures at the end.
     mixture, validation = open_data(settings)
     for note in filter(None, (source.note for source in mixture.sources)):
         progress.announce(f"note: {note}")
@@ -68,8 +70,8 @@ def train(settings: TrainingSettings, progress: Progress) -> TrainingSummary:
             "flow pictures are coloured anew where a sample is mirrored, which loses what lies off the wheel of "
             "colours; the published presets leave colours as they are"
         )
-    network = make_network(settings)
-    content = settings.content() | describe_data(settings)
+    network = make_network(settings.encoder, settings.initialization, side_px=settings.side_px, seed=settings.seed)
+    content = settings.content() | describe_data(settings.data)
     share = None if settings.workers else local_share(settings.device)
     with held_folder(output, content, resume=settings.resume):
         if share is None:

@@ -91,14 +91,18 @@ def open_data(settings: TrainingSettings, rank: int = 0, ranks: int = 1) -> tupl
     photos = [PhotoSource.parse(text) for text in settings.data]
     videos = [VideoSource.parse(text) for text in settings.videos]
     chosen = _chosen_sequences(videos, Sequences(settings.sequences))
-    held_out = {one: _held_out_sequences(one, chosen[one]) if settings.select == HELD_OUT else () for one in videos}
+    opened = {one: open_videos(one, sequences=chosen[one], seed=settings.seed) for one in videos}
+    if not settings.mixed_flow:
+        require_one_kind([origin for frames in opened.values() for origin in frames.flow_origins])
+    is_held_out = settings.select == HELD_OUT
+    held_out = {one: _held_out_sequences(frames.sequences) if is_held_out else () for one, frames in opened.items()}
     sources: list[tuple[TripletSource, float]] = [
         (ShardDataset(one.url, seed=settings.seed, flow=settings.flow), one.weight) for one in photos
     ]
-    if settings.select != HELD_OUT:
+    if not is_held_out:
         validation = _split_validation(settings.select, videos)
     elif any(held_out.values()):
-        validation = _sequences_validation(held_out)
+        validation = _sequences_validation([(opened[one], names) for one, names in held_out.items()])
     elif photos:
         validation = _photos_validation([one.url for one in photos], settings.flow)
         left_out = [numbers for _, _, numbers in validation.sequences]
@@ -108,21 +112,18 @@ def open_data(settings: TrainingSettings, rank: int = 0, ranks: int = 1) -> tupl
             f"--videos {settings.videos[0]} has a single sequence, so that none can be held out for validation; give "
             "more videos, photos by --data, or a split such as --select davis16-val"
         )
-    opened = [open_videos(one, sequences=chosen[one]) for one in videos]
-    if not settings.mixed_flow:
-        require_one_kind([origin for every in opened for origin in every.flow_origins])
-    for one, every in zip(videos, opened, strict=True):
-        learnt = [name for name in every.sequences if name not in held_out[one]]
-        sources.append((open_videos(one, sequences=learnt, seed=settings.seed), one.weight))
+    for one in videos:
+        learnt = [name for name in opened[one].sequences if name not in held_out[one]]
+        sources.append((opened[one].only(learnt), one.weight))
     samples = settings.steps_per_epoch * settings.recipe.batch_size
     with_replacement = settings.recipe.with_replacement
     mixture = Mixture(sources, samples, seed=settings.seed, rank=rank, ranks=ranks, with_replacement=with_replacement)
     return mixture, validation
 
 
-def describe_data(settings: TrainingSettings) -> dict[str, Any]:
+def describe_data(data: Sequence[str]) -> dict[str, Any]:
     """Return what tells the photo datasets from others at the same place: the fingerprints of what they are made of."""
-    urls = [PhotoSource.parse(text).url for text in settings.data]
+    urls = [PhotoSource.parse(text).url for text in data]
     stores = [DatasetStore.open(url) for url in urls]
     return {"fingerprints": {store.name: store.attributes.get("fingerprint") for store in stores}}
 
@@ -158,18 +159,17 @@ def _chosen_sequences(videos: Sequence[VideoSource], sequences: Sequences) -> di
     return dict(chosen)
 
 
-def _held_out_sequences(source: VideoSource, chosen: tuple[str, ...] | None) -> tuple[str, ...]:
+def _held_out_sequences(names: Sequence[str]) -> tuple[str, ...]:
     """Choose sequences to judge by, the same in every run; none where there is but one."""
-    names = open_videos(source, sequences=chosen).sequences
     number = 0 if len(names) < 2 else min(MOST_SEQUENCES, max(1, round(SEQUENCES_SHARE * len(names))))
     return tuple(sorted(sorted(names, key=lambda name: (zlib.crc32(name.encode()), name))[:number]))
 
 
-def _sequences_validation(held_out: dict[VideoSource, tuple[str, ...]]) -> ValidationData:
+def _sequences_validation(held_out: Sequence[tuple[VideoFrames, Sequence[str]]]) -> ValidationData:
     sequences = []
-    for source, names in held_out.items():
+    for every, names in held_out:
         for name in names:
-            frames = open_videos(source, sequences=[name])
+            frames = every.only([name])
             numbers = _spread(range(frames.samples), MOST_FRAMES)
             sequences.append((name, frames, numbers))
     return ValidationData(f"{len(sequences)} held-out training sequences", tuple(sequences), with_boundaries=True)
@@ -182,7 +182,7 @@ def _split_validation(select: str, videos: list[VideoSource]) -> ValidationData:
         if source.dataset == name:
             protocol = protocol_for(name)
             every = open_videos(source, split=split)
-            opened = [(one, open_videos(source, split=split, sequences=[one])) for one in every.sequences]
+            opened = [(one, every.only([one])) for one in every.sequences]
             sequences = tuple((one, f, tuple(protocol.counted(range(f.samples)))) for one, f in opened)
             return ValidationData(select, sequences, protocol.with_boundaries, protocol.skips_empty_truth)
     known = " or ".join(sorted({f"{source.dataset}-SPLIT" for source in videos})) or "nothing else without --videos"

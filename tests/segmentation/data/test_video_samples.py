@@ -74,6 +74,15 @@ def test_only_chosen_videos_are_used(davis: Path) -> None:
         frames_of(davis, sequences=["horse"])
 
 
+def test_a_part_of_opened_videos_is_as_if_opened_alone(davis: Path) -> None:
+    part, alone = frames_of(davis, seed=3).only(["libby"]), frames_of(davis, seed=3, sequences=["libby"])
+    assert (part.sequences, part.samples, part.note) == (alone.sequences, alone.samples, alone.note)
+    for one, other in zip(epoch_of(part, 1), epoch_of(alone, 1), strict=True):
+        assert one.id == other.id
+        assert torch.equal(one.image, other.image)
+        assert torch.equal(one.flow_px, other.flow_px)
+
+
 def test_flow_pictures_give_directions_relative_to_the_longest_vector(davis: Path, tmp_path: Path) -> None:
     for video in ("bear", "libby"):
         save_flow_pictures(tmp_path / f"pictures/JPEGFlows/480p/{video}", FRAMES, SIZE)

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from segmentation.data.mixture import Mixture
 from segmentation.data.photo_samples import Triplet, TripletSource
 from segmentation.data.transforms import PreparedBatch
 from segmentation.errors import DatasetError, TrainingError
-from segmentation.training.batches import StepBatches, read_steps
-from segmentation.training.settings import TrainingSettings
+from segmentation.training.batches import read_steps
+from segmentation.training.recipes import RECIPES
 
 SAMPLES, BATCH = 8, 2
 
@@ -41,11 +42,9 @@ class Numbered(TripletSource):
 
 
 def read(first_step: int, readers: int) -> Generator[PreparedBatch, None, None]:
-    settings = TrainingSettings(
-        output="run", data=("drawn",), batch_size=BATCH, samples_per_epoch=SAMPLES, epochs=3, side_px=32
-    )
+    recipe = replace(RECIPES["modern"], batch_size=BATCH)
     mixture = Mixture([(Numbered(), 1)], SAMPLES)
-    return read_steps(StepBatches(settings, mixture), first_step, readers, pin=False)
+    return read_steps(mixture, recipe, seed=0, side_px=32, first_step=first_step, readers=readers)
 
 
 def readers_since(before: set[Any]) -> set[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 from segmentation.data.transforms import PreparedBatch, finish_batch
 from segmentation.network.model import TwoStreamNetwork
-from segmentation.training.batches import StepBatches
+from segmentation.training.batches import read_steps
 from segmentation.training.learner import Learner, Place
 from segmentation.training.optimization import learning_rate_at, make_optimizer
 from segmentation.training.recipes import RECIPES
@@ -42,14 +43,14 @@ def make_learner(folder: Path, place: Place | None = None, **changes: object) ->
     """Return a learner with the random weights of seed 0."""
     settings = settings_in(folder, **{"learning_rate": 1e-3, **changes})
     network = TwoStreamNetwork("mit-b0", initialization="random", side_px=SIDE_PX, seed=0)
-    return Learner(settings, place or Place("cpu"), network)
+    return Learner(network, settings.recipe, place or Place("cpu"), steps=settings.steps, seed=settings.seed)
 
 
 def gradients_on_paper(learner: Learner, prepared: PreparedBatch, step: int) -> tuple[float, Weights]:
     """Return the loss and its gradients by autograd and torch's cross-entropy of two classes; learn nothing."""
     network = copy.deepcopy(learner.network).train()
     batch = finish_batch(prepared, "cpu")
-    torch.manual_seed(seed_of(learner.settings.seed, step, learner.place.rank, use=1))
+    torch.manual_seed(seed_of(learner.seed, step, learner.place.rank, use=1))
     loss = F.cross_entropy(network(batch.image, batch.flow_rgb), batch.mask.long())
     loss.backward()  # type: ignore[no-untyped-call]
     return float(loss.detach()), {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
@@ -155,9 +156,8 @@ def test_ranks_draw_differently_and_repeatably(tmp_path: Path) -> None:
 
     def batch_of(rank: int) -> PreparedBatch:
         mixture, _ = open_data(settings, rank, ranks=2)
-        batch = StepBatches(settings, mixture)[0]
-        assert isinstance(batch, PreparedBatch)
-        return batch
+        with closing(read_steps(mixture, settings.recipe, seed=settings.seed, side_px=settings.side_px)) as steps:
+            return next(steps)
 
     one, other, again = batch_of(0), batch_of(1), batch_of(0)
     assert len(one.ids) == 2

@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 from benchmarks.processes import command_line, descendants
 from pipeline.errors import PipelineError
 from segmentation.cli import app
+from segmentation.data.video_samples import VideoFrames
 from segmentation.errors import DatasetError, SegmentationError, Stopped, TrainingError
 from segmentation.flow.flow_origin import FlowOrigin, require_one_kind
 from segmentation.network.checkpoint import load_network
@@ -148,6 +149,17 @@ def test_the_published_stages_are_as_published(tmp_path: Path, preset: Any, epoc
     modern = settings_in(tmp_path, epochs=200)
     assert modern.epochs_between_validations == 4
     assert not open_data(modern)[0].with_replacement
+
+
+def test_videos_are_opened_once(tmp_path: Path) -> None:
+    mixture, validation = open_data(settings_in(tmp_path, videos=(make_videos(tmp_path),), samples_per_epoch=200))
+    (learnt,) = mixture.sources
+    assert isinstance(learnt, VideoFrames)
+    ((name, judged, _),) = validation.sequences
+    assert isinstance(judged, VideoFrames)
+    assert {*learnt.sequences, name} == {"bear", "libby"}
+    assert judged.sequences == (name,)
+    assert judged._flows is learnt._flows
 
 
 def test_photos_that_are_judged_by_are_never_drawn(tmp_path: Path) -> None:
