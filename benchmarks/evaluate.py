@@ -25,7 +25,7 @@ from segmentation.flow.estimate import FlowSettings
 from segmentation.flow.frame_flows import open_flows
 from segmentation.network.checkpoint import load_network, save_network
 from segmentation.network.model import TwoStreamNetwork
-from segmentation.prediction.evaluate import Benchmark, evaluate
+from segmentation.prediction.evaluate import Benchmark, predict_and_score
 from segmentation.prediction.video_masks import write_mask
 from segmentation.videos.datasets import open_dataset
 
@@ -98,12 +98,16 @@ def main() -> None:
             save_network(TwoStreamNetwork(given.encoder, initialization="random"), checkpoint)
         root = part_of_davis(given.davis, work / "DAVIS", given.frames)
         raft, here = FlowSettings(given.raft, iterations=1), Placement(workers=0)
-        evaluate([Benchmark("davis16", root)], checkpoint, work / "out", raft, Silence(), here)  # flow, and warm-up
+        predict_and_score(
+            [Benchmark("davis16", root)], checkpoint, work / "out", raft, Silence(), here
+        )  # flow, and warm-up
         flows = str(work / "out/flows/davis16.zarr")
         ours, plain = [], []
         for _ in range(given.rounds):
             shutil.rmtree(work / "out/davis16")
-            done = evaluate([Benchmark("davis16", root, flows)], checkpoint, work / "out", raft, Silence(), here)
+            done = predict_and_score(
+                [Benchmark("davis16", root, flows)], checkpoint, work / "out", raft, Silence(), here
+            )
             ours.append((done.frames / done.seconds, done.waiting_share or 0.0))
             plain.append(plain_loop(root, flows, checkpoint, work / "plain", device))
     figures: dict[str, Any] = {

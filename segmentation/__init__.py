@@ -1,6 +1,8 @@
 """Two-stream segmentation: video datasets, the network and its checkpoints, data for training, measures and protocols.
 
-Names are loaded at their first use: importing this package loads neither torch nor anything else that is heavy.
+`train`, `evaluate` and `predict` each take one settings object and print nothing; pass a `Progress` of `pipeline` to be
+told how far they are. Names are loaded at their first use: importing this package loads neither torch nor anything else
+that is heavy.
 """
 
 from __future__ import annotations
@@ -18,35 +20,52 @@ if TYPE_CHECKING:
     from segmentation.data.video_samples import VideoFrames
     from segmentation.network.checkpoint import load_network, save_network
     from segmentation.network.model import TwoStreamNetwork
+    from segmentation.prediction.benchmarks import evaluate
+    from segmentation.prediction.predict import predict
+    from segmentation.prediction.settings import EvaluationSettings, PredictionSettings
+    from segmentation.training.run import train
+    from segmentation.training.settings import TrainingSettings
 
     __version__: str
 
 __all__ = [
     "Augmentation",
     "Batch",
+    "EvaluationSettings",
     "Mixture",
+    "PredictionSettings",
     "SegmentationError",
     "ShardDataset",
+    "TrainingSettings",
     "Triplet",
     "TwoStreamNetwork",
     "VideoFrames",
     "__version__",
+    "evaluate",
     "load_network",
     "make_batch",
+    "predict",
     "save_network",
+    "train",
 ]
 
 _MODULES = {
     "Augmentation": "data.transforms",
     "Batch": "data.transforms",
+    "EvaluationSettings": "prediction.settings",
     "Mixture": "data.mixture",
+    "PredictionSettings": "prediction.settings",
     "ShardDataset": "data.photo_samples",
+    "TrainingSettings": "training.settings",
     "Triplet": "data.photo_samples",
     "TwoStreamNetwork": "network.model",
     "VideoFrames": "data.video_samples",
+    "evaluate": "prediction.benchmarks",
     "load_network": "network.checkpoint",
     "make_batch": "data.transforms",
+    "predict": "prediction.predict",
     "save_network": "network.checkpoint",
+    "train": "training.run",
 }
 
 

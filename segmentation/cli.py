@@ -3,170 +3,156 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from pipeline.command.options import make_app, options_of, stoppable
+from pipeline.command.options import make_app, options_of, stoppable, takes
 from pipeline.command.stopping import INTERRUPTED, stopped_by_signals
-from pipeline.engine.placement import Placement, count_of
+from pipeline.engine.placement import count_of
 from pipeline.errors import PipelineError
-from pipeline.files.places import refuse_as_output
 from pipeline.redaction import redact_output
 from segmentation.errors import SegmentationError, Stopped
-from segmentation.flow.raft_names import Size
-from segmentation.prediction import prediction_cli
+from segmentation.flow.settings import FlowCommandSettings
+from segmentation.prediction.settings import EvaluationSettings, PredictionSettings
+from segmentation.scoring.settings import ScoreSettings
+from segmentation.training.motion_settings import MotionFitSettings
 from segmentation.training.settings import TrainingSettings
 
 app = make_app("Video object segmentation: flow, training, masks and scores.")
-SOME_VIDEOS_FAILED = prediction_cli.SOME_VIDEOS_FAILED
-app.command("evaluate")(prediction_cli.evaluate_command)
-app.command("predict")(prediction_cli.predict_command)
+SOME_VIDEOS_FAILED = 3
 
 
-@app.command("score")
-def score_command(
-    dataset: Annotated[str, typer.Option(help="davis16, fbms, ytobj, lvid or segtrackv2.")],
-    root: Annotated[Path, typer.Option(help="The dataset's folder; for its masks.")],
-    predictions: Annotated[Path, typer.Option(help="Folder with one folder of mask images per video.")],
-    split: Annotated[str | None, typer.Option(help="Of the dataset; default: the one that is published.")] = None,
-    sequences: prediction_cli.SequenceNames = None,
-    protocol: Annotated[str | None, typer.Option(help="Such as davis16-all-frames; default: the dataset's.")] = None,
-    threshold: Annotated[float, typer.Option(help="Levels from this share of 255 on are object.")] = 0.5,
-    saliency: Annotated[
-        bool, typer.Option("--saliency", help="Also MAE, F-beta, S- and E-measure of the soft masks.")
-    ] = False,
-    json_path: Annotated[Path | None, typer.Option("--json", help="File for all scores, also per frame.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Picture to write: J and F of every frame over time.")] = None,
-    worst: Annotated[Path | None, typer.Option(help="Picture to write: the frames of lowest J.")] = None,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Score what there is; missing frames are left out of the means.")
-    ] = False,
-) -> None:
-    """Score predicted masks (0/1, 0/255, palette or soft grey levels) by a dataset's protocol."""
+@app.command(
+    "score",
+    examples=(
+        "segmentation score --dataset davis16 --root DAVIS --predictions masks",
+        "segmentation score --dataset fbms --root FBMS --predictions masks --json scores.json --worst worst.png",
+    ),
+)
+@takes(ScoreSettings)
+def score_command(settings: ScoreSettings) -> None:
+    """Score predicted masks (0/1, 0/255, palette or soft grey levels) by the protocol of a dataset."""
     from segmentation.scoring.protocols import protocol_for
-    from segmentation.videos.datasets import open_dataset
-    from segmentation.videos.sequences import Sequences
 
-    rules = protocol_for(dataset, protocol)
-    every, wanted = open_dataset(dataset, root, split), Sequences.parse(sequences)
-    wanted.check(every.names, str(root))
-    opened = every.only(wanted)
-    opened.require_videos()
+    protocol_for(settings.dataset, settings.protocol)  # before anything is loaded
     from rich.console import Console
     from rich.progress import Progress
 
-    from segmentation.scoring.reporting import show_report, write_json
-    from segmentation.scoring.score import score_predictions
+    from segmentation.scoring.reporting import show_report
+    from segmentation.scoring.scored_folder import score_folder, write_outcome
 
     errors = Console(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("frames", total=None)
-        report = score_predictions(
-            opened,
-            predictions,
-            rules,
-            threshold=threshold,
-            with_saliency=saliency,
-            allow_missing=allow_missing,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+        report, opened = score_folder(settings, lambda done, total: bar.update(task, completed=done, total=total))
     show_report(report)
-    if json_path is not None:
-        write_json(report.as_json(), json_path)
-        typer.echo(str(json_path.resolve()))
-    if plot is not None:
-        from segmentation.scoring.plots import plot_scores_over_time
-
-        plot_scores_over_time(report, plot)
-        typer.echo(str(plot.resolve()))
-    if worst is not None:
-        from segmentation.scoring.worst_frames import draw_worst_frames
-
-        draw_worst_frames(report, opened, predictions, threshold, worst)
-        typer.echo(str(worst.resolve()))
+    for path in write_outcome(settings, report, opened):
+        typer.echo(path)
 
 
-@app.command("flows")
-def flows_command(
-    output: Annotated[str, typer.Option(help="The Zarr group to make or to continue; folder or URL.")],
-    dataset: Annotated[
-        str | None, typer.Option(help="davis16, fbms, ytobj, lvid, ytvos18 or segtrackv2; with --root.")
-    ] = None,
-    root: Annotated[Path | None, typer.Option(help="The dataset's folder.")] = None,
-    split: Annotated[str | None, typer.Option(help="Of the dataset; default: all that are there.")] = None,
-    sequences: prediction_cli.SequenceNames = None,
-    video: Annotated[
-        Path | None, typer.Option(help="A video file or a folder of frames, in place of a dataset.")
-    ] = None,
-    raft: prediction_cli.Raft = "raft-large",
-    model: Annotated[Size | None, typer.Option(help="Refuse weights of the other network; default: either.")] = None,
-    raft_iterations: prediction_cli.Iterations = 20,
-    stride: Annotated[int, typer.Option(help="Flow of frame k points to frame k + stride.", min=1)] = 1,
-    upscale: Annotated[
-        bool, typer.Option("--upscale", help="Enlarge frames below 128 px instead of refusing them.")
-    ] = False,
-    workers: Annotated[
-        int | None, typer.Option(help="0 = in this process, else on Ray; default: one per GPU or machine.", min=0)
-    ] = None,
-    gpus_per_worker: Annotated[
-        float | None, typer.Option(help="Part of a GPU that each Ray worker gets: 0.5 = two share one; default: 1.")
-    ] = None,
-    device: prediction_cli.Device = "auto",
-    jpeg: Annotated[
-        Path | None, typer.Option(help="Folder for a JPEGFlows tree as the published code reads it.")
-    ] = None,
-) -> None:
+@app.command(
+    "flows",
+    examples=(
+        "segmentation flows --dataset davis16 --root DAVIS --output davis-flows.zarr",
+        "segmentation flows --video holiday.mp4 --output holiday-flows.zarr",
+    ),
+)
+@takes(FlowCommandSettings)
+def flows_command(settings: FlowCommandSettings) -> None:
     """Estimate optical flow of videos by RAFT, or continue: the same command again does what is missing."""
     from pipeline.command.progress import ProgressLine
+    from segmentation.prediction.early_checks import check_flows
 
-    refuse_as_output(output)
-    if (dataset is None) == (video is None) or (dataset is None) != (root is None):
-        raise SegmentationError("give either --dataset with --root, or --video")
-    if sequences and dataset is None:
-        raise SegmentationError("--sequences chooses among the videos of --dataset; leave it out with --video")
-    from segmentation.flow.raft_names import check_raft
-    from segmentation.prediction.early_checks import check_flows, check_input
+    check_flows(settings)
+    from segmentation.flow.estimate import FlowSettings, clips_for, make_flows
 
-    if video is not None:
-        check_input(video)
-        check_raft(raft)
-    else:
-        assert dataset is not None
-        assert root is not None
-        check_flows(dataset, root, split, raft)
-    from segmentation.flow.estimate import FlowSettings, clip_of, clips_of, make_flows
-    from segmentation.videos.sequences import Sequences
-
-    problems: dict[str, str] = {}
-    if video is not None:
-        clips = [clip_of(video)]
-    else:
-        assert dataset is not None
-        assert root is not None
-        clips, problems = clips_of(dataset, root, split, Sequences.parse(sequences))
-    settings = FlowSettings(raft, model, raft_iterations, stride, upscale)
-    placement = Placement(workers, device, gpus_per_worker)
+    output = settings.output
+    clips, problems = clips_for(settings)
+    how = FlowSettings(settings.raft, settings.model, settings.raft_iterations, settings.stride, settings.upscale)
     with stoppable(), ProgressLine("frames") as line:
-        summary = make_flows(clips, output, settings, line, placement)
+        summary = make_flows(clips, output, how, line, settings.placement)
     problems |= summary.problems
-    if jpeg is not None:
+    if settings.jpeg is not None:
         from segmentation.flow.jpeg_trees import write_jpeg_tree
 
         with ProgressLine("pictures") as line:
-            write_jpeg_tree([clip for clip in clips if clip.name in summary.complete], output, jpeg, line)
+            write_jpeg_tree([clip for clip in clips if clip.name in summary.complete], output, settings.jpeg, line)
     typer.echo(
         f"{output}: flow of {len(summary.complete)} of {count_of(len(summary.complete) + len(problems), 'video')}, "
         f"{count_of(summary.frames_made_now, 'frame')} made in this run"
     )
-    for name, problem in problems.items():
-        typer.echo(f"not done: {name}: {problem}", err=True)
-    if problems:
-        raise typer.Exit(SOME_VIDEOS_FAILED)
+    _tell_problems("not done", problems)
 
 
-@app.command("train")
+@app.command(
+    "evaluate",
+    examples=(
+        "segmentation evaluate --dataset davis16=DAVIS:davis-flows.zarr --checkpoint runs/first --output results",
+        "segmentation evaluate --dataset fbms=FBMS --checkpoint FakeFlow_mitb1.pth --output results",
+    ),
+)
+@takes(EvaluationSettings)
+def evaluate_command(settings: EvaluationSettings) -> None:
+    """Predict the masks of whole benchmarks and score them by their protocols."""
+    from pipeline.command.progress import ProgressLine
+    from segmentation.data.source_names import Benchmark
+    from segmentation.prediction.early_checks import check_evaluation
+
+    check_evaluation([Benchmark.parse(text) for text in settings.dataset], settings.checkpoint, settings.raft)
+    from segmentation.prediction.benchmarks import SCORES_FILE, evaluate
+    from segmentation.scoring.published import load_published
+    from segmentation.scoring.reporting import show_report, show_table
+    from segmentation.scoring.tables import comparison_table
+
+    with stoppable(), ProgressLine("frames") as line:
+        evaluation = evaluate(settings, line)
+    for report in evaluation.reports.values():
+        show_report(report)
+    if evaluation.reports:
+        show_table(comparison_table(evaluation.reports, settings.checkpoint.name, load_published()))
+    if evaluation.waiting_share is not None:
+        typer.echo(
+            f"{count_of(evaluation.frames, 'frame')} predicted; the network waited for data "
+            f"{100 * evaluation.waiting_share:.1f} % of the time"
+        )
+    typer.echo(str((settings.output / SCORES_FILE).resolve()))
+    problems = [(name, *item) for name, result in evaluation.results.items() for item in result.problems.items()]
+    _tell_problems("not predicted", {f"{name}: {video}": problem for name, video, problem in problems})
+
+
+@app.command(
+    "predict",
+    examples=(
+        "segmentation predict holiday.mp4 --checkpoint runs/first --output masks",
+        "segmentation predict photo.jpg --checkpoint runs/first --depth-model tiny-dpt --output masks",
+    ),
+)
+@takes(PredictionSettings)
+def predict_command(settings: PredictionSettings) -> None:
+    """Predict masks and an overlay for videos of your own, and for photos by simulated flow."""
+    from pipeline.command.progress import ProgressLine
+    from segmentation.prediction.early_checks import check_prediction
+
+    check_prediction(settings.inputs, settings.checkpoint, settings.raft)
+    from segmentation.prediction.predict import predict
+
+    with stoppable(), ProgressLine("frames") as line:
+        made, problems = predict(settings, line)
+    for prediction in made:
+        typer.echo(f"{prediction.folder}: {count_of(prediction.frames, 'frame')}, flow {prediction.flow}")
+    _tell_problems("not done", problems)
+
+
+@app.command(
+    "train",
+    examples=(
+        "segmentation train --data dutsv2.zarr --output runs/first",
+        "segmentation train --data dutsv2.zarr:3 --videos davis16=DAVIS:davis-flows.zarr:1 --output runs/mixed",
+        "segmentation train --data dutsv2.zarr --output runs/first --resume",
+    ),
+)
 @options_of(TrainingSettings)
 def train_command(
     fresh_motion: Annotated[
@@ -204,44 +190,21 @@ def train_command(
     typer.echo(f"Try it:  {next_command(settings)}")
 
 
-@app.command("fit-motion")
-def fit_motion_command(
-    photos: Annotated[str, typer.Option(help="Dataset of `pipeline run`: its depths and masks are simulated on.")],
-    output: Annotated[Path, typer.Option(help="TOML file to write, for `pipeline run --motion`.")],
-    videos: Annotated[
-        str | None,
-        typer.Option(help="Real videos with masks and flow, as davis16=DAVIS:davis-flows.zarr; their training split."),
-    ] = None,
-    fields: Annotated[
-        Path | None,
-        typer.Option(help="In place of videos: folder of .npz with flow (n,h,w,2) and mask (n,h,w), one per video."),
-    ] = None,
-    side_px: Annotated[
-        float | None,
-        typer.Option(help="With --fields made smaller: longer side of the frames that flow is in px of.", min=1),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the fit.", min=0)] = 0,
-) -> None:
+@app.command(
+    "fit-motion",
+    examples=(
+        "segmentation fit-motion --photos dutsv2.zarr --videos davis16=DAVIS:davis-flows.zarr --output own.toml",
+        "segmentation fit-motion --photos dutsv2.zarr --fields fields --output own.toml",
+    ),
+)
+@takes(MotionFitSettings)
+def fit_motion_command(settings: MotionFitSettings) -> None:
     """Fit a motion model to real videos with masks: how their camera and objects move."""
     from pipeline.command.progress import ProgressLine
-    from segmentation.data.source_names import VideoSource
-    from segmentation.training.motion_fit import fields_of_folder, fields_of_videos, fit_motion, statistics_of
+    from segmentation.training.motion_fit import fit_motion_model
 
-    if (videos is None) == (fields is None):
-        raise SegmentationError("give either --videos NAME=ROOT:FLOWS, or --fields")
-    if output.suffix != ".toml":
-        raise SegmentationError(f"--output {output}; expected a name that ends in .toml")
     with ProgressLine("simulations") as line:
-        if fields is not None:
-            line.announce(f"reading {fields}")
-            measured = statistics_of(fields_of_folder(fields, side_px))
-        else:
-            assert videos is not None
-            source = VideoSource.parse(videos)
-            line.announce(f"reading {source.flows}")
-            measured = statistics_of(fields_of_videos(source))
-        origin = fields.resolve().name if fields is not None else f"{source.dataset} train"
-        typer.echo(fit_motion(measured, photos, output, origin, line, seed))
+        typer.echo(fit_motion_model(settings, line))
 
 
 @app.command("datasets")
@@ -259,6 +222,14 @@ def datasets_command() -> None:
         typer.echo(f"  labels     {row.labels}")
         typer.echo(f"  licence    {row.licence}")
         typer.echo(f"  source     {row.source}")
+
+
+def _tell_problems(what: str, problems: Mapping[str, str]) -> None:
+    """Print what could not be done and why; end with an exit code of its own if there is any such thing."""
+    for name, problem in problems.items():
+        typer.echo(f"{what}: {name}: {problem}", err=True)
+    if problems:
+        raise typer.Exit(SOME_VIDEOS_FAILED)
 
 
 def main() -> None:

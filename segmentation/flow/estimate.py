@@ -21,6 +21,7 @@ from pipeline.making.continuing import create_or_continue
 from segmentation.errors import DatasetError, FlowError
 from segmentation.flow.raft_names import Size
 from segmentation.flow.raft_weights import LoadedRaft
+from segmentation.flow.settings import FlowCommandSettings
 from segmentation.videos.datasets import OpenedDataset, open_dataset
 from segmentation.videos.footage import Footage, ImageFiles, open_footage
 from segmentation.videos.sequences import ALL, Sequences
@@ -106,6 +107,20 @@ class FlowSummary:
     complete: list[str] = field(default_factory=list)
     frames_made_now: int = 0
     problems: dict[str, str] = field(default_factory=dict)
+
+
+def clips_for(settings: FlowCommandSettings) -> tuple[list[Clip], dict[str, str]]:
+    """Find the videos that `segmentation flows` is given.
+
+    Returns:
+        The videos whose frames are all there, and by name what is wrong with the others.
+
+    Raises:
+        SegmentationError: the video or the dataset cannot be read, or a name that is asked for is not in it.
+    """
+    if settings.dataset is None or settings.root is None:
+        return [clip_of(settings.video or Path())], {}
+    return clips_of(settings.dataset, settings.root, settings.split, Sequences.parse(settings.sequences))
 
 
 def clips_of(name: str, root: Path, split: str | None, sequences: Sequences = ALL) -> tuple[list[Clip], dict[str, str]]:

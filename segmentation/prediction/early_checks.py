@@ -9,6 +9,7 @@ from pathlib import Path
 from segmentation.data.source_names import Benchmark, PhotoSource, VideoSource
 from segmentation.errors import SegmentationError
 from segmentation.flow.raft_names import check_raft
+from segmentation.flow.settings import FlowCommandSettings
 from segmentation.network.encoder_names import check_initialization
 from segmentation.network.network_files import find_network
 from segmentation.scoring.protocols import protocol_for
@@ -17,10 +18,13 @@ from segmentation.videos.datasets import check_root
 from segmentation.videos.table import check_split
 
 
-def check_flows(dataset: str, root: Path, split: str | None, raft: str) -> None:
-    """Raise if `segmentation flows` is given a dataset, a folder or weights that do not exist."""
-    check_root(check_split(dataset, split), root)
-    check_raft(raft)
+def check_flows(settings: FlowCommandSettings) -> None:
+    """Raise if `segmentation flows` is given a video, a dataset, a folder or weights that do not exist."""
+    if settings.video is not None:
+        check_input(settings.video)
+    elif settings.dataset is not None and settings.root is not None:
+        check_root(check_split(settings.dataset, settings.split), settings.root)
+    check_raft(settings.raft)
 
 
 def check_training(settings: TrainingSettings) -> None:

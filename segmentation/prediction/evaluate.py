@@ -75,6 +75,11 @@ class Evaluation:
         total = self.busy_seconds + self.idle_seconds
         return self.idle_seconds / total if total else None
 
+    @property
+    def reports(self) -> dict[str, Report]:
+        """Scores by name of the dataset; datasets of which no video could be predicted are left out."""
+        return {name: result.report for name, result in self.results.items() if result.report is not None}
+
     def as_json(self, checkpoint: Path) -> dict[str, Any]:
         """Return everything as what `json.dump` can write."""
         return {
@@ -118,7 +123,7 @@ class _Opened:
         return [video for video in self.dataset.videos if names.get(video.name)]
 
 
-def evaluate(
+def predict_and_score(
     benchmarks: Sequence[Benchmark],
     checkpoint: Path,
     output: Path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from jaxtyping import Float32, UInt8
 from depth import DepthError, DepthEstimator
 from flowsim import MotionPrior, flow_to_rgb, sample_motion, simulate_flow
 from flowsim.prior import Shot
-from pipeline.command.progress import Progress
+from pipeline.command.progress import Progress, Silent
 from pipeline.dataset.schema import decode_flow, encode_flow
 from pipeline.engine.placement import count_of, local_share
 from pipeline.errors import PipelineError
@@ -27,6 +27,8 @@ from segmentation.errors import SegmentationError
 from segmentation.flow.raft import Raft, load_raft
 from segmentation.network.checkpoint import load_network
 from segmentation.network.segmenter import Segmenter
+from segmentation.prediction.early_checks import check_prediction
+from segmentation.prediction.settings import PredictionSettings
 from segmentation.prediction.video_masks import write_mask
 from segmentation.videos.footage import Footage, ImageFiles, open_footage
 from segmentation.videos.mask_files import EXTENSIONS
@@ -39,27 +41,6 @@ PHOTO_MOTION = MotionPrior(
     "photo", (Shot(model="parallax", magnitude=(0.03,), zero_plane=(0.0,), direction_deg=(0.0,)),)
 )
 """What photos are moved by: what is near goes to the right by 3 % of the longer side, what is far stands still."""
-
-
-@dataclass(frozen=True)
-class PredictionSettings:
-    """How masks are predicted.
-
-    Attributes:
-        checkpoint: as `load_network` takes it.
-        raft: weights of RAFT, as `load_raft` takes them; for videos.
-        raft_iterations: updates of the flow field.
-        depth_model: as `DepthEstimator.load` takes it; for photos.
-        device: `auto`, `cpu` or `cuda`.
-        side_px: of the square that the network sees; None = as it was trained.
-    """
-
-    checkpoint: Path
-    raft: str = "raft-large"
-    raft_iterations: int = 20
-    depth_model: str = "Intel/dpt-hybrid-midas"
-    device: str = "auto"
-    side_px: int | None = None
 
 
 @dataclass(frozen=True)
@@ -152,25 +133,23 @@ class Predictor:
         return f"estimated by RAFT ({self._raft.loaded.name})"
 
 
-def predict(
-    sources: Sequence[Path], output: Path, settings: PredictionSettings, progress: Progress
-) -> tuple[list[Prediction], dict[str, str]]:
+def predict(settings: PredictionSettings, progress: Progress | None = None) -> tuple[list[Prediction], dict[str, str]]:
     """Predict each input into `<output>/<name>`; one that cannot be used does not stop the others.
 
     Args:
-        sources: video files, folders of frames, photos.
-        output: folder.
-        settings: how.
-        progress: who watches.
+        settings: which inputs, by which network, and where the masks are written.
+        progress: is told how far the run is; None = nobody is.
 
     Returns:
         What was made, and by input why it was not.
 
     Raises:
-        SegmentationError: two inputs have one name, or the network cannot be loaded.
+        SegmentationError: an input is not there, two inputs have one name, or the network cannot be loaded.
     """
+    check_prediction(settings.inputs, settings.checkpoint, settings.raft)
     folders = {
-        source: output / (source.resolve().stem if source.is_file() else source.resolve().name) for source in sources
+        source: settings.output / (source.resolve().stem if source.is_file() else source.resolve().name)
+        for source in settings.inputs
     }
     for source, folder in folders.items():
         other = next((other for other, taken in folders.items() if taken == folder and other != source), None)
@@ -180,7 +159,7 @@ def predict(
     made, problems = [], {}
     for source, folder in folders.items():
         try:
-            made.append(predictor.predict(source, folder, progress))
+            made.append(predictor.predict(source, folder, progress or Silent()))
         except (SegmentationError, PipelineError, DepthError) as problem:
             problems[str(source)] = str(problem)
     return made, problems

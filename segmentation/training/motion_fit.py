@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from pipeline.command.progress import Progress
+from pipeline.command.progress import Progress, Silent
 from pipeline.dataset.schema import FLOW_STEPS_PER_PIXEL, decode_inverse_depth
 from pipeline.dataset.store import DatasetStore
 from pipeline.engine.placement import count_of
@@ -20,6 +20,7 @@ from pipeline.errors import PipelineError
 from pipeline.files.regular_files import refuse_irregular
 from segmentation.data.source_names import VideoSource
 from segmentation.errors import FlowError
+from segmentation.training.motion_settings import MotionFitSettings
 
 if TYPE_CHECKING:
     from flowsim import FlowStatistics
@@ -144,6 +145,33 @@ def statistics_of(fields: Mapping[str, list[Field]] | Iterator[tuple[str, Field]
         if mask.any() and not mask.all() and np.isfinite(flow_px).all(-1).any():
             measured.setdefault(name, []).append(statistics_at_scale(flow_px, mask, side_px, FIT_GRID))
     return measured
+
+
+def fit_motion_model(settings: MotionFitSettings, progress: Progress | None = None) -> str:
+    """Read real flow, fit a motion model to it, and write the model.
+
+    Args:
+        settings: which flow, which photos, and where the model is written.
+        progress: is told how far the fit is; None = nobody is.
+
+    Returns:
+        What the fit found, in one line.
+
+    Raises:
+        FlowError: too few fields or photos, or a file cannot be read or written.
+        SegmentationError, PipelineError: the dataset, the flow or the photos cannot be read.
+    """
+    progress = progress or Silent()
+    if settings.fields is not None:
+        origin = settings.fields.resolve().name
+        progress.announce(f"reading {settings.fields}")
+        measured = statistics_of(fields_of_folder(settings.fields, settings.side_px))
+    else:
+        source = VideoSource.parse(settings.videos or "")
+        origin = f"{source.dataset} train"
+        progress.announce(f"reading {source.flows}")
+        measured = statistics_of(fields_of_videos(source))
+    return fit_motion(measured, settings.photos, settings.output, origin, progress, settings.seed)
 
 
 def fit_motion(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.command.progress import Progress
+from pipeline.command.progress import Progress, Silent
 from pipeline.engine.placement import Share, count_of, local_share
 from segmentation.training.settings import TrainingSettings
 
@@ -43,7 +43,7 @@ class TrainingSummary:
     seconds: float
 
 
-def train(settings: TrainingSettings, progress: Progress) -> TrainingSummary:
+def train(settings: TrainingSettings, progress: Progress | None = None) -> TrainingSummary:
     """Train a network, or continue a run with `settings.resume`.
 
     Raises:
@@ -57,6 +57,7 @@ def train(settings: TrainingSettings, progress: Progress) -> TrainingSummary:
     from segmentation.training.initialization import make_network
     from segmentation.training.sources import describe_data, open_data
 
+    progress = progress or Silent()
     started = time.monotonic()
     output = Path(settings.output)
     progress.announce("opening the data")

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.engine.placement import Placement
 from segmentation.flow.estimate import FlowSettings
-from segmentation.prediction.evaluate import Benchmark, evaluate
+from segmentation.prediction.evaluate import Benchmark, predict_and_score
 from tests.pipeline.drawn_dataset import contents
 from tests.ray_cluster import Jobs, started_cluster
 from tests.segmentation.drawn_videos import draw_davis, save_small_network
@@ -33,7 +33,9 @@ def test_flows_and_evaluate_give_what_they_give_in_process(jobs: Jobs, tmp_path:
     network = save_small_network(tmp_path / "network")
     root = draw_davis(tmp_path / "DAVIS", first=4, second=5, third=3)
     settings = FlowSettings(str(tmp_path / "small.pth"), iterations=1, upscale=True)
-    evaluate([Benchmark("davis16", root)], network, tmp_path / "here", settings, Watcher(), Placement(workers=0))
+    predict_and_score(
+        [Benchmark("davis16", root)], network, tmp_path / "here", settings, Watcher(), Placement(workers=0)
+    )
 
     flows = jobs.run(
         f"cd {tmp_path} && segmentation flows --dataset davis16 --root DAVIS --output flows.zarr --upscale",

@@ -1,0 +1,87 @@
+"""What `segmentation flows` is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipeline.command.settings import check_limits, setting
+from pipeline.engine.placement import Placement
+from pipeline.files.places import refuse_as_output
+from segmentation.errors import SegmentationError
+from segmentation.flow.raft_names import Size
+
+INPUT, OUTPUT, FLOW, PLACE = "Input", "Output", "Optical flow", "Where it runs"
+"""Headings of the options on help pages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowCommandSettings:
+    """Settings of `segmentation flows`; every field is a command-line option."""
+
+    dataset: str | None = setting(
+        "Name of the video dataset in --root: davis16, fbms, ytobj, lvid, ytvos18 or segtrackv2.", INPUT, default=None
+    )
+    root: Path | None = setting("Folder of the video dataset.", INPUT, default=None)
+    split: str | None = setting(
+        "Split of the dataset whose videos are used.", INPUT, unset="all that are there", default=None
+    )
+    sequences: tuple[str, ...] = setting(
+        "Names or patterns of the only sequences to use, such as bear,car-*; may be repeated.",
+        INPUT,
+        unset="all",
+        default=(),
+    )
+    video: Path | None = setting("Video file or folder of frames, in place of a dataset.", INPUT, default=None)
+    output: str = setting("Zarr group of the flow to make or to continue; a folder or URL.", OUTPUT)
+    jpeg: Path | None = setting(
+        "Folder in which the flow is also written as a JPEGFlows tree, which the original training code reads.",
+        OUTPUT,
+        default=None,
+    )
+    raft: str = setting(
+        "Weights of RAFT: raft-large, raft-things or raft-small, which are downloaded, or the path of a checkpoint.",
+        FLOW,
+        default="raft-large",
+    )
+    model: Size | None = setting(
+        "Network that the weights of RAFT must belong to; others are refused.", FLOW, unset="either", default=None
+    )
+    raft_iterations: int = setting(
+        "Number of times that RAFT updates the flow of a pair of frames.", FLOW, at_least=1, default=20
+    )
+    stride: int = setting(
+        "Distance in frames that the flow spans: the flow of frame k points to frame k + stride.",
+        FLOW,
+        at_least=1,
+        default=1,
+    )
+    upscale: bool = setting("Enlarge frames below 128 pixels instead of refusing them.", FLOW, default=False)
+    workers: int | None = setting(
+        "Number of workers on Ray; 0 runs everything in this process.",
+        PLACE,
+        unset="one per GPU, or per machine without GPUs",
+        at_least=0,
+        default=None,
+    )
+    gpus_per_worker: float | None = setting(
+        "Part of a GPU that each Ray worker gets; with 0.5, two workers share one GPU.", PLACE, unset="1", default=None
+    )
+    device: Literal["auto", "cpu", "cuda"] = setting(
+        "Device to compute on; auto uses a GPU if there is one.", PLACE, default="auto"
+    )
+
+    def __post_init__(self) -> None:
+        refuse_as_output(self.output)
+        check_limits(self, SegmentationError)
+        if (self.dataset is None) == (self.video is None) or (self.dataset is None) != (self.root is None):
+            raise SegmentationError("give either --dataset with --root, or --video")
+        if self.sequences and self.dataset is None:
+            raise SegmentationError("--sequences chooses among the videos of --dataset; leave it out with --video")
+        _ = self.placement  # refuses contradictions
+
+    @property
+    def placement(self) -> Placement:
+        """Where the flow is estimated."""
+        return Placement(self.workers, self.device, self.gpus_per_worker)

@@ -1,0 +1,78 @@
+"""What `segmentation evaluate` and `segmentation predict` are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipeline.command.settings import argument, check_limits, setting, setting_of
+from pipeline.engine.placement import Placement
+from segmentation.errors import SegmentationError
+from segmentation.flow.settings import INPUT, OUTPUT, FlowCommandSettings
+
+NETWORK, DEPTH = "Network", "Depth"
+CHECKPOINT = (
+    "Network: the folder of a run of `segmentation train`, whose best network is used, or a released "
+    "FakeFlow_mitb*.pth."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """Settings of `segmentation evaluate`; every field is a command-line option."""
+
+    dataset: tuple[str, ...] = setting(
+        "Video dataset, as NAME=ROOT or NAME=ROOT:FLOWS, such as davis16=DAVIS:davis-flows.zarr; may be repeated. "
+        "FLOWS is what `segmentation flows` wrote, or the root of a JPEGFlows tree; without it, RAFT estimates the "
+        "flow.",
+        INPUT,
+    )
+    sequences: tuple[str, ...] = setting_of(FlowCommandSettings, "sequences")
+    checkpoint: Path = setting(CHECKPOINT, NETWORK)
+    side_px: int | None = setting(
+        "Side of the square that the network sees, in pixels.",
+        NETWORK,
+        unset="as it was trained",
+        at_least=32,
+        default=None,
+    )
+    output: Path = setting(
+        "Folder for masks, scores and pictures; the same command again predicts only what is missing.", OUTPUT
+    )
+    raft: str = setting_of(FlowCommandSettings, "raft")
+    raft_iterations: int = setting_of(FlowCommandSettings, "raft_iterations")
+    workers: int | None = setting_of(FlowCommandSettings, "workers")
+    gpus_per_worker: float | None = setting_of(FlowCommandSettings, "gpus_per_worker")
+    device: Literal["auto", "cpu", "cuda"] = setting_of(FlowCommandSettings, "device")
+
+    def __post_init__(self) -> None:
+        check_limits(self, SegmentationError)
+        _ = self.placement  # refuses contradictions
+
+    @property
+    def placement(self) -> Placement:
+        """Where masks are predicted and flow is estimated."""
+        return Placement(self.workers, self.device, self.gpus_per_worker)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionSettings:
+    """Settings of `segmentation predict`; every field is an argument or option of the command."""
+
+    inputs: tuple[Path, ...] = argument("Video files, folders of frames, and photos.")
+    checkpoint: Path = setting(CHECKPOINT, NETWORK)
+    side_px: int | None = setting_of(EvaluationSettings, "side_px")
+    output: Path = setting("Folder in which each input gets a folder of its own name.", OUTPUT)
+    raft: str = setting_of(FlowCommandSettings, "raft")
+    raft_iterations: int = setting_of(FlowCommandSettings, "raft_iterations")
+    depth_model: str = setting(
+        "Depth network from which the flow of photos is simulated, named as for `pipeline run`; tiny-dpt is part of "
+        "fakeflow and works offline.",
+        DEPTH,
+        default="Intel/dpt-hybrid-midas",
+    )
+    device: Literal["auto", "cpu", "cuda"] = setting_of(FlowCommandSettings, "device")
+
+    def __post_init__(self) -> None:
+        check_limits(self, SegmentationError)
