@@ -156,7 +156,12 @@ def predict_command(settings: PredictionSettings) -> None:
 @options_of(TrainingSettings)
 def train_command(
     fresh_motion: Annotated[
-        bool, typer.Option("--fresh-motion", help="Draw a new motion per photo and epoch instead of the stored flow.")
+        bool,
+        typer.Option(
+            "--fresh-motion",
+            help="Draw a new motion for each photo and epoch instead of the stored flow.",
+            rich_help_panel="Input",
+        ),
     ] = False,
     **given: Any,
 ) -> None:

@@ -1,4 +1,4 @@
-"""What a training run is made with."""
+"""Settings of a training run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.command.settings import setting
+from pipeline.command.settings import check_limits, setting
 from pipeline.engine.placement import Placement
 from pipeline.files.places import refuse_url
 from pipeline.redaction import without_credentials
@@ -15,62 +15,105 @@ from segmentation.network.encoder_names import check_encoder
 from segmentation.training.recipes import RECIPES, Recipe
 
 HELD_OUT = "held-out"
-_AT_LEAST = {
-    "epochs": 1,
-    "samples_per_epoch": 1,
-    "batch_size": 1,
-    "side_px": 32,
-    "seed": 0,
-    "validate_every": 1,
-    "workers": 0,
-    "gpus_per_worker": 1,
-}
+INPUT, NETWORK, RECIPE, VALIDATION, WHERE, OUTPUT = (
+    "Input",
+    "Network",
+    "Recipe",
+    "Validation",
+    "Where it runs",
+    "Output",
+)
+OF_PRESET = "that of the preset"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """Settings of `segmentation train`; every field is a command-line option."""
 
-    output: str = setting("Folder of the run: checkpoints, metrics.jsonl, TensorBoard, pictures.", default="")
-    data: tuple[str, ...] = setting("Dataset of `pipeline run`, as dutsv2.zarr or dutsv2.zarr:WEIGHT.", default=())
+    data: tuple[str, ...] = setting(
+        "Dataset of `pipeline run` to learn from, as dutsv2.zarr or dutsv2.zarr:WEIGHT; may be repeated. Photos have "
+        "weight 3 by default, videos weight 1.",
+        INPUT,
+        default=(),
+    )
     videos: tuple[str, ...] = setting(
-        "Video dataset with its flow, as davis16=DAVIS:davis-flows.zarr[:WEIGHT]; its training split is used.",
+        "Video dataset to learn from with its flow, as davis16=DAVIS:davis-flows.zarr or with :WEIGHT behind it; "
+        "may be repeated. Its training split is used.",
+        INPUT,
         default=(),
     )
     sequences: tuple[str, ...] = setting(
-        "Learn from these sequences of --videos alone: names or patterns, as bear,car-*.", default=()
+        "Sequences of --videos to learn from: names or patterns with commas between them, as bear,car-*.",
+        INPUT,
+        unset="all",
+        default=(),
     )
-    encoder: str = setting("mit-b0, mit-b1, mit-b2, or timm:NAME.", default="mit-b1")
+    mixed_flow: bool = setting(
+        "Also learn from videos whose flow was made with different weights, strides or frame sizes.",
+        INPUT,
+        default=False,
+    )
+    encoder: str = setting(
+        "Encoder of both streams: mit-b0, mit-b1, mit-b2, or timm:NAME for a network of timm.",
+        NETWORK,
+        default="mit-b1",
+    )
     initialization: str = setting(
-        "imagenet (from the hub), random, the path of an encoder's weights, or a network to start from.",
+        "Weights to start from: imagenet (an encoder from the Hugging Face hub), random, the path of an encoder's "
+        "weights, or the folder of a network.",
+        NETWORK,
         default="imagenet",
     )
+    side_px: int = setting("Side of the square that the network sees, in pixels.", NETWORK, at_least=32, default=512)
+    compile: bool = setting(
+        "Compile the network, which takes minutes and makes training on GPUs faster.", NETWORK, default=False
+    )
     preset: Literal["modern", "paper-stage1", "paper-stage2"] = setting(
-        "Recipe; the options below change parts of it.", default="modern"
+        "Recipe of the training: modern, or one of the two published stages. The next options change parts of it.",
+        RECIPE,
+        default="modern",
     )
-    epochs: int | None = setting("Number of epochs.", default=None)
-    samples_per_epoch: int | None = setting("Samples of an epoch, drawn from all sources.", default=None)
-    batch_size: int | None = setting("Samples of a step, of all workers together.", default=None)
-    learning_rate: float | None = setting("The highest.", default=None)
-    side_px: int = setting("Side of the square that the network sees, pixels.", default=512)
+    epochs: int | None = setting("Number of epochs.", RECIPE, unset=OF_PRESET, at_least=1, default=None)
+    samples_per_epoch: int | None = setting(
+        "Number of samples in an epoch, drawn from all sources.", RECIPE, unset=OF_PRESET, at_least=1, default=None
+    )
+    batch_size: int | None = setting(
+        "Number of samples in a step, over all workers.", RECIPE, unset=OF_PRESET, at_least=1, default=None
+    )
+    learning_rate: float | None = setting("Peak learning rate.", RECIPE, unset=OF_PRESET, default=None)
+    seed: int = setting(
+        "Seed of the random weights, the sample order and the augmentation.", RECIPE, at_least=0, default=0
+    )
     flow: Literal["stored", "fresh", "zero"] = "stored"
-    """Flow of photos: as stored, of a new motion in each epoch, or none at all."""
-    mixed_flow: bool = setting(
-        "Learn from flow of videos that was made with different weights, strides or sizes of frames.", default=False
-    )
+    """Flow of photos: as stored, of a new motion in each epoch, or zero."""
     select: str = setting(
-        "What the best checkpoint is chosen on: held-out training sequences, or a split such as davis16-val.",
+        "Data on which the best network is chosen: held-out training sequences, or a split such as davis16-val.",
+        VALIDATION,
         default=HELD_OUT,
     )
     validate_every: int | None = setting(
-        "Epochs between validations; default: 100 in the published stages, else fifty validations.", default=None
+        "Number of epochs between validations.",
+        VALIDATION,
+        unset="100 in the published stages, otherwise such that there are about fifty validations",
+        at_least=1,
+        default=None,
     )
-    seed: int = setting("Of random weights, order, augmentation.", default=0)
-    compile: bool = setting("Compile the network; takes minutes, then runs faster on GPUs.", default=False)
-    workers: int = setting("0 = in this process; else so many workers on Ray.", default=0)
-    gpus_per_worker: int | None = setting("Of Ray workers; default: one if there are GPUs.", default=None)
-    device: Literal["auto", "cpu", "cuda"] = setting("auto = a GPU if there is one.", default="auto")
-    resume: bool = setting("Continue the run in --output, with the same settings.", default=False)
+    workers: int = setting(
+        "Number of Ray workers that share every step; 0 trains in this process, without Ray.",
+        WHERE,
+        at_least=0,
+        default=0,
+    )
+    gpus_per_worker: int | None = setting(
+        "Number of GPUs of each Ray worker.", WHERE, unset="1 if there are GPUs", at_least=1, default=None
+    )
+    device: Literal["auto", "cpu", "cuda"] = setting(
+        "Device that the network is trained on; auto uses a GPU if there is one.", WHERE, default="auto"
+    )
+    output: str = setting(
+        "Folder of the run, for checkpoints, metrics.jsonl, TensorBoard curves and pictures.", OUTPUT, default=""
+    )
+    resume: bool = setting("Continue the run in --output, with the same settings.", OUTPUT, default=False)
 
     def __post_init__(self) -> None:
         if not self.output:
@@ -82,10 +125,7 @@ class TrainingSettings:
             )
         if self.preset not in RECIPES:
             raise TrainingError(f"--preset {self.preset}; expected one of {', '.join(RECIPES)}")
-        for name, low in _AT_LEAST.items():
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise TrainingError(f"{option(name)} is {value}; expected at least {low}")
+        check_limits(self, TrainingError)
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise TrainingError(f"--learning-rate is {self.learning_rate}; expected above 0")
         check_encoder(self.encoder)
@@ -103,24 +143,24 @@ class TrainingSettings:
 
     @property
     def placement(self) -> Placement:
-        """Where it is done."""
+        """Where the training runs."""
         return Placement(self.workers, self.device, self.gpus_per_worker)
 
     @property
     def recipe(self) -> Recipe:
-        """The preset with what was changed of it."""
+        """The preset with the changes that were asked for."""
         names = ("epochs", "samples_per_epoch", "batch_size", "learning_rate")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return dataclasses.replace(RECIPES[self.preset], **given)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches of an epoch."""
+        """Number of whole batches in an epoch."""
         return self.recipe.samples_per_epoch // self.recipe.batch_size
 
     @property
     def steps(self) -> int:
-        """Of the whole run."""
+        """Number of steps of the whole run."""
         return self.recipe.epochs * self.steps_per_epoch
 
     @property
