@@ -538,7 +538,6 @@ def test_errors_of_workers_reach_the_user_in_a_sentence(tmp_path: Path, local_ra
     with pytest.raises(TrainingError, match=r"the loss is (nan|inf) in epoch 1, step 2.*there is no checkpoint yet"):
         train_in(tmp_path, learning_rate=1e30, **changes)
     assert sorted(path.name for path in (tmp_path / "high").iterdir()) == [
-        "lock",
         "metrics.jsonl",
         "settings.json",
         "tensorboard",
