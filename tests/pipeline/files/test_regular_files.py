@@ -157,7 +157,7 @@ class Blocked:
         print("waiting", flush=True)
         return Path(task).read_bytes()
 
-@app.command()
+@app.command("read")
 def read(path: str) -> None:
     with stoppable():
         list(engine.run_tasks(lambda share: Blocked(), [path], Placement(0, "cpu", None), print))
@@ -172,7 +172,7 @@ def test_a_read_that_never_ends_does_not_keep_a_command_from_stopping(tmp_path: 
     def listen() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    command = [sys.executable, "-c", BLOCKED, str(make_pipe(tmp_path / "pipe"))]
+    command = [sys.executable, "-c", BLOCKED, "read", str(make_pipe(tmp_path / "pipe"))]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, preexec_fn=listen, **pipes) as process:  # type: ignore[call-overload]
         assert process.stdout is not None

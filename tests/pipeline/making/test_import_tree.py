@@ -136,7 +136,7 @@ def test_pictures_of_other_sizes_are_stretched_and_black_is_unknown(tmp_path: Pa
     import_tree(str(root), str(tmp_path / "out.zarr"), SETTINGS, Watcher())
     flow = flow_of(DatasetStore.open(str(tmp_path / "out.zarr")), 0)
     assert flow.shape == (72, 96, 2)
-    (sample,) = ShardDataset(str(tmp_path / "out.zarr"))
+    (sample,) = epoch_of(ShardDataset(str(tmp_path / "out.zarr")))
     assert sample.flow_rgb is not None
     np.testing.assert_array_equal(sample.flow_rgb, cv2.resize(colours, (96, 72), interpolation=cv2.INTER_AREA))
     assert np.isnan(flow[:35]).all()
