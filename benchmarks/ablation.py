@@ -43,10 +43,10 @@ from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.network_files import LAST
 from segmentation.network.whole_files import write_whole
 from segmentation.scoring.metrics import score_frames
+from segmentation.training.data_split import ValidationData, open_data
 from segmentation.training.log import read_metrics
 from segmentation.training.run import train
 from segmentation.training.settings import TrainingSettings
-from segmentation.training.sources import ValidationData, open_data
 from segmentation.training.validation import score_samples, summarize
 
 Flow = Literal["stored", "fresh", "zero"]

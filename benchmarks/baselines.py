@@ -10,7 +10,7 @@ import numpy as np
 
 from segmentation.data.photo_samples import Triplet
 from segmentation.scoring.metrics import score_frames
-from segmentation.training.sources import ValidationData
+from segmentation.training.data_split import ValidationData
 from segmentation.training.validation import SampleScore, summarize
 
 

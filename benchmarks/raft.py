@@ -27,6 +27,7 @@ import torch
 from benchmarks.record import ROOT, write
 from pipeline.photos.decoding import decode_photo
 from segmentation.flow.raft import load_raft
+from segmentation.flow.raft_names import DEFAULT_ITERATIONS
 from segmentation.flow.raft_weights import open_raft
 
 Estimate = Callable[[np.ndarray], np.ndarray]
@@ -121,7 +122,7 @@ def main() -> None:
     parser.add_argument("--sequence", default="libby")
     parser.add_argument("--pairs", type=int, default=2 if not torch.cuda.is_available() else 40)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--iterations", type=int, default=20)
+    parser.add_argument("--iterations", type=int, default=DEFAULT_ITERATIONS)
     parser.add_argument("--short", type=int, default=100)
     parser.add_argument("--long", type=int, default=1000)
     arguments = parser.parse_args()

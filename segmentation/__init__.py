@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from segmentation.network.checkpoint import load_network, save_network
     from segmentation.network.model import TwoStreamNetwork
     from segmentation.prediction.benchmarks import evaluate
-    from segmentation.prediction.predict import predict
+    from segmentation.prediction.own_videos import predict
     from segmentation.prediction.settings import EvaluationSettings, PredictionSettings
     from segmentation.training.run import train
     from segmentation.training.settings import TrainingSettings
@@ -63,7 +63,7 @@ _MODULES = {
     "evaluate": "prediction.benchmarks",
     "load_network": "network.checkpoint",
     "make_batch": "data.transforms",
-    "predict": "prediction.predict",
+    "predict": "prediction.own_videos",
     "save_network": "network.checkpoint",
     "train": "training.run",
 }

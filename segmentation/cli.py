@@ -136,7 +136,7 @@ def predict_command(settings: PredictionSettings) -> None:
     from segmentation.prediction.early_checks import check_prediction
 
     check_prediction(settings.inputs, settings.checkpoint, settings.raft)
-    from segmentation.prediction.predict import predict
+    from segmentation.prediction.own_videos import predict
 
     with stoppable(), ProgressLine("frames") as line:
         made, problems = predict(settings, line)

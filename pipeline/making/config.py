@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
+from depth import DEFAULT_MODEL
 from pipeline.command.settings import check_limits, setting, setting_of
 from pipeline.engine.placement import Placement
 from pipeline.errors import PipelineError
@@ -19,7 +20,6 @@ from pipeline.files.regular_files import read_text
 if TYPE_CHECKING:
     from flowsim import MotionPrior
 
-DEFAULT_DEPTH_MODEL = "Intel/dpt-hybrid-midas"
 INPUT, OUTPUT, DEPTH, MOTION, PLACE = "Input", "Output", "Depth", "Motion", "Where it runs"
 """Headings of the options on help pages."""
 
@@ -58,7 +58,7 @@ class RunConfig:
         "Depth network: an id on the Hugging Face hub, a folder, a DPT checkpoint (.pt), or tiny-dpt, which is part of "
         "fakeflow and works offline.",
         DEPTH,
-        default=DEFAULT_DEPTH_MODEL,
+        default=DEFAULT_MODEL,
     )
     resize: Literal["aspect", "square"] = setting(
         "Shape to which photos are resized for the depth network: their own (aspect) or a square.",

@@ -19,7 +19,7 @@ from pipeline.engine import run_tasks as engine
 from pipeline.engine.placement import Placement, Share, count_of
 from pipeline.making.continuing import create_or_continue
 from segmentation.errors import DatasetError, FlowError
-from segmentation.flow.raft_names import Size
+from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, Size
 from segmentation.flow.raft_weights import LoadedRaft
 from segmentation.flow.settings import FlowCommandSettings
 from segmentation.videos.datasets import OpenedDataset, open_dataset
@@ -40,9 +40,9 @@ class FlowSettings:
         upscale: enlarge frames below 128 px instead of refusing them.
     """
 
-    weights: str = "raft-large"
+    weights: str = DEFAULT_WEIGHTS
     size: Size | None = None
-    iterations: int = 20
+    iterations: int = DEFAULT_ITERATIONS
     stride: int = 1
     upscale: bool = False
 

@@ -17,7 +17,7 @@ from depth.streams import map_on_cores
 from pipeline.engine.placement import count_of
 from segmentation.errors import FlowError
 from segmentation.flow.correlation import volume_bytes
-from segmentation.flow.raft_names import Size
+from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, Size
 from segmentation.flow.raft_network import RaftNetwork
 from segmentation.flow.raft_weights import LoadedRaft, open_raft
 
@@ -25,7 +25,6 @@ Image = UInt8[np.ndarray, "h w 3"]
 Flow = Float32[np.ndarray, "h w 2"]
 Pair = tuple[int, int]
 
-ITERATIONS = 20
 SMALLEST_SIDE = 128
 """Below, the coarsest level of the correlation pyramid has less than two positions."""
 _LARGEST_BATCH = 16
@@ -53,9 +52,11 @@ class Raft:
         upscale: frames with a side below 128 px are enlarged, and flow is scaled back; else they are refused.
     """
 
-    def __init__(self, loaded: LoadedRaft, device: str, iterations: int = ITERATIONS, upscale: bool = False) -> None:
+    def __init__(
+        self, loaded: LoadedRaft, device: str, iterations: int = DEFAULT_ITERATIONS, upscale: bool = False
+    ) -> None:
         if iterations < 1:
-            raise FlowError(f"{iterations} iterations; expected 1 or more, 20 by default")
+            raise FlowError(f"{iterations} iterations; expected 1 or more, {DEFAULT_ITERATIONS} by default")
         self.loaded = loaded
         self.iterations = iterations
         self.upscale = upscale
@@ -210,11 +211,11 @@ class _Fit:
 
 
 def load_raft(
-    weights: str = "raft-large",
+    weights: str = DEFAULT_WEIGHTS,
     device: str = "cpu",
     *,
     size: Size | None = None,
-    iterations: int = ITERATIONS,
+    iterations: int = DEFAULT_ITERATIONS,
     upscale: bool = False,
 ) -> Raft:
     """Load RAFT.

@@ -1,4 +1,4 @@
-"""The names of RAFT's networks and weights, as they are typed."""
+"""The names of RAFT's networks and weights as users type them, and what is used by default."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ WEIGHTS: Mapping[str, tuple[Size, str]] = {
 `raft-large` is torchvision's default, fine-tuned on Sintel, KITTI and HD1K, which made the published flows. The others
 are torchvision's copies of the authors' raft-things.pth and raft-small.pth, trained on FlyingChairs and FlyingThings.
 """
+DEFAULT_WEIGHTS = "raft-large"
+DEFAULT_ITERATIONS = 20
+"""Number of updates of the flow field of a pair; the authors evaluate with 12 to 32."""
 
 
 def check_raft(weights: str) -> None:
-    """Raise if weights are neither a file nor a known name; whether the file can be read is not looked at."""
+    """Raise if weights are neither a file nor a known name; the file itself is not opened."""
     name, _, variant = weights.partition(":")
     if not Path(weights).is_file() and (name not in WEIGHTS or (variant and name not in SIZES)):
         raise FlowError(

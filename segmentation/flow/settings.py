@@ -10,7 +10,7 @@ from pipeline.command.settings import check_limits, setting
 from pipeline.engine.placement import Placement
 from pipeline.files.places import refuse_as_output
 from segmentation.errors import SegmentationError
-from segmentation.flow.raft_names import Size
+from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, Size
 
 INPUT, OUTPUT, FLOW, PLACE = "Input", "Output", "Optical flow", "Where it runs"
 """Headings of the options on help pages."""
@@ -43,13 +43,13 @@ class FlowCommandSettings:
     raft: str = setting(
         "Weights of RAFT: raft-large, raft-things or raft-small, which are downloaded, or the path of a checkpoint.",
         FLOW,
-        default="raft-large",
+        default=DEFAULT_WEIGHTS,
     )
     model: Size | None = setting(
         "Network that the weights of RAFT must belong to; others are refused.", FLOW, unset="either", default=None
     )
     raft_iterations: int = setting(
-        "Number of times that RAFT updates the flow of a pair of frames.", FLOW, at_least=1, default=20
+        "Number of times that RAFT updates the flow of a pair of frames.", FLOW, at_least=1, default=DEFAULT_ITERATIONS
     )
     stride: int = setting(
         "Distance in frames that the flow spans: the flow of frame k points to frame k + stride.",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from depth import DEFAULT_MODEL
 from pipeline.command.settings import argument, check_limits, setting, setting_of
 from pipeline.engine.placement import Placement
 from segmentation.errors import SegmentationError
@@ -70,7 +71,7 @@ class PredictionSettings:
         "Depth network from which the flow of photos is simulated, named as for `pipeline run`; tiny-dpt is part of "
         "fakeflow and works offline.",
         DEPTH,
-        default="Intel/dpt-hybrid-midas",
+        default=DEFAULT_MODEL,
     )
     device: Literal["auto", "cpu", "cuda"] = setting_of(FlowCommandSettings, "device")
 

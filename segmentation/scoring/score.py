@@ -13,7 +13,7 @@ from jaxtyping import Float64
 from pipeline.engine.placement import count_of
 from segmentation.errors import PredictionError
 from segmentation.scoring.metrics import Statistics, score_frames, statistics
-from segmentation.scoring.predictions import MatchedFrame, PredictionReader, check_size, match_predictions
+from segmentation.scoring.predicted_masks import MatchedFrame, PredictionReader, check_size, match_predictions
 from segmentation.scoring.protocols import Protocol
 from segmentation.scoring.saliency import Saliency, join, score_saliency
 from segmentation.videos.datasets import OpenedDataset

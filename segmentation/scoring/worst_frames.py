@@ -14,7 +14,7 @@ from pipeline.errors import UnusablePhoto
 from pipeline.files.regular_files import read_file
 from pipeline.photos.decoding import decode_photo
 from segmentation.errors import SegmentationError
-from segmentation.scoring.predictions import PredictionReader, match_predictions
+from segmentation.scoring.predicted_masks import PredictionReader, match_predictions
 from segmentation.scoring.score import Report
 from segmentation.videos.datasets import OpenedDataset
 from segmentation.videos.overlay import outlined

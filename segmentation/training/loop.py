@@ -26,12 +26,12 @@ from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.network_files import BEST, LAST
 from segmentation.network.precision import same_bits
 from segmentation.training.batches import read_steps
+from segmentation.training.data_split import ValidationData
 from segmentation.training.folder import STOP_FILE, Position, load_state, save_state
 from segmentation.training.learner import Learner, Place
 from segmentation.training.log import TrainingLog, describe_step, describe_validation
 from segmentation.training.optimization import learning_rate_at
 from segmentation.training.settings import TrainingSettings
-from segmentation.training.sources import ValidationData
 from segmentation.training.validation import SampleScore, ValidationScore, score_samples, summarize
 
 STEPS_PER_RECORD = 10

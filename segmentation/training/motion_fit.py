@@ -81,7 +81,7 @@ def fields_of_videos(source: VideoSource) -> Iterator[tuple[str, Field]]:
         FlowError: the flow is kept as pictures, which do not tell lengths.
         SegmentationError, PipelineError: the dataset or the flow cannot be read.
     """
-    from segmentation.training.sources import open_videos
+    from segmentation.training.data_split import open_videos
 
     frames = open_videos(source)
     if not frames.is_flow_in_px:

@@ -126,10 +126,10 @@ def _work(config: dict[str, Any]) -> None:
     from ray.train.torch import get_device
 
     from segmentation.training.batches import readers_for
+    from segmentation.training.data_split import open_data
     from segmentation.training.initialization import make_network
     from segmentation.training.learner import Place
     from segmentation.training.loop import Trainer
-    from segmentation.training.sources import open_data
 
     go_to(config["folder"])
     hide(config["secrets"])

@@ -15,7 +15,7 @@ from segmentation.training.settings import TrainingSettings
 if TYPE_CHECKING:
     from segmentation.data.mixture import Mixture
     from segmentation.network.model import TwoStreamNetwork
-    from segmentation.training.sources import ValidationData
+    from segmentation.training.data_split import ValidationData
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ def train(settings: TrainingSettings, progress: Progress | None = None) -> Train
         Stopped: by Ctrl-C; what was learnt is saved.
         KeyboardInterrupt: by a second one, or by one before the first step; the last checkpoint is kept.
     """
+    from segmentation.training.data_split import describe_data, open_data
     from segmentation.training.folder import held_folder
     from segmentation.training.initialization import make_network
-    from segmentation.training.sources import describe_data, open_data
 
     progress = progress or Silent()
     started = time.monotonic()

@@ -16,7 +16,7 @@ from jaxtyping import Bool
 from segmentation.errors import DatasetError, MaskError
 from segmentation.videos import mask_files as masks
 from segmentation.videos.sequences import Sequences
-from segmentation.videos.table import DATASETS, VideoDataset, check_split
+from segmentation.videos.table import DATASETS, DatasetRow, check_split
 from segmentation.videos.trees import Frame, Tree, VideoFolders, find_videos, list_frames, listed_videos, some
 
 
@@ -51,7 +51,7 @@ class OpenedDataset:
         problems: by name of a video, a sentence on what is wrong with it; such a video may still be among `videos`.
     """
 
-    row: VideoDataset
+    row: DatasetRow
     root: Path
     split: str | None
     videos: tuple[Video, ...]
@@ -137,21 +137,21 @@ def open_dataset(name: str, root: Path, split: str | None = None) -> OpenedDatas
     raise DatasetError(_not_recognised(row, root, split))
 
 
-def check_root(row: VideoDataset, root: Path) -> None:
+def check_root(row: DatasetRow, root: Path) -> None:
     """Raise if the folder of a dataset does not exist; its content is not checked."""
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
         raise DatasetError(f"{root} {what}; expected the folder of {row.title} ({row.source})")
 
 
-def looks_like(root: Path) -> VideoDataset | None:
+def looks_like(root: Path) -> DatasetRow | None:
     """Identify the dataset in a folder by files that only this dataset has; return None if it is not unique."""
     found = [row for row in DATASETS.values() if any(any(root.glob(hallmark)) for hallmark in row.hallmarks)]
     return found[0] if len(found) == 1 else None
 
 
 def _select(
-    row: VideoDataset,
+    row: DatasetRow,
     root: Path,
     split: str | None,
     tree: Tree,
@@ -180,11 +180,11 @@ def _select(
     return OpenedDataset(row, root, split, tuple(videos), problems, flow_pictures)
 
 
-def _folders_of(row: VideoDataset, tree: Tree, split: str | None) -> tuple[str, ...]:
+def _folders_of(row: DatasetRow, tree: Tree, split: str | None) -> tuple[str, ...]:
     return row.splits.get(split or "", ()) if "{split}" in tree.masks else ("",)
 
 
-def _flow_pictures(row: VideoDataset, tree: Tree, folder: str, split: str | None) -> tuple[str, ...]:
+def _flow_pictures(row: DatasetRow, tree: Tree, folder: str, split: str | None) -> tuple[str, ...]:
     """List where the published code may have flow pictures, first of all beside the tree that was found."""
     published = row.splits.get(split or "", ())[-1:] or ("",)
     own = (folder,) if "JPEGImages" in tree.images else published
@@ -192,7 +192,7 @@ def _flow_pictures(row: VideoDataset, tree: Tree, folder: str, split: str | None
     return tuple(dict.fromkeys(each.flows.replace("{split}", name) for each, names in places for name in names))
 
 
-def _not_recognised(row: VideoDataset, root: Path, split: str | None) -> str:
+def _not_recognised(row: DatasetRow, root: Path, split: str | None) -> str:
     expected = " or ".join(
         tree.masks.replace("{split}", folder) for tree in row.trees for folder in _folders_of(row, tree, split)[:1]
     )

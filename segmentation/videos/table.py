@@ -17,7 +17,7 @@ from segmentation.videos.trees import Tree
 
 
 @dataclass(frozen=True)
-class VideoDataset:
+class DatasetRow:
     """One video dataset: a row of the table.
 
     Attributes:
@@ -64,10 +64,10 @@ def _fbms_convention(levels: masks.Levels, path: Path) -> Bool[np.ndarray, "h w"
 _CLASSES = ("aeroplane", "bird", "boat", "car", "cat", "cow", "dog", "horse", "motorbike", "train")
 _FLAT = Tree("JPEGImages/{video}", "Annotations/{video}")
 
-DATASETS: Mapping[str, VideoDataset] = {
+DATASETS: Mapping[str, DatasetRow] = {
     row.name: row
     for row in (
-        VideoDataset(
+        DatasetRow(
             name="davis16",
             title="DAVIS-2016",
             trees=(
@@ -87,7 +87,7 @@ DATASETS: Mapping[str, VideoDataset] = {
             source="https://davischallenge.org/davis2016/code.html",
             hallmarks=("Annotations/480p", "JPEGImages/480p"),
         ),
-        VideoDataset(
+        DatasetRow(
             name="fbms",
             title="FBMS-59",
             trees=(
@@ -108,7 +108,7 @@ DATASETS: Mapping[str, VideoDataset] = {
             source="https://lmb.informatik.uni-freiburg.de/resources/datasets/",
             hallmarks=("Testset", "TestSet", "Trainingset", "TrainingSet", "marple*", "JPEGImages/marple*"),
         ),
-        VideoDataset(
+        DatasetRow(
             name="ytobj",
             title="YouTube-Objects",
             trees=(
@@ -124,7 +124,7 @@ DATASETS: Mapping[str, VideoDataset] = {
             source="https://data.vision.ee.ethz.ch/cvl/youtube-objects",
             hallmarks=tuple(f"{prefix}{name}" for name in _CLASSES[:2] for prefix in ("JPEGImages/", "")),
         ),
-        VideoDataset(
+        DatasetRow(
             name="lvid",
             title="Long-Videos",
             trees=(_FLAT,),
@@ -137,7 +137,7 @@ DATASETS: Mapping[str, VideoDataset] = {
             source="https://www.kaggle.com/datasets/gvclsu/long-videos",
             hallmarks=("JPEGImages/blueboy", "JPEGImages/dressage", "JPEGImages/rat"),
         ),
-        VideoDataset(
+        DatasetRow(
             name="ytvos18",
             title="YouTube-VOS 2018",
             trees=(
@@ -158,7 +158,7 @@ DATASETS: Mapping[str, VideoDataset] = {
             source="https://youtube-vos.org/dataset/vos/",
             hallmarks=("train/JPEGImages", "valid/JPEGImages", "meta.json"),
         ),
-        VideoDataset(
+        DatasetRow(
             name="segtrackv2",
             title="SegTrack-v2",
             trees=(Tree("JPEGImages/{video}", "GroundTruth/{video}", has_objects=True), _FLAT),
@@ -175,7 +175,7 @@ DATASETS: Mapping[str, VideoDataset] = {
 }
 
 
-def check_split(name: str, split: str | None) -> VideoDataset:
+def check_split(name: str, split: str | None) -> DatasetRow:
     """Return the row of a dataset.
 
     Raises:

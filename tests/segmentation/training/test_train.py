@@ -28,10 +28,10 @@ from segmentation.data.video_samples import VideoFrames
 from segmentation.errors import DatasetError, SegmentationError, Stopped, TrainingError
 from segmentation.flow.flow_origin import FlowOrigin, require_one_kind
 from segmentation.network.checkpoint import load_network
+from segmentation.training.data_split import open_data
 from segmentation.training.folder import held_folder
 from segmentation.training.run import train
 from segmentation.training.settings import TrainingSettings
-from segmentation.training.sources import open_data
 from segmentation.training.validation import score_samples, summarize
 from tests.conftest import ROOT
 from tests.segmentation.training_runs import FRAMES, Watcher, make_videos, settings_in, train_in

@@ -1,4 +1,4 @@
-"""What a run learns from and what it is judged by, opened from the settings' words."""
+"""The data of a training run, split into the samples that it learns from and those that it is validated on."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from segmentation.flow.estimate import FlowSettings, clip_of, make_flows
 from segmentation.flow.raft import load_raft
 from segmentation.network.checkpoint import load_network
 from segmentation.network.segmenter import Segmenter
-from segmentation.prediction.predict import frames_with_flow
+from segmentation.prediction.own_videos import frames_with_flow
 from segmentation.videos.overlay import tinted
 from tests.conftest import draw_scene, write_png
 from tests.segmentation.drawn_videos import plain_mask, read_grey, read_rgb, save_small_network
