@@ -35,13 +35,13 @@ from benchmarks.baselines import moving, score_baselines
 from benchmarks.record import RESULTS, write
 from pipeline.command.progress import ProgressLine
 from pipeline.engine.placement import local_share
+from pipeline.files.whole_files import write_whole
 from pipeline.making.config import RunConfig
 from pipeline.making.run import run
 from segmentation.data.photo_samples import ShardDataset
 from segmentation.network.checkpoint import load_network
 from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.network_files import LAST
-from segmentation.network.whole_files import write_whole
 from segmentation.scoring.metrics import score_frames
 from segmentation.training.data_split import ValidationData, open_data
 from segmentation.training.log import read_metrics

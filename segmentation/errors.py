@@ -1,4 +1,12 @@
-"""What goes wrong in this package in ways that its user can repair."""
+"""Errors that the user of this package can repair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
 
 from pipeline.errors import UserError
 
@@ -29,3 +37,23 @@ class TrainingError(SegmentationError):
 
 class Stopped(KeyboardInterrupt):
     """The user stopped a training; what was learnt is saved."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Report in one sentence why a file cannot be written.
+
+    Raises:
+        SegmentationError: an error of the system, or of the libraries that write checkpoints.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+        else:
+            reason = str(error) if isinstance(error, SafetensorError) else "no room is left, or the disk fails"
+        raise SegmentationError(
+            f"{path} cannot be written ({reason}); an earlier version of it is kept. Make room or repair the cause, "
+            "then try again"
+        ) from error

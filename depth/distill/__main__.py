@@ -12,6 +12,7 @@ import numpy as np
 
 from depth.distill.examples import Example, find_examples, hold_out, photos_in, read_photo
 from depth.distill.training import Recipe, Training
+from depth.distill.whole_files import save_whole
 from depth.errors import DepthError
 from depth.tiny import EMBEDDED_FOLDER
 from depth.weights import EMBEDDED_MODEL
@@ -97,9 +98,7 @@ def teacher_folders(arguments: argparse.Namespace) -> list[Path]:
             some = todo[start : start + 32]
             for photo, inverse_depth in zip(some, estimator([read_photo(p) for p in some]), strict=True):
                 encoded = cv2.imencode(".png", np.rint(np.nan_to_num(inverse_depth) * 65535).astype(np.uint16))[1]
-                partial = folder / f"{photo.stem}.partial"
-                partial.write_bytes(encoded.tobytes())
-                partial.replace(folder / f"{photo.stem}.png")
+                save_whole(folder / f"{photo.stem}.png", encoded.tofile)
             print(f"\rteacher: {start + len(some)}/{len(todo)} photos ", end="", file=sys.stderr, flush=True)
         folders.append(folder)
     return folders

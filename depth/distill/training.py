@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from depth.distill.agreement import is_object_nearer, spearman
 from depth.distill.examples import DistillationSet, Example, input_shape, read_map, read_photo
 from depth.distill.targets import LIFT_MARGIN, normalize_inverse_depth
+from depth.distill.whole_files import save_whole
 from depth.tiny import TinyDPT
 
 SIDE_STEP = 32
@@ -201,9 +202,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "epoch": self.epoch,
         }
-        partial = self.state_path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.state_path)
+        save_whole(self.state_path, lambda partial: torch.save(state, partial))
 
     def _resume(self) -> int:
         """Load what an earlier run left; return the number of epochs done."""

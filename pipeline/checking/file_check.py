@@ -29,7 +29,8 @@ from pipeline.dataset.sealed import is_intact
 from pipeline.dataset.store import LOCK, RUNS, DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.files.locks import is_held
-from pipeline.files.storage import PARTIAL, Storage, is_plain_key
+from pipeline.files.storage import Storage, is_plain_key
+from pipeline.files.whole_files import PARTIAL
 from pipeline.making.config import fingerprint
 
 READERS = 4

@@ -8,7 +8,8 @@ from pipeline.dataset.metadata import ROOT_METADATA
 from pipeline.dataset.published_files import MANIFEST, PUBLISHED_EXTRAS
 from pipeline.dataset.store import DatasetStore
 from pipeline.files.locks import Announce
-from pipeline.files.storage import PARTIAL, Storage
+from pipeline.files.storage import Storage
+from pipeline.files.whole_files import PARTIAL
 
 
 def repair(url: str, found: Verification, announce: Announce) -> list[str]:

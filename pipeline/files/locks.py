@@ -21,7 +21,8 @@ from typing import IO, Any
 
 from pipeline.errors import PipelineError
 from pipeline.files import conditional
-from pipeline.files.storage import PARTIAL, Storage, explained
+from pipeline.files.storage import Storage, explained
+from pipeline.files.whole_files import PARTIAL
 
 LEASE_BEAT_S = 10.0
 LEASE_PATIENCE_S = 45.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from flowsim import flow_to_rgb
 from pipeline.errors import PipelineError
+from pipeline.files.whole_files import write_whole
 
 PHOTOS, FLOWS, MASKS = "JPEGImages", "JPEGFlows", "Annotations"
 JPEG_QUALITY = 95
@@ -56,16 +56,6 @@ def write_png(path: Path, picture: NDArray[Any]) -> None:
         write_whole(path, content)
     except OSError as error:
         raise PipelineError(f"{path}: cannot be written ({error.strerror}). Choose another --output.") from error
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, then rename it: what has the final name is complete."""
-    partial = path.with_name(f".{uuid.uuid4().hex}.partial")  # short, however long the name is
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _jpeg(rgb: NDArray[np.uint8], sampling: int) -> bytes:

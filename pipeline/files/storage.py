@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,11 +17,11 @@ import numpy as np
 from pipeline.errors import PipelineError
 from pipeline.files.hub import HubRepository
 from pipeline.files.regular_files import read_file
+from pipeline.files.whole_files import write_whole
 from pipeline.redaction import has_slash_in_password, redact, remember, without_credentials
 
 log = logging.getLogger("pipeline.files.storage")
 
-PARTIAL = ".partial"
 FILES_OF_A_COMMIT = 50
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TRANSIENT = {errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO), errno.ETIMEDOUT, errno.ECONNRESET}
@@ -81,7 +80,7 @@ class Storage:
             if self.is_local:
                 final = Path(self.path(key))
                 self._make_folders(final.parent)
-                _write_by_rename(final, content)
+                write_whole(final, content)
             else:
                 self.filesystem.pipe_file(self.path(key), content)
 
@@ -292,16 +291,3 @@ def error_code(error: Exception) -> str:
     response = getattr(error, "response", None) or getattr(error.__cause__, "response", None) or {}
     code: str = response.get("Error", {}).get("Code", "")
     return code
-
-
-def _write_by_rename(final: Path, content: bytes) -> None:
-    partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}{PARTIAL}")
-    try:
-        with partial.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(final)
-    except OSError:
-        partial.unlink(missing_ok=True)  # a full disk needs the room
-        raise

@@ -19,8 +19,9 @@ from pipeline.dataset import schema
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.files.ids import is_plain
-from pipeline.files.pictures import FLOWS, JPEG_QUALITY, MASKS, PHOTOS, flow_jpeg, mask_png, photo_jpeg, write_whole
+from pipeline.files.pictures import FLOWS, JPEG_QUALITY, MASKS, PHOTOS, flow_jpeg, mask_png, photo_jpeg
 from pipeline.files.storage import Storage
+from pipeline.files.whole_files import PARTIAL, write_whole
 
 MARK = ".fakeflow-export.json"
 """Tells which dataset a tree shows, so that two are never mixed."""
@@ -131,7 +132,7 @@ def _begin(store: DatasetStore, root: Path) -> None:
     write_whole(mark, content)
     for folder in (PHOTOS, FLOWS, MASKS):
         (root / folder).mkdir(exist_ok=True)
-        for stray in (root / folder).glob(".*.partial"):  # left by a killed export
+        for stray in (root / folder).glob(f".*{PARTIAL}"):  # left by a killed export
             stray.unlink(missing_ok=True)
 
 

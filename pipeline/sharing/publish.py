@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import PurePosixPath
 from shlex import quote
 from typing import Any, NamedTuple
 
@@ -24,7 +25,8 @@ from pipeline.dataset.published_files import CARD, MANIFEST, PREVIEW, manifest_j
 from pipeline.dataset.store import LOCK, DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.files.locks import WriterLock, sole_writer
-from pipeline.files.storage import PARTIAL, Storage
+from pipeline.files.storage import Storage
+from pipeline.files.whole_files import PARTIAL
 from pipeline.sharing.card import dataset_card
 from pipeline.showing.preview import contact_sheet
 
@@ -172,8 +174,10 @@ class _Copier:
 
 
 def _strays(there: Iterable[str], wanted: set[str]) -> set[str]:
-    """Return the half-written files of a copy that was stopped."""
-    return {key for key in there if key.endswith(PARTIAL) and key.rsplit(".", 2)[0] in wanted}
+    """Return the unfinished files that a stopped copy left in the folders of the dataset."""
+    folders = {PurePosixPath(key).parent for key in wanted}
+    unfinished = (PurePosixPath(key) for key in there if key.endswith(PARTIAL))
+    return {str(key) for key in unfinished if key.name.startswith(".") and key.parent in folders}
 
 
 def _refuse_foreign(target: Storage, there: Mapping[str, int], wanted: set[str], mark: _File) -> None:

@@ -24,7 +24,7 @@ from pipeline.dataset.schema import array_specs
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.files.ids import shown
-from pipeline.files.pictures import write_whole
+from pipeline.files.whole_files import write_whole
 from pipeline.showing.preview import sample_pictures, scaled_to, spread
 from pipeline.showing.report_measures import (
     MeasuredField,

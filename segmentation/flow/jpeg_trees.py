@@ -9,7 +9,8 @@ from pathlib import Path
 from pipeline.command.progress import Progress
 from pipeline.dataset.flow_store import FlowDataset, VideoFlowStore
 from pipeline.dataset.schema import decode_flow
-from pipeline.files.pictures import flow_jpeg, write_whole
+from pipeline.files.pictures import flow_jpeg
+from pipeline.files.whole_files import write_whole
 from segmentation.errors import FlowError
 from segmentation.flow.estimate import Clip
 

@@ -19,11 +19,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pipeline.files.regular_files import read_text, refuse_irregular
-from segmentation.errors import SegmentationError
+from pipeline.files.whole_files import save_whole, write_whole
+from segmentation.errors import SegmentationError, writing
 from segmentation.network.encoder_names import MIT_VARIANTS, MitVariant
 from segmentation.network.model import NETWORK_SIDE_PX, TwoStreamNetwork
 from segmentation.network.network_files import CONFIG_FILE, EXPECTED, WEIGHTS_FILE, find_network
-from segmentation.network.whole_files import save_whole, write_whole
 
 FORMAT = "fakeflow two-stream network"
 NOT_READABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError)
@@ -110,8 +110,12 @@ def save_network(network: TwoStreamNetwork, folder: str | Path, about: Mapping[s
         "about": dict(about or {}),
     }
     weights = {file_name(n): v.detach().cpu().contiguous() for n, v in network.state_dict().items()}
-    save_whole(folder / WEIGHTS_FILE, lambda partial: save_file(weights, partial))
-    write_whole(folder / CONFIG_FILE, (json.dumps(config, indent=2) + "\n").encode())
+    weights_file, config_file = folder / WEIGHTS_FILE, folder / CONFIG_FILE
+    with writing(weights_file):
+        folder.mkdir(parents=True, exist_ok=True)
+        save_whole(weights_file, lambda partial: save_file(weights, partial))
+    with writing(config_file):
+        write_whole(config_file, (json.dumps(config, indent=2) + "\n").encode())
 
 
 def file_name(name: str) -> str:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,6 +16,7 @@ from pipeline.command.progress import Progress
 from pipeline.engine import run_tasks as engine
 from pipeline.engine.placement import Placement, count_of
 from pipeline.files.regular_files import read_text
+from pipeline.files.whole_files import write_whole
 from pipeline.making.config import differences
 from pipeline.redaction import without_credentials
 from segmentation.data.source_names import Benchmark
@@ -280,9 +280,7 @@ def _begin_or_continue(folder: Path, settings: Mapping[str, Any]) -> None:
             raise SegmentationError(f"{folder} holds other files ({inside}); choose another --output")
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            partial_path = path.with_name(f".{uuid.uuid4().hex}.partial")  # short, however long the name is
-            partial_path.write_text(json.dumps(settings, indent=1) + "\n")
-            partial_path.replace(path)
+            write_whole(path, (json.dumps(settings, indent=1) + "\n").encode())
             return
     except OSError as error:
         raise SegmentationError(f"{folder} cannot be written: {error.strerror or error}; repair this") from error

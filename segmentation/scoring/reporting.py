@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.files.whole_files import write_whole
 from pipeline.redaction import redacted
-from segmentation.errors import SegmentationError
+from segmentation.errors import writing
 from segmentation.scoring.score import Report
 from segmentation.scoring.tables import score_table
 
@@ -42,10 +42,6 @@ def write_json(content: Mapping[str, Any], path: Path) -> None:
     Raises:
         SegmentationError: it cannot be written.
     """
-    partial = path.with_name(f".{uuid.uuid4().hex}.partial")  # short, however long the name is
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(redacted(dict(content)), indent=1) + "\n")
-        partial.replace(path)
-    except OSError as error:
-        raise SegmentationError(f"the scores cannot be written to {path}: {error.strerror or error}") from error
+        write_whole(path, (json.dumps(redacted(dict(content)), indent=1) + "\n").encode())

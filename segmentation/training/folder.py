@@ -27,10 +27,10 @@ from torch.optim import Optimizer
 from pipeline.files.locks import lock_file
 from pipeline.files.regular_files import read_text, refuse_irregular
 from pipeline.files.storage import Storage
+from pipeline.files.whole_files import save_whole, write_whole
 from pipeline.making.config import differences
-from segmentation.errors import TrainingError
+from segmentation.errors import TrainingError, writing
 from segmentation.network.network_files import BEST, LAST
-from segmentation.network.whole_files import save_whole, write_whole
 
 SETTINGS_FILE, STATE_FILE, LOCK_FILE = "settings.json", "training.pt", "lock"
 STOP_FILE = "stop"
@@ -82,7 +82,8 @@ def held_folder(output: Path, content: Mapping[str, Any], *, resume: bool) -> It
         raise TrainingError(f"{output} is not empty and holds no run (found {entries[0]}); choose another --output")
     with lock_file(Storage(str(output)), LOCK_FILE):
         if not is_begun:
-            write_whole(settings_file, (json.dumps(content, indent=2) + "\n").encode())
+            with writing(settings_file):
+                write_whole(settings_file, (json.dumps(content, indent=2) + "\n").encode())
         yield
 
 
@@ -100,7 +101,10 @@ def save_state(
         "average": None if average is None else average.module.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
-    save_whole(output / LAST / STATE_FILE, lambda partial: torch.save(state, partial))
+    path = output / LAST / STATE_FILE
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_whole(path, lambda partial: torch.save(state, partial))
 
 
 def load_state(

@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from pipeline.command.progress import Progress
-from segmentation.network.whole_files import write_whole, writing
+from pipeline.files.whole_files import write_whole
+from segmentation.errors import writing
 
 METRICS_FILE, TENSORBOARD_FOLDER = "metrics.jsonl", "tensorboard"
 
@@ -30,7 +31,8 @@ class TrainingLog:
             return
         kept = [record for record in read_metrics(output) if record["step"] <= step]
         path = output / METRICS_FILE
-        write_whole(path, "".join(json.dumps(record) + "\n" for record in kept).encode())
+        with writing(path):
+            write_whole(path, "".join(json.dumps(record) + "\n" for record in kept).encode())
         self.file = path.open("a")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of tensorboard's own imports

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -18,8 +17,9 @@ from pipeline.dataset.store import DatasetStore
 from pipeline.engine.placement import count_of
 from pipeline.errors import PipelineError
 from pipeline.files.regular_files import refuse_irregular
+from pipeline.files.whole_files import write_whole
 from segmentation.data.source_names import VideoSource
-from segmentation.errors import FlowError
+from segmentation.errors import FlowError, writing
 from segmentation.training.motion_settings import MotionFitSettings
 
 if TYPE_CHECKING:
@@ -196,7 +196,8 @@ def fit_motion(
         What the fit found, in one line.
 
     Raises:
-        FlowError: too few fields or photos, or the file cannot be written.
+        FlowError: too few fields or photos.
+        SegmentationError: the file cannot be written.
         PipelineError: the photos cannot be read.
     """
     from flowsim import FlowsimError
@@ -219,11 +220,7 @@ def fit_motion(
     today = datetime.now(UTC).date()
     about = f"Fitted on {today} to {source}: {len(measured)} videos, {len(chosen)} flow fields, {len(scenes)} photos.\n"
     about += "Numbers are quantiles at equal steps of probability; their meaning: flowsim/prior.py."
-    try:
+    with writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = output.with_name(f".{output.name}.{os.getpid()}")
-        unfinished.write_text(to_toml(prior, about), encoding="utf-8")
-        unfinished.replace(output)
-    except OSError as error:
-        raise FlowError(f"the prior cannot be written to {output}: {error.strerror or error}") from None
+        write_whole(output, to_toml(prior, about).encode())
     return f"{output}: {len(prior.shots)} types of shot"

@@ -20,6 +20,7 @@ from pipeline.command.stopping import take_all_time
 from pipeline.engine.cluster import go_to, live_nodes, ray_session
 from pipeline.engine.placement import Share, describe_crew, plan_workers
 from pipeline.errors import PipelineError
+from pipeline.files.whole_files import write_whole
 from pipeline.redaction import hide, redact_output, remembered
 from segmentation.errors import SegmentationError, Stopped, TrainingError
 from segmentation.training.folder import STOP_FILE
@@ -150,9 +151,7 @@ def _work(config: dict[str, Any]) -> None:
     except Stopped:
         return
     except SegmentationError as error:
-        partial = output / f".{FAILURE_FILE}.{rank}"
-        partial.write_text(json.dumps(str(error)))
-        partial.replace(output / FAILURE_FILE)
+        write_whole(output / FAILURE_FILE, json.dumps(str(error)).encode())
 
 
 class Silence:

@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
+from pipeline.files.whole_files import write_whole
 from segmentation.data.photo_samples import Triplet
+from segmentation.errors import writing
 from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.segmenter import Mask, Segmenter
-from segmentation.network.whole_files import write_whole
 from segmentation.scoring.metrics import region_similarity
 from segmentation.training.data_split import ValidationData
 from segmentation.training.log import read_metrics
@@ -45,7 +46,8 @@ def draw_predictions(
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, GAP_PX), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
     sheet = np.concatenate([_heading(width), *padded])
-    write_whole(path, cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
+    with writing(path):
+        write_whole(path, cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
 
 
 def draw_curves(output: Path, path: Path) -> None:
@@ -75,7 +77,8 @@ def draw_curves(output: Path, path: Path) -> None:
         panel.grid(alpha=0.25)
     content = io.BytesIO()
     figure.savefig(content, dpi=110, format="png")
-    write_whole(path, content.getvalue())
+    with writing(path):
+        write_whole(path, content.getvalue())
 
 
 def _row(sample: Triplet, found: Mask) -> UInt8[np.ndarray, "h2 w2 3"]:

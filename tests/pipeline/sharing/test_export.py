@@ -20,6 +20,7 @@ from pipeline.making.run import run
 from pipeline.photos.listing import build_manifest
 from pipeline.sharing.export import export_tree
 from tests.conftest import draw_duts
+from tests.file_operations import assert_written_whole, watched_files
 from tests.pipeline.making.test_run import Watcher
 
 FOLDERS = ("JPEGImages", "JPEGFlows", "Annotations")
@@ -103,6 +104,14 @@ def test_same_command_writes_only_what_is_missing(one: DatasetStore, tmp_path: P
     kept = tree / "JPEGFlows/scene_002.jpg"
     assert kept.stat().st_mtime_ns == before[kept][1]
     assert not list(tree.rglob("*.partial"))
+
+
+def test_pictures_are_on_the_disk_before_they_have_their_names(one: DatasetStore, tmp_path: Path) -> None:
+    """A continued export takes a picture that has its name for a whole one."""
+    with watched_files() as operations:
+        export_tree(one, tmp_path / "tree", Watcher())
+    for path in (tmp_path / "tree").rglob("*.*g"):
+        assert_written_whole(path, operations)
 
 
 def test_two_datasets_are_never_mixed(one: DatasetStore, made_once: Path, tmp_path: Path) -> None:

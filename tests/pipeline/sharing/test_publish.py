@@ -92,7 +92,7 @@ def test_half_published_is_not_there_for_readers_and_continues(dataset: Path, tm
     target = tmp_path / "published"
     with pytest.raises(Stop):
         publish(str(dataset), str(target), StopAfter(files))
-    (target / "image/c/0/0/0/0.0123.partial").write_bytes(b"of a copy that was killed")
+    (target / "image/c/0/0/0/.0123.partial").write_bytes(b"of a copy that was killed")
     with pytest.raises(FileNotFoundError):
         zarr.open_group(str(target), mode="r")
     with pytest.raises(PipelineError, match="there is no dataset"):
