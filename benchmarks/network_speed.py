@@ -84,7 +84,7 @@ def measure_inference(arguments: argparse.Namespace) -> dict[str, Any]:
     def published_masks() -> None:
         for frame in frames:
             image = frame.image.to(device).permute(2, 0, 1)[None].float() / 255
-            flow_rgb = flow_to_rgb(frame.flow_px.to(device)).permute(2, 0, 1)[None].float() / 255
+            flow_rgb = flow_to_rgb(frame.flow_px).to(device).permute(2, 0, 1)[None].float() / 255
             logits = plain(image, flow_rgb)
             logits.argmax(1).to(torch.uint8).cpu()
 

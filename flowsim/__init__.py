@@ -9,9 +9,9 @@ CONVENTIONS, each held by a test of its name in tests/flowsim/test_flowsim_conve
 - motion: a point X of the scene is at R X + t in the next camera's frame; R = exp of the rotation vector in rad,
   t in units of the nearest scene depth. An object's own motion comes first, the camera's after it.
 - inverse depth: d = 1/Z in [0, 1], Z = 1 the nearest, 0 = infinitely far. A network's relative inverse depth is
-  normalised to [0, 1] per photo, n, and mapped to d = 1/far + (1 - 1/far) n in [1/far, 1]; the simulation folds this
-  into the kernel's matrix (`flowsim.projection.for_normalized_depth`), and `inverse_depth_in_range` does it to arrays.
-  No division by depth anywhere.
+  normalised to [0, 1] per photo, n, and mapped to d = 1/far + (1 - 1/far) n in [1/far, 1]. `depth_range_terms` in
+  `flowsim.camera` states this map; the simulation folds it into the kernel's matrix, and `inverse_depth_in_range`
+  applies it to arrays. No division by depth anywhere.
 - behind: a point that comes to lie behind the next camera is invalid and its flow 0; never infinite.
 - random: a motion depends on (prior, seed, sample id, index) and nothing else.
 """
@@ -20,6 +20,7 @@ import importlib
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from flowsim.camera import inverse_depth_in_range
 from flowsim.color import flow_to_rgb, rgb_to_flow
 from flowsim.errors import FlowsimError
 from flowsim.fields import FlowField, Visibility
@@ -31,18 +32,14 @@ from flowsim.statistics import FlowStatistics, distance, measure_flow
 from flowsim.visibility import find_visibility
 
 if TYPE_CHECKING:
-    from flowsim.camera import Camera, inverse_depth_in_range
-    from flowsim.motion import Motion
-    from flowsim.synthesis import resynthesize_flow, synthesize_flow
+    from flowsim.simulation_torch import simulate_flow_batch
 
     __version__: str
 
 __all__ = [
-    "Camera",
     "FlowField",
     "FlowStatistics",
     "FlowsimError",
-    "Motion",
     "MotionPrior",
     "MotionSample",
     "Shot",
@@ -56,28 +53,18 @@ __all__ = [
     "measure_flow",
     "read_flo",
     "read_kitti_flow",
-    "resynthesize_flow",
     "rgb_to_flow",
     "sample_motion",
     "simulate_flow",
-    "synthesize_flow",
+    "simulate_flow_batch",
     "write_flo",
     "write_kitti_flow",
 ]
-
-# Modules that need torch are loaded at the first use of one of their names: reading a dataset's schema does not.
-_NEEDS_TORCH = {
-    "Camera": "flowsim.camera",
-    "Motion": "flowsim.motion",
-    "inverse_depth_in_range": "flowsim.camera",
-    "resynthesize_flow": "flowsim.synthesis",
-    "synthesize_flow": "flowsim.synthesis",
-}
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return version("fakeflow")
-    if name not in _NEEDS_TORCH:
-        raise AttributeError(f"module 'flowsim' has no attribute {name!r}")
-    return getattr(importlib.import_module(_NEEDS_TORCH[name]), name)
+    if name == "simulate_flow_batch":  # its module needs torch, which takes a second to import
+        return importlib.import_module("flowsim.simulation_torch").simulate_flow_batch
+    raise AttributeError(f"module 'flowsim' has no attribute {name!r}")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from flowsim.color_wheel import ARC_STEPS, UNKNOWN_FLOW_PX, color_wheel
+from flowsim.color_wheel import ARC_STEPS, color_wheel
 from flowsim.errors import FlowsimError
 from flowsim.fields import FlowField
 
@@ -23,15 +23,15 @@ def flow_to_rgb(flow: Array, max_radius: int | float | None = None) -> Array:
     0.75 c outside, cut to whole numbers of 0..255.
 
     Args:
-        flow: (...,h,w,2) float32, px, array or tensor; NaN, infinite or beyond 1e9 = unknown.
+        flow: (...,h,w,2) float32, px, array or tensor on the CPU; NaN, infinite or beyond 1e9 = unknown.
         max_radius: length in px that gets full saturation; None: the longest known vector of each field (1 if all are
             zero).
 
     Returns:
-        (...,h,w,3) uint8 RGB, of the same kind and on the same device; black where unknown.
+        (...,h,w,3) uint8 RGB, an array or a tensor like `flow`; black where unknown.
 
     Raises:
-        FlowsimError: not float, wrong shape, or max_radius not positive.
+        FlowsimError: flow that is not float, has a wrong shape or is on another device, or max_radius not positive.
     """
     if flow.ndim < 3 or flow.shape[-1] != 2 or 0 in flow.shape:
         raise FlowsimError(f"flow has shape {tuple(flow.shape)}, expected (...,h,w,2), not empty")
@@ -43,12 +43,10 @@ def flow_to_rgb(flow: Array, max_radius: int | float | None = None) -> Array:
         return _rgb_of_array(flow, max_radius, threads=1)
     import torch
 
-    from flowsim.color_torch import rgb_of_tensor
-
-    if flow.device.type == "cpu" and not torch.compiler.is_compiling():
-        rgb = _rgb_of_array(flow.detach().numpy(), max_radius, threads=torch.get_num_threads())
-        return torch.from_numpy(rgb)
-    return rgb_of_tensor(flow, max_radius)
+    if flow.device.type != "cpu":
+        raise FlowsimError(f"flow is on {flow.device}, expected an array or a tensor on the CPU: call flow.cpu()")
+    rgb = _rgb_of_array(flow.detach().numpy(), max_radius, threads=torch.get_num_threads())
+    return torch.from_numpy(rgb)
 
 
 def _rgb_of_array(flow: np.ndarray, max_radius: int | float | None, threads: int) -> np.ndarray:
@@ -61,11 +59,10 @@ def _rgb_of_array(flow: np.ndarray, max_radius: int | float | None, threads: int
     height, width = flow.shape[-3:-1]
     rows = np.ascontiguousarray(flow, np.float32).reshape(-1, 2 * width)
     fields = len(rows) // height
-    unknown = np.float32(UNKNOWN_FLOW_PX)
     if max_radius is None:
         squares = np.empty(fields, np.float32)
         share_rows(
-            lambda first, last: largest_squares(rows, height, unknown, first, last, squares),
+            lambda first, last: largest_squares(rows, height, first, last, squares),
             fields,
             height * width,
             threads,
@@ -78,7 +75,7 @@ def _rgb_of_array(flow: np.ndarray, max_radius: int | float | None, threads: int
     steps = np.roll(wheel, -1, axis=1) - wheel
     rgb = np.empty((len(rows), 3 * width), np.uint8)
     share_rows(
-        lambda first, last: color_rows(rows, 1 / radii, height, unknown, wheel, steps, first, last, rgb),
+        lambda first, last: color_rows(rows, 1 / radii, height, wheel, steps, first, last, rgb),
         len(rows),
         width,
         threads,

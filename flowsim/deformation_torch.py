@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float32
 from torch import Tensor
 from torch.nn import functional
 
+from flowsim.camera import pixel_axes
 from flowsim.deformation import gaussian_weights, waves
 from flowsim.sampling import MotionSample
 
@@ -13,9 +14,9 @@ def deform(flow: Float32[Tensor, "h w 2"], mask: Bool[Tensor, "h w"] | None, mot
     """Return a flow field with the motion's deformation and blur.
 
     Args:
-        flow: of the rigid motion, px.
-        mask: the object; None where it does not move by itself.
-        motion: as made.
+        flow: flow of the rigid motion, px.
+        mask: the object; None if it does not move on its own.
+        motion: the resolved motion.
 
     Returns:
         (h,w,2) float32 px.
@@ -23,8 +24,8 @@ def deform(flow: Float32[Tensor, "h w 2"], mask: Bool[Tensor, "h w"] | None, mot
     height, width = flow.shape[:2]
     side = max(height, width)
     if motion.is_deformed:
-        xs, ys = (torch.arange(size).numpy() - 0.5 * (size - 1) for size in (width, height))
-        columns, rows = (torch.from_numpy(part).to(flow.device) for part in waves(motion.wave_seed, xs, ys, side))
+        factors = waves(motion.wave_seed, *pixel_axes(height, width), side)
+        columns, rows = (torch.from_numpy(part).to(flow.device) for part in factors)
         gain = flow.new_full((height, width), motion.background_deformation * side)
         if mask is not None:
             gain[mask] = motion.object_deformation * side
@@ -41,6 +42,6 @@ def deform(flow: Float32[Tensor, "h w 2"], mask: Bool[Tensor, "h w"] | None, mot
 
 
 def _repeated(planes: Tensor, radius: int, axis: int) -> Tensor:
-    """Planes with their border pixels repeated outwards along one axis."""
+    """Repeat the border pixels of planes outwards along one axis."""
     size = planes.shape[axis]
     return planes.index_select(axis, torch.arange(-radius, size + radius, device=planes.device).clamp(0, size - 1))

@@ -12,6 +12,8 @@ one statement serves Python floats (one photo), NumPy arrays (batches on the CPU
 from collections.abc import Callable
 from typing import Any
 
+from flowsim.camera import depth_range_terms
+
 Vector = tuple[Any, Any, Any]
 Matrix = tuple[Vector, Vector, Vector]
 
@@ -119,5 +121,7 @@ def for_normalized_depth(matrix: tuple[Any, ...], far: Any) -> tuple[Any, ...]:
     folded: list[Any] = []
     for row in range(3):
         b0, b1, b2, k = matrix[4 * row : 4 * row + 4]
-        folded += [b0, b1, b2 + k / far, k - k / far]
+        # k d = offset + slope n
+        offset, slope = depth_range_terms(far, k)
+        folded += [b0, b1, b2 + offset, slope]
     return tuple(folded)

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from flowsim import projection
+from flowsim.camera import focal_length_px
 from flowsim.errors import FlowsimError
-from flowsim.prior import MODELS, MotionPrior, Quantiles, quantile
+from flowsim.prior import MODELS, MotionPrior, Quantiles, Shot, quantile
 
 Triple = tuple[float, float, float]
 
@@ -170,7 +171,7 @@ class MotionSample:
             side = max(height, width)
             shift = projection.shift_matrix((self.translation[0] * side, self.translation[1] * side), self.zero_plane)
             return np.array([shift, shift])
-        focal_px = 0.5 * width / math.tan(math.radians(0.5 * self.fov_deg))
+        focal_px = focal_length_px(width, self.fov_deg)
         camera = (projection.rotation_change(self.rotation, np.sinc), self.translation)
         turn = projection.rotation_change(self.object_rotation, np.sinc)
         own = (turn, projection.about(turn, self.pivot, self.object_translation))
@@ -181,30 +182,42 @@ class MotionSample:
 
 
 def sample_motion(prior: MotionPrior, seed: int, sample_id: str, index: int) -> MotionSample:
-    """Draw a motion: a pure function of its arguments (counter-based Philox), on any machine, in any order.
+    """Draw a motion that depends on these arguments alone, whatever the machine or the order of the draws.
 
     Args:
         prior: distributions to draw from.
-        seed: of the run, 0 .. 2**64 - 1.
+        seed: the run's seed, 0 .. 2**64 - 1.
         sample_id: the photo's stable name.
-        index: which of the photo's motions, 0 .. 2**64 - 1.
+        index: number of the motion among those of the photo, 0 .. 2**64 - 1.
 
     Returns:
-        The motion as drawn; `simulate_flow` gives it its size.
+        The unresolved motion; `simulate_flow` finds its size.
 
     Raises:
         FlowsimError: seed or index out of range.
     """
+    uniform = _uniform_numbers(seed, sample_id, index)
+    number = prior.shot_at(next(uniform))
+    return _draw_from_shot(prior.shots[number], number, uniform)
+
+
+def _uniform_numbers(seed: int, sample_id: str, index: int) -> Iterator[float]:
+    """Return 24 uniform numbers in [0, 1) of a counter-based generator (Philox), keyed by the arguments."""
     for name, value in (("seed", seed), ("index", index)):
         if not 0 <= value < 2**64:
             raise FlowsimError(f"{name} is {value}, expected an integer from 0 to 2**64 - 1")
     name_key = int.from_bytes(hashlib.blake2b(sample_id.encode(), digest_size=8).digest(), "little")
     counter = np.array([0, 0, 0, index], np.uint64)
     stream = np.random.Philox(key=np.array([seed, name_key], np.uint64), counter=counter)
-    # One uniform number in [0, 1) per quantity, always all of them in this order, whatever the shot makes of it.
-    uniform = iter(((stream.random_raw(24) >> np.uint64(11)) * 2.0**-53).tolist())
-    number = prior.shot_at(next(uniform))
-    shot = prior.shots[number]
+    return iter(((stream.random_raw(24) >> np.uint64(11)) * 2.0**-53).tolist())
+
+
+def _draw_from_shot(shot: Shot, number: int, uniform: Iterator[float]) -> MotionSample:
+    """Draw an unresolved motion of one type of shot.
+
+    Every quantity takes one uniform number, in a fixed order and whether the shot's model uses it or not: published
+    datasets depend on that order.
+    """
 
     def drawn(quantiles: Quantiles) -> float:
         return quantile(quantiles, next(uniform))

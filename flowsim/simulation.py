@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from flowsim.camera import depth_range_terms, focal_length_px, pixel_axes
 from flowsim.deformation import gaussian_weights, waves
 from flowsim.errors import FlowsimError
 from flowsim.sampling import MotionSample, Triple
@@ -70,7 +71,7 @@ def simulate_flow(normalized_inverse_depth: np.ndarray, mask: np.ndarray | None,
         motion = resolve(motion, depth, object_mask)
     flow = np.empty((height, width, 2), np.float32)
     valid = np.empty((height, width), np.bool_)
-    outside = _fill(depth, object_mask, motion.matrices(height, width), *_axes(height, width), flow, valid)
+    outside = _fill(depth, object_mask, motion.matrices(height, width), pixel_axes(height, width), flow, valid)
     if outside:
         raise FlowsimError(
             f"normalized_inverse_depth of shape {depth.shape} has {outside} values that are not in [0, 1]; "
@@ -101,7 +102,7 @@ def resolve(motion: MotionSample, depth: np.ndarray, mask: np.ndarray | None) ->
     grid = (slice(start_y, None, step), slice(start_x, None, step))
     grid_depth = np.ascontiguousarray(depth[grid])
     grid_mask = None if mask is None else np.ascontiguousarray(mask[grid])
-    xs, ys = _axes(height, width)
+    xs, ys = pixel_axes(height, width)
     axes = xs[grid[1]].copy(), ys[grid[0]].copy()
     flow = np.empty((*grid_depth.shape, 2), np.float32)
     valid = np.empty(grid_depth.shape, np.bool_)
@@ -112,7 +113,7 @@ def resolve(motion: MotionSample, depth: np.ndarray, mask: np.ndarray | None) ->
 
     def size(factor: float) -> float:
         """Flow under the motion times `factor`, relative to what is wanted; infinite with points behind the camera."""
-        _fill(grid_depth, grid_mask, motion.scaled(factor, pivot).matrices(height, width), *axes, flow, valid)
+        _fill(grid_depth, grid_mask, motion.scaled(factor, pivot).matrices(height, width), axes, flow, valid)
         if not valid.all():
             return math.inf
         total = flow + np.float32(factor) * bent
@@ -166,8 +167,9 @@ def _object_centre(motion: MotionSample, depth: np.ndarray, mask: np.ndarray | N
     if count == 0:
         return 0.0, 0.0, 0.0
     height, width = depth.shape
-    distance = 1 / (1 / motion.far + (1 - 1 / motion.far) * depths / count)
-    focal_px = 0.5 * width / math.tan(math.radians(0.5 * motion.fov_deg))
+    offset, slope = depth_range_terms(motion.far)
+    distance = 1 / (offset + slope * depths / count)
+    focal_px = focal_length_px(width, motion.fov_deg)
     x = columns / count - 0.5 * (width - 1)
     y = rows / count - 0.5 * (height - 1)
     return distance * x / focal_px, distance * y / focal_px, distance
@@ -180,7 +182,7 @@ def _deformed(flow: np.ndarray, valid: np.ndarray, mask: np.ndarray | None, moti
     height, width = valid.shape
     side = max(height, width)
     if motion.is_deformed:
-        _bend(flow, mask, motion, _axes(height, width), side)
+        _bend(flow, mask, motion, pixel_axes(height, width), side)
     if motion.blur > 0:
         flow = blurred(flow.reshape(height, -1), gaussian_weights(motion.blur * side)).reshape(flow.shape)
     if (motion.is_deformed or motion.blur > 0) and not valid.all():
@@ -200,29 +202,18 @@ def _bend(
     add_waves(columns, rows, labels, gains.astype(np.float32), flow.reshape(len(flow), -1))
 
 
-def _axes(height: int, width: int) -> tuple[Float32[np.ndarray, " w"], Float32[np.ndarray, " h"]]:
-    """Columns and rows relative to the principal point."""
-    xs = np.arange(width, dtype=np.float32) - np.float32(0.5 * (width - 1))
-    ys = np.arange(height, dtype=np.float32) - np.float32(0.5 * (height - 1))
-    return xs, ys
-
-
 def _fill(
     depth: np.ndarray,
     mask: np.ndarray | None,
     matrices: np.ndarray,
-    xs: np.ndarray,
-    ys: np.ndarray,
+    axes: tuple[np.ndarray, np.ndarray],
     flow: np.ndarray,
     valid: np.ndarray,
 ) -> int:
-    """Write the flow of one photo; returns how many depths are not in [0, 1]."""
-    from flowsim.kernels.flow import flow_rows
+    """Write the rigid flow at the columns and rows of `axes`; return how many depths are not in [0, 1]."""
+    from flowsim.kernels.flow import fill_flow
 
-    height = depth.shape[0]
-    labels = np.empty((0, 0, 0), np.uint8) if mask is None else mask.view(np.uint8)[None]
-    used = matrices[:1] if mask is None else matrices
-    outside: int = flow_rows(
-        depth[None], labels, used[None, None].astype(np.float32), xs, ys, 0, height, flow.reshape(height, -1), valid
-    )
+    labels = np.empty((0, 0), np.uint8) if mask is None else mask.view(np.uint8)
+    used = (matrices[:1] if mask is None else matrices).astype(np.float32)
+    outside: int = fill_flow(depth, labels, used, *axes, flow.reshape(len(flow), -1), valid)
     return outside

@@ -51,7 +51,7 @@ def find_visibility(flow: Array, inverse_depth: Array, valid: Array | None = Non
 
     from flowsim.visibility_torch import visibility_of_tensors
 
-    if flow.device.type == "cpu" and not torch.compiler.is_compiling():
+    if flow.device.type == "cpu":
         arrays = (flow.detach().numpy(), inverse_depth.detach().numpy(), None if valid is None else valid.numpy())
         found = _visibility_of_arrays(*arrays, threads=torch.get_num_threads())
         return Visibility(*(torch.from_numpy(array) for array in found))
@@ -71,8 +71,7 @@ def _visibility_of_arrays(
     arrays = (
         np.ascontiguousarray(flow).reshape(-1, height, 2 * width),
         np.ascontiguousarray(inverse_depth).reshape(fields),
-        (leaves if valid is None else np.ascontiguousarray(valid)).reshape(fields),
-        valid is not None,
+        np.empty((0, height, width), np.bool_) if valid is None else np.ascontiguousarray(valid).reshape(fields),
         leaves.reshape(fields),
         hidden.reshape(fields),
         uncovered.reshape(fields),

@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from flowsim.color_wheel import UNKNOWN_FLOW_PX
 from flowsim.kernels.jit import compiled
 
+_UNKNOWN = np.float32(UNKNOWN_FLOW_PX)
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
 _FULL = np.float32(255)
@@ -16,13 +18,12 @@ _A2, _A4, _A6, _A8 = (np.float32(a) for a in (-0.3333314528, 0.1999355085, -0.14
 _A10, _A12, _A14, _A16 = (np.float32(a) for a in (-0.0752896400, 0.0429096138, -0.0161657367, 0.0028662257))
 
 
-def _largest_squares(flow: Any, height: Any, unknown: Any, first: Any, last: Any, squares: Any) -> None:
-    """Largest u^2 + v^2 of the known vectors of fields first..last-1.
+def _largest_squares(flow: Any, height: Any, first: Any, last: Any, squares: Any) -> None:
+    """Find the largest u^2 + v^2 of the known vectors of each of the fields first..last-1.
 
     Args:
         flow: (b*h,2*w) float32, px.
         height: h.
-        unknown: vectors with a longer component are left out.
         first, last: range of fields.
         squares: (b,) float32, written.
     """
@@ -36,7 +37,7 @@ def _largest_squares(flow: Any, height: Any, unknown: Any, first: Any, last: Any
             for x in range(row_squares.shape[0]):
                 u = vectors[2 * x]
                 v = vectors[2 * x + 1]
-                is_known = (abs(u) <= unknown) & (abs(v) <= unknown)
+                is_known = (abs(u) <= _UNKNOWN) & (abs(v) <= _UNKNOWN)
                 row_squares[x] = u * u + v * v if is_known else _ZERO
             for x in range(row_squares.shape[0]):
                 largest = max(largest, row_bits[x])
@@ -47,15 +48,15 @@ def _largest_squares(flow: Any, height: Any, unknown: Any, first: Any, last: Any
 largest_squares = compiled(_largest_squares)
 
 
-def _wheel_row(vectors: Any, inverse_radius: Any, unknown: Any, position: Any, radius: Any) -> None:
-    """Place of a row of vectors on the wheel (0 .. 54) and their relative length; -1 = unknown."""
+def _wheel_row(vectors: Any, inverse_radius: Any, position: Any, radius: Any) -> None:
+    """Write the place of a row's vectors on the wheel (0 .. 54) and their relative length (-1 = unknown)."""
     steps = np.float32(27 / np.pi)
     for x in range(position.shape[0]):
         u = vectors[2 * x]
         v = vectors[2 * x + 1]
         width = abs(u)
         height = abs(v)
-        is_known = (width <= unknown) & (height <= unknown)
+        is_known = (width <= _UNKNOWN) & (height <= _UNKNOWN)
         longer = max(width, height)
         slope = min(width, height) / longer if longer > _ZERO else _ZERO
         s = slope * slope
@@ -76,7 +77,6 @@ def _color_rows(
     flow: Any,
     inverse_radius: Any,
     height: Any,
-    unknown: Any,
     wheel: Any,
     steps: Any,
     first: Any,
@@ -89,7 +89,6 @@ def _color_rows(
         flow: (b*h,2*w) float32, px.
         inverse_radius: (b,) float32, 1 / the length that gets full saturation.
         height: h.
-        unknown: vectors with a longer component are unknown and black.
         wheel: (3,55) float32, the colours in 0..255.
         steps: (3,55) float32, from each colour to the next, from the last to the first.
         first, last: range of rows.
@@ -102,7 +101,7 @@ def _color_rows(
     # One plane per channel and one loop per step: only the loop that looks hues up is not vectorised.
     planes = np.empty((3, width), np.float32)
     for row in range(first, last):
-        _compiled_wheel_row(flow[row], inverse_radius[row // height], unknown, position, radius)
+        _compiled_wheel_row(flow[row], inverse_radius[row // height], position, radius)
         for x in range(width):
             step = np.int32(position[x])
             k[x] = np.uint32(step)

@@ -18,7 +18,9 @@ _SMALLEST = np.float32(SMALLEST_DEPTH_RATIO)
 def plane_and_parallax(m: Sequence[Any], x: Any, y: Any, d: Any) -> tuple[Any, Any, Any]:
     """Move one pixel: flow = (first / ratio, second / ratio) with ratio = 1 + third.
 
-    The only statement of the kernel's mathematics: numbers here, compiled by numba below, tensors in `synthesis`.
+    This is the only statement of the mathematics: numba compiles it below, `flowsim.simulation_torch` calls it on
+    tensors.
+
     With c = (x, y, 1) the pixel relative to the principal point, [B | k] the row-major 3x4 matrix m (see `projection`):
 
         q = c + B c + d k,   flow = (q_0 / q_2 - x, q_1 / q_2 - y),   q_2 = Z' / Z
@@ -44,7 +46,7 @@ _plane_and_parallax = compiled(plane_and_parallax)
 
 
 def _flow_segment(matrix: Any, inverse_depth: Any, xs: Any, y: Any, flow: Any, valid: Any) -> Any:
-    """Flow of neighbouring pixels that move alike; returns how many inverse depths are not in [0, 1]."""
+    """Write the flow of neighbours in a row that share a matrix; return how many inverse depths are not in [0, 1]."""
     # A plain tuple and flat rows: with 2-d indexing LLVM does not vectorise the loop (5x slower).
     first = (matrix[0], matrix[1], matrix[2], matrix[3])
     second = (matrix[4], matrix[5], matrix[6], matrix[7])
@@ -69,7 +71,7 @@ _compiled_flow_segment = compiled(_flow_segment)
 
 
 def _end_of_run(labels: Any, start: Any) -> Any:
-    """First position after `start` whose label differs."""
+    """Return the first position after `start` whose label differs."""
     width = labels.shape[0]
     label = labels[start]
     stop = start + 1
@@ -89,58 +91,48 @@ def _end_of_run(labels: Any, start: Any) -> Any:
 _compiled_end_of_run = compiled(_end_of_run)
 
 
-def _flow_rows(
-    inverse_depth: Any, labels: Any, matrices: Any, xs: Any, ys: Any, first: Any, last: Any, flow: Any, valid: Any
-) -> Any:
-    """Fill rows first..last-1 of all (image, motion, row) rows.
+def _fill_flow(inverse_depth: Any, labels: Any, matrices: Any, xs: Any, ys: Any, flow: Any, valid: Any) -> Any:
+    """Write the flow of one photo under one motion.
 
     Args:
-        inverse_depth: (b,h,w) float32.
-        labels: (b,h,w) uint8, 0 = background, i = object i; not read where matrices hold the background alone.
-        matrices: (b,k,1+objects,12) float32.
+        inverse_depth: (h,w) float32.
+        labels: (h,w) uint8, 0 = background, i = object i; not read if `matrices` holds the background alone.
+        matrices: (1+objects,12) float32.
         xs, ys: (w,), (h,) float32, relative to the principal point.
-        first, last: range of rows of flow and valid, counted through.
-        flow: (b*k*h,2*w) float32, written.
-        valid: (b*k*h,w) bool, written.
+        flow: (h,2*w) float32, written.
+        valid: (h,w) bool, written.
 
     Returns:
-        How many inverse depths are not in [0, 1].
+        Number of inverse depths that are not in [0, 1].
     """
-    height = inverse_depth.shape[1]
-    width = inverse_depth.shape[2]
-    motions = matrices.shape[1]
+    height, width = inverse_depth.shape
     outside = 0
-    for row in range(first, last):
-        field = row // height
-        y = row - field * height
-        image = field // motions
-        motion = field - image * motions
-        depth_row = inverse_depth[image, y]
-        if matrices.shape[2] == 1:
-            matrix = matrices[image, motion, 0]
-            outside += _compiled_flow_segment(matrix, depth_row, xs, ys[y], flow[row], valid[row])
+    for y in range(height):
+        depth_row = inverse_depth[y]
+        if matrices.shape[0] == 1:
+            outside += _compiled_flow_segment(matrices[0], depth_row, xs, ys[y], flow[y], valid[y])
         else:
-            label_row = labels[image, y]
+            label_row = labels[y]
             start = 0
             while start < width:
                 stop = _compiled_end_of_run(label_row, start)
                 outside += _compiled_flow_segment(
-                    matrices[image, motion, label_row[start]],
+                    matrices[label_row[start]],
                     depth_row[start:stop],
                     xs[start:stop],
                     ys[y],
-                    flow[row, 2 * start : 2 * stop],
-                    valid[row, start:stop],
+                    flow[y, 2 * start : 2 * stop],
+                    valid[y, start:stop],
                 )
                 start = stop
     return outside
 
 
-flow_rows = compiled(_flow_rows)
+fill_flow = compiled(_fill_flow)
 
 
 def _mask_moments(mask: Any, inverse_depth: Any) -> Any:
-    """Number of pixels of a mask, and the sums of their columns, rows and inverse depths.
+    """Return the number of a mask's pixels and the sums of their columns, rows and inverse depths.
 
     Args:
         mask: (h,w) bool.

@@ -60,7 +60,6 @@ def _visibility_of_fields(
     flow: Any,
     inverse_depth: Any,
     valid: Any,
-    reads_valid: Any,
     leaves: Any,
     hidden: Any,
     uncovered: Any,
@@ -72,8 +71,7 @@ def _visibility_of_fields(
     Args:
         flow: (b,h,2*w) float32, px.
         inverse_depth: (b,h,w) float32.
-        valid: (b,h,w) bool.
-        reads_valid: whether `valid` says anything; else all are.
+        valid: (b,h,w) bool; with b = 0 all pixels are valid.
         leaves, hidden, uncovered: (b,h,w) bool, written.
         first, last: range of fields.
     """
@@ -86,7 +84,7 @@ def _visibility_of_fields(
         for y in range(height):
             row = targets[y]
             _compiled_targets_of_row(flow[field, y], np.float32(y), height, np.int32(width), outside, row)
-            if reads_valid:
+            if valid.shape[0]:
                 for x in range(width):
                     row[x] = row[x] if valid[field, y, x] else outside
             _compiled_send_row(row, inverse_depth[field, y], nearest)

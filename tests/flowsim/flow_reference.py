@@ -1,12 +1,44 @@
-"""Slow, obvious answers in float64 that the kernels are held against."""
+"""Slow, obvious answers in float64 that the kernels are held against, and motions to ask them for."""
 
 import math
+from typing import Any
 
 import numpy as np
 
+from flowsim import MotionSample
+
+STILL = (0.0, 0.0, 0.0)
+
+
+def resolved_motion(**changes: Any) -> MotionSample:
+    """Return a resolved rigid motion in which nothing moves, with these changes."""
+    motion = {
+        "model": "rigid",
+        "shot": 0,
+        "magnitude": 0.05,
+        "percentile": 90.0,
+        "largest": 0.5,
+        "fov_deg": 60.0,
+        "far": 100.0,
+        "zero_plane": 0.0,
+        "scale": 1.0,
+        "rotation": STILL,
+        "translation": STILL,
+        "object_rotation": STILL,
+        "object_translation": STILL,
+        "pivot": STILL,
+    }
+    return MotionSample(**(motion | changes))
+
+
+def camera_matrix(height, width, fov_deg):
+    """Return the 3x3 matrix K of a pinhole camera with the principal point in the middle."""
+    focal = width / 2 / math.tan(math.radians(fov_deg) / 2)
+    return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+
 
 def rotation_matrix(rotation: np.ndarray) -> np.ndarray:
-    """Exponential of the cross-product matrix, summed as its power series."""
+    """Return the exponential of the cross-product matrix, summed as its power series."""
     x, y, z = rotation
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]], np.float64)
     total, term = np.eye(3), np.eye(3)
@@ -17,10 +49,9 @@ def rotation_matrix(rotation: np.ndarray) -> np.ndarray:
 
 
 def flow_of_photo(inverse_depth, fov_deg, rotation, translation, mask=None, own_rotation=None, own_translation=None):
-    """Unproject every pixel to depth, move it (object first, then camera), project: flow px and depth there."""
+    """Unproject every pixel, move it (object first, then camera) and project it; return flow in px and new depth."""
     height, width = inverse_depth.shape
-    focal = width / 2 / math.tan(math.radians(fov_deg) / 2)
-    K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+    K = camera_matrix(height, width, fov_deg)
     inverse_K, R = np.linalg.inv(K), rotation_matrix(rotation)
     own_R = None if mask is None else rotation_matrix(own_rotation)
     flow, depth = np.zeros((height, width, 2)), np.zeros((height, width))
@@ -38,7 +69,7 @@ def flow_of_photo(inverse_depth, fov_deg, rotation, translation, mask=None, own_
 
 
 def published_colors(flow, max_radius=None):
-    """Colours of one field as in Baker et al.'s published program, in float64, pixel by pixel."""
+    """Colour one field as Baker et al.'s published program does, in float64, pixel by pixel."""
     wheel = []
     for steps, first, second in (
         (15, (255, 0, 0), (255, 255, 0)),
@@ -70,7 +101,7 @@ def published_colors(flow, max_radius=None):
 
 
 def z_buffer(flow, inverse_depth):
-    """Which pixels leave, are hidden, are uncovered, one by one."""
+    """Find, pixel by pixel, which pixels leave, which are hidden and which are uncovered."""
     height, width = inverse_depth.shape
     target = {}
     for row in range(height):

@@ -5,19 +5,17 @@ import subprocess
 import sys
 
 import numpy as np
-import torch
 
-from flowsim import Camera, Motion, MotionPrior, flow_to_rgb, inverse_depth_in_range, sample_motion, synthesize_flow
+from flowsim import MotionPrior, flow_to_rgb, inverse_depth_in_range, sample_motion, simulate_flow
+from flowsim.camera import focal_length_px, pixel_axes
 from flowsim.kernels.flow import plane_and_parallax
 from flowsim.projection import for_normalized_depth
-from tests.flowsim.flow_reference import rotation_matrix
-
-STILL = torch.zeros(1, 3)
+from tests.flowsim.flow_reference import camera_matrix, resolved_motion, rotation_matrix
 
 
-def moved(inverse_depth, fov_deg=60.0, rotation=STILL, translation=STILL):
-    camera = Camera(*inverse_depth.shape[1:], fov_deg)
-    return synthesize_flow(inverse_depth, camera, Motion(rotation, translation))
+def flow_of(normalized_inverse_depth, mask=None, **motion):
+    """Return the flow of a photo under a resolved rigid motion, and its validity."""
+    return simulate_flow(np.asarray(normalized_inverse_depth, np.float32), mask, resolved_motion(**motion))[:2]
 
 
 def test_convention_image_is_channels_last_rgb_uint8():
@@ -28,9 +26,8 @@ def test_convention_image_is_channels_last_rgb_uint8():
 
 
 def test_convention_flow_u_right_v_down_towards_the_next_frame():
-    depth = torch.full((1, 5, 7), 1.0)
-    right = moved(depth, translation=torch.tensor([[0.1, 0.0, 0.0]])).flow
-    down = moved(depth, translation=torch.tensor([[0.0, 0.1, 0.0]])).flow
+    right, _ = flow_of(np.ones((5, 7)), translation=(0.1, 0.0, 0.0))
+    down, _ = flow_of(np.ones((5, 7)), translation=(0.0, 0.1, 0.0))
     assert (right[..., 0] > 0).all()
     assert (right[..., 1] == 0).all()
     assert (down[..., 1] > 0).all()
@@ -38,56 +35,55 @@ def test_convention_flow_u_right_v_down_towards_the_next_frame():
 
 
 def test_convention_camera_focal_length_from_horizontal_field_of_view_and_centre():
-    camera = Camera(300, 401, 90.0)
-    assert camera.focal_px == 401 / 2 / math.tan(math.radians(45))
-    assert camera.principal_point == (200.0, 149.5)
-    expected = [[camera.focal_px, 0, 200.0], [0, camera.focal_px, 149.5], [0, 0, 1]]
-    assert camera.intrinsics()[0].tolist() == expected
+    assert focal_length_px(401, 90.0) == 401 / 2 / math.tan(math.radians(45))
+    columns, rows = pixel_axes(300, 401)
+    assert (len(columns), columns[0], columns[200]) == (401, -200, 0)
+    assert (len(rows), rows[0], rows[299]) == (300, -149.5, 149.5)
     # Straight ahead is the integer centre of the middle pixel: only there a move forward changes nothing.
-    flow = moved(torch.full((1, 301, 401), 0.5), translation=torch.tensor([[0.0, 0.0, -0.5]])).flow[0]
-    assert flow[150, 200].tolist() == [0, 0]
+    flow, _ = flow_of(np.full((301, 401), 0.5), translation=(0.0, 0.0, -0.5))
+    assert np.argwhere((flow == 0).all(-1)).tolist() == [[150, 200]]
+    # A point of unit depth goes to the side by the focal length times its shift.
+    flow, _ = flow_of(np.ones((3, 401)), fov_deg=90.0, translation=(0.1, 0.0, 0.0))
+    np.testing.assert_allclose(flow[..., 0], 0.1 * 200.5, rtol=1e-6)
 
 
 def test_convention_motion_moves_points_of_the_scene_by_rotation_vector_then_translation():
-    rotation, translation = torch.tensor([[0.02, -0.05, 0.03]]), torch.tensor([[0.1, -0.05, 0.2]])
-    depth = torch.full((1, 21, 31), 0.5)
-    flow = moved(depth, 70.0, rotation, translation).flow[0].double().numpy()
-    K = Camera(21, 31, 70.0).intrinsics()[0].numpy()
-    point = 2 * np.linalg.inv(K) @ [4, 17, 1]
-    there = K @ (rotation_matrix(rotation[0].double().numpy()) @ point + translation[0].double().numpy())
+    rotation, translation = (0.02, -0.05, 0.03), (0.1, -0.05, 0.2)
+    flow, _ = flow_of(np.full((21, 31), 0.5), far=4.0, fov_deg=70.0, rotation=rotation, translation=translation)
+    K = camera_matrix(21, 31, 70.0)
+    point = np.linalg.inv(K) @ [4, 17, 1] / 0.625
+    there = K @ (rotation_matrix(np.array(rotation)) @ point + translation)
     np.testing.assert_allclose(flow[17, 4], there[:2] / there[2] - (4, 17), atol=1e-4)
 
 
 def test_convention_motion_of_an_object_comes_before_the_cameras():
-    turn, push = torch.tensor([[0.0, 0.3, 0.0]]), torch.tensor([[0.0, 0.0, 0.5]])
-    depth, camera = torch.full((1, 11, 13), 0.5), Camera(11, 13, 60.0)
-    everything = torch.ones(1, 11, 13, dtype=torch.bool)
-    motion = Motion(turn, STILL, STILL[:, None], push[:, None])
-    flow = synthesize_flow(depth, camera, motion, everything).flow[0, 5, 6]
-    pushed_then_turned = rotation_matrix(np.array([0, 0.3, 0])) @ [0, 0, 2.5]
-    u = camera.focal_px * pushed_then_turned[0] / pushed_then_turned[2]
-    np.testing.assert_allclose(flow, [u, 0], atol=1e-5)
+    everything = np.ones((11, 13), bool)
+    turn, push = (0.0, 0.3, 0.0), (0.0, 0.0, 0.5)
+    flow, _ = flow_of(np.full((11, 13), 0.5), everything, far=4.0, rotation=turn, object_translation=push)
+    pushed_then_turned = rotation_matrix(np.array(turn)) @ [0, 0, 1 / 0.625 + 0.5]
+    u = focal_length_px(13, 60.0) * pushed_then_turned[0] / pushed_then_turned[2]
+    np.testing.assert_allclose(flow[5, 6], [u, 0], atol=1e-5)
 
 
-def test_convention_inverse_depth_one_is_nearest_zero_is_infinitely_far():
-    depth = torch.tensor([[[1.0, 0.5, 0.0]]])
-    u = moved(depth, translation=torch.tensor([[0.1, 0.0, 0.0]])).flow[0, 0, :, 0]
-    assert u[0] == 2 * u[1]
-    assert u[2] == 0
-    in_range = inverse_depth_in_range(depth, 10.0)[0, 0]
-    np.testing.assert_allclose(in_range, [1, 0.55, 0.1], rtol=1e-6)
-    matrix = tuple(np.random.default_rng(0).normal(size=12))  # what the simulation does to the matrix in its place
-    for normalized, d in zip(depth[0, 0].tolist(), in_range.tolist(), strict=True):
-        folded = plane_and_parallax(for_normalized_depth(matrix, 10.0), 3.0, -2.0, normalized)
-        np.testing.assert_allclose(folded, plane_and_parallax(matrix, 3.0, -2.0, d), rtol=1e-6)
+def test_convention_inverse_depth_one_is_nearest_zero_is_the_farthest_of_the_range():
+    normalized = np.array([[1.0, 0.5, 0.0]])
+    in_range = inverse_depth_in_range(normalized, 10.0)
+    np.testing.assert_allclose(in_range, [[1, 0.55, 0.1]], rtol=1e-12)
+    flow, _ = flow_of(normalized, far=10.0, translation=(0.1, 0.0, 0.0))
+    np.testing.assert_allclose(flow[..., 0], 0.1 * focal_length_px(3, 60.0) * in_range, rtol=1e-6)
+    infinitely_far, _ = flow_of(normalized, far=1e30, translation=(0.1, 0.0, 0.0))
+    assert abs(infinitely_far[0, 2, 0]) < 1e-25
+    matrix = tuple(np.random.default_rng(0).normal(size=12))  # the simulation folds the map into the matrix
+    for n, d in zip(normalized[0], in_range[0], strict=True):
+        folded = plane_and_parallax(for_normalized_depth(matrix, 10.0), 3.0, -2.0, n)
+        np.testing.assert_allclose(folded, plane_and_parallax(matrix, 3.0, -2.0, d), rtol=1e-12)
 
 
 def test_convention_behind_the_camera_is_invalid_with_zero_flow():
-    depth = torch.tensor([[[1.0, 0.5, 0.1]]])
-    field = moved(depth, translation=torch.tensor([[0.3, 0.0, -1.5]]))
-    assert field.valid.tolist() == [[[False, True, True]]]
-    assert field.flow[0, 0, 0].tolist() == [0, 0]
-    assert torch.isfinite(field.flow).all()
+    flow, valid = flow_of([[1.0, 0.5, 0.1]], translation=(0.3, 0.0, -1.5))
+    assert valid.tolist() == [[False, True, True]]
+    assert flow[0, 0].tolist() == [0, 0]
+    assert np.isfinite(flow).all()
 
 
 def test_convention_random_motion_depends_on_prior_seed_id_and_index_alone():

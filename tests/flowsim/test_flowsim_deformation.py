@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from scipy.ndimage import correlate1d
 
-from flowsim import MotionPrior, MotionSample, Shot, measure_flow, resynthesize_flow, sample_motion, simulate_flow
+from flowsim import MotionPrior, MotionSample, Shot, measure_flow, sample_motion, simulate_flow
 from flowsim.deformation import waves
 
 DEPTH = np.linspace(0, 1, 90, dtype=np.float32)[:, None].repeat(120, 1)
@@ -81,8 +80,6 @@ def test_flow_of_what_falls_behind_the_camera_stays_zero(softened):
     assert 0.1 < result.valid.mean() < 0.9
     assert (result.flow[~result.valid] == 0).all()
     assert np.abs(result.flow[result.valid]).max() > 1
-    tensors = resynthesize_flow(torch.from_numpy(DEPTH)[None], [result.motion])
-    assert (tensors.flow[0].numpy()[~result.valid] == 0).all()
 
 
 def test_deformation_alone_gets_the_drawn_size():
@@ -102,18 +99,6 @@ def test_blurred_borders_stand_out_less():
     )
     assert measure_flow(soft, MASK).edge_ratio < 0.5 * measure_flow(sharp, MASK).edge_ratio
     np.testing.assert_allclose(soft[45, 65], sharp[45, 65], rtol=0.05)  # inside it is what it was
-
-
-@pytest.mark.parametrize("index", range(3))
-def test_tensors_give_the_same_flow(index):
-    prior = MotionPrior.preset("davis")
-    motions = [simulate_flow(DEPTH, MASK, sample_motion(prior, index, str(i), 0)) for i in range(3)]
-    assert any(each.motion.blur > 0 for each in motions)
-    stacked = (torch.from_numpy(np.stack([plane] * 3)) for plane in (DEPTH, MASK))
-    depth, mask = stacked
-    again = resynthesize_flow(depth, [each.motion for each in motions], mask)
-    for flow, each in zip(again.flow.numpy(), motions, strict=True):
-        np.testing.assert_allclose(flow, each.flow, atol=1e-3)
 
 
 def test_old_presets_are_neither_deformed_nor_blurred():
