@@ -123,7 +123,7 @@ def verify_command(settings: VerifySettings) -> None:
         typer.echo(f"... and {len(result.findings) - LISTED_FINDINGS} more")
     for note in result.notes:
         typer.echo(f"note: {note}")
-    shards = count_of(result.shards - result.missing_shards, "shard")
+    shards = count_of(result.shard_count - result.missing_shard_count, "shard")
     done = f"{count_of(result.objects, 'object')} of {shards} by checksum"
     done += f", {count_of(result.rows_compared, 'sample')} by value"
     if result.is_whole:
@@ -131,8 +131,8 @@ def verify_command(settings: VerifySettings) -> None:
         return
     if result.findings:
         typer.echo(f"{dataset}: {count_of(len(result.findings), 'finding')}; {done}", err=True)
-    if result.missing_shards:
-        missing = f"{result.missing_shards} of {count_of(result.shards, 'shard')} not made yet"
+    if result.missing_shard_count:
+        missing = f"{result.missing_shard_count} of {count_of(result.shard_count, 'shard')} not made yet"
         typer.echo(f"{dataset}: {missing}; run the command that made the dataset again", err=True)
     if settings.repair and result.findings:
         from pipeline.checking.repair import repair as repair_dataset

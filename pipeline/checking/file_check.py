@@ -67,8 +67,8 @@ class Verification:
         files: key -> sha256 of every file that is part of the dataset; each shard's objects come before its record,
             the root's metadata last.
         objects: that were compared with their checksum.
-        shards: of a complete dataset.
-        missing_shards: of these, not made yet.
+        shard_count: number of shards of a complete dataset.
+        missing_shard_count: number of shards that are not made yet.
         rows_compared: samples whose values were looked at, not only their checksums.
         notes: what was not checked.
     """
@@ -76,15 +76,15 @@ class Verification:
     findings: list[Finding] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     objects: int = 0
-    shards: int = 0
-    missing_shards: int = 0
+    shard_count: int = 0
+    missing_shard_count: int = 0
     rows_compared: int = 0
     notes: list[str] = field(default_factory=list)
 
     @property
     def is_whole(self) -> bool:
         """Whether nothing is wrong and nothing missing."""
-        return not self.findings and not self.missing_shards
+        return not self.findings and not self.missing_shard_count
 
 
 @dataclass(frozen=True)
@@ -152,10 +152,10 @@ class FileChecker:
         prefix = f"{folder}{COMMITS}/"
         names = sorted(key.removeprefix(prefix) for key in keys if key.startswith(prefix))
         recorded = {shard: f"{prefix}{name}" for name in names if (shard := shard_of_record(name)) is not None}
-        recorded = {shard: key for shard, key in recorded.items() if shard < inventory.shards}
-        left_over = {str(shard) for shard in set(range(inventory.shards)) - recorded.keys()}
-        self.result.shards += inventory.shards
-        self.result.missing_shards += len(left_over)
+        recorded = {shard: key for shard, key in recorded.items() if shard < inventory.shard_count}
+        left_over = {str(shard) for shard in set(range(inventory.shard_count)) - recorded.keys()}
+        self.result.shard_count += inventory.shard_count
+        self.result.missing_shard_count += len(left_over)
         for shard, key in sorted(recorded.items()):
             if not self._check_record(folder, key, shard, inventory):
                 left_over.add(str(shard))  # its objects are not surplus: they go, or are made again, with the shard
@@ -301,7 +301,7 @@ def _differences_from_schema(inventory: Inventory) -> Iterator[str]:
         wanted = (list(spec.shape), list(spec.dimensions), json.loads(json.dumps(dict(spec.attributes))))
         found = (stored["shape"], stored["dimension_names"], stored["attributes"])
         has_type = spec.dtype == "string" or stored["data_type"] == spec.dtype
-        if found != wanted or not has_type or inventory.shards != layout.shards:
+        if found != wanted or not has_type or inventory.shard_count != layout.shard_count:
             yield f"gives the array {name} another shape, type, shard or attributes than the schema"
 
 

@@ -50,10 +50,10 @@ class CommitRecords:
         self.storage = storage
         self._inventory = inventory
 
-    def shards(self) -> set[int]:
+    def shard_numbers(self) -> set[int]:
         """Return the numbers of the shards that have a record, whether the dataset has so many or not."""
-        shards = (shard_of_record(name) for name in self.storage.names(COMMITS))
-        return {shard for shard in shards if shard is not None}
+        found = (shard_of_record(name) for name in self.storage.names(COMMITS))
+        return {shard for shard in found if shard is not None}
 
     def read(self, shard: int) -> dict[str, Any]:
         """Return what `write` recorded.
@@ -119,7 +119,7 @@ class CommitRecords:
 
     def drop_foreign(self) -> None:
         """Drop records that are not of this dataset, where the root's metadata was lost."""
-        for shard in self.shards():
+        for shard in self.shard_numbers():
             try:
                 self.read(shard)
             except PipelineError:

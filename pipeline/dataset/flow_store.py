@@ -41,7 +41,7 @@ class FlowLayout:
         return max(1, min(_FRAMES_PER_SHARD, _SHARD_BYTES // (self.height * self.width * 4)))
 
     @property
-    def shards(self) -> int:
+    def shard_count(self) -> int:
         """Number of shards."""
         return -(-self.frames // self.samples_per_shard)
 
@@ -91,7 +91,7 @@ class VideoFlowStore(ShardedStore[FlowLayout]):
 
     def is_complete(self) -> bool:
         """Tell whether every shard is there."""
-        return len(self.committed()) == self.layout.shards
+        return len(self.committed()) == self.layout.shard_count
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class _NoArrays:
     samples_per_shard: int = 1
 
     @property
-    def shards(self) -> int:
+    def shard_count(self) -> int:
         """Return none."""
         return 0
 

@@ -38,12 +38,12 @@ class Inventory:
     Attributes:
         attributes: the group attribute `fakeflow`.
         arrays: name -> metadata of every array.
-        shards: number of shards that a complete dataset has.
+        shard_count: number of shards that a complete dataset has.
     """
 
     attributes: dict[str, Any]
     arrays: dict[str, dict[str, Any]]
-    shards: int
+    shard_count: int
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -84,7 +84,7 @@ def read_inventory(content: bytes, specs_of: SpecsOf | None) -> Inventory:
         for name, spec in specs.items():
             if len(arrays[name]["shape"]) != len(spec.shape):
                 raise DamagedFileError(f"gives the array {name} another number of axes than the schema")
-        return Inventory(attributes, arrays, max((_shards(array) for array in arrays.values()), default=0))
+        return Inventory(attributes, arrays, max((_shard_count(array) for array in arrays.values()), default=0))
     except MALFORMED as error:
         raise DamagedFileError("is not what the metadata of a dataset are") from error
 
@@ -121,7 +121,7 @@ def _is_own_array(name: str, member: Mapping[str, Any]) -> bool:
     return "/" not in name and member["node_type"] == "array"
 
 
-def _shards(array: Mapping[str, Any]) -> int:
+def _shard_count(array: Mapping[str, Any]) -> int:
     rows, in_shard = array["shape"][0], array["chunk_grid"]["configuration"]["chunk_shape"][0]
     if not (isinstance(rows, int) and isinstance(in_shard, int) and in_shard > 0):
         raise ValueError

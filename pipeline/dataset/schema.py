@@ -37,7 +37,7 @@ class ShardedLayout(Protocol):
         """Rows of a shard."""
 
     @property
-    def shards(self) -> int:
+    def shard_count(self) -> int:
         """Number of shards."""
 
     def rows(self, shard: int) -> range:
@@ -72,7 +72,7 @@ class Layout:
         return self.imported_longest_px is None
 
     @property
-    def shards(self) -> int:
+    def shard_count(self) -> int:
         """Number of shards."""
         return -(-self.samples // self.samples_per_shard)
 

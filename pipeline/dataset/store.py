@@ -184,7 +184,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
             layout: as before, with more rows.
             attributes: as for `create`; the new fingerprint joins the earlier ones, which the shards' records have.
         """
-        before, last = self.layout, self.layout.shards - 1
+        before, last = self.layout, self.layout.shard_count - 1
         earlier = [*self.attributes.get("earlier_fingerprints", ()), self.attributes["fingerprint"]]
         if len(layout.rows(last)) > len(before.rows(last)):
             self.commits.drop(last)
@@ -249,10 +249,10 @@ class ShardedStore(ABC, Generic[AnyLayout]):
             PipelineError: the root's metadata or commit records are gone.
         """
         self._refuse_lost_root()
-        if missing := self.layout.shards - len(self.committed()):
+        if missing := self.layout.shard_count - len(self.committed()):
             raise PipelineError(
-                f"{self.name}: {missing} of {self.layout.shards} commit records are gone: they were deleted while this "
-                "command was running. Run the same command again: it makes what is missing."
+                f"{self.name}: {missing} of {self.layout.shard_count} commit records are gone: they were deleted while "
+                "this command was running. Run the same command again: it makes what is missing."
             )
 
     def put_run_record(self, name: str, record: Mapping[str, Any]) -> None:
@@ -273,7 +273,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
 
     def committed(self) -> set[int]:
         """Return the numbers of the shards that exist."""
-        return {shard for shard in self.commits.shards() if shard < self.layout.shards}
+        return {shard for shard in self.commits.shard_numbers() if shard < self.layout.shard_count}
 
     def failures(self) -> list[Failure]:
         """Return the failures of all committed shards, by row."""
@@ -328,9 +328,9 @@ class ShardedStore(ABC, Generic[AnyLayout]):
     def _refuse_lost(self, name: str, rows: int | slice, values: NDArray[Any]) -> None:
         """Make sure that what reads as empty was written so: Zarr takes an object that is gone for an empty one."""
         array = self._array(name)
-        shards = np.atleast_1d(np.arange(array.shape[0])[rows] // self.layout.samples_per_shard)
+        shard_of_row = np.atleast_1d(np.arange(array.shape[0])[rows] // self.layout.samples_per_shard)
         samples = values[None] if isinstance(rows, int) else values
-        for shard, first, count in zip(*np.unique(shards, return_index=True, return_counts=True), strict=True):
+        for shard, first, count in zip(*np.unique(shard_of_row, return_index=True, return_counts=True), strict=True):
             key = shard_key(name, array.ndim, int(shard))
             is_empty = (samples[first : first + count] == array.fill_value).all()
             if is_empty and not self.storage.has(key) and self.storage.has(commit_key(int(shard))):
@@ -372,7 +372,7 @@ class DatasetStore(ShardedStore[Layout]):
     def states(self) -> NDArray[np.uint8]:
         """Return the status of every row: `NOT_MADE` in shards that do not exist, whatever is stored of them."""
         status: NDArray[np.uint8] = self.read("status", slice(None)).copy()
-        for shard in set(range(self.layout.shards)) - self.committed():
+        for shard in set(range(self.layout.shard_count)) - self.committed():
             rows = self.layout.rows(shard)
             status[rows.start : rows.stop] = NOT_MADE
         return status

@@ -41,20 +41,20 @@ class ShardTasks:
     Attributes:
         layout: of the dataset.
         manifest: its photos.
-        shards: numbers of those to do.
+        shard_numbers: numbers of the shards to make.
         failed: by shard, the positions of the rows to make anew while the others are kept.
     """
 
     layout: Layout
     manifest: Manifest
-    shards: tuple[int, ...]
+    shard_numbers: tuple[int, ...]
     failed: Mapping[int, tuple[int, ...]]
 
     def __len__(self) -> int:
-        return len(self.shards)
+        return len(self.shard_numbers)
 
     def __iter__(self) -> Iterator[ShardTask]:
-        for shard in self.shards:
+        for shard in self.shard_numbers:
             rows = self.layout.rows(shard)
             yield ShardTask(shard, tuple(self.manifest.rows[rows.start : rows.stop]), self.failed.get(shard))
 
@@ -102,7 +102,7 @@ def make_plan(store: DatasetStore, manifest: Manifest, retry_failed: bool) -> Pl
         for failure in store.failures():
             shard, position = divmod(failure.row, layout.samples_per_shard)
             failed.setdefault(shard, []).append(position)
-    shards = tuple(shard for shard in range(layout.shards) if shard not in committed or shard in failed)
-    to_do = sum(len(failed.get(shard, layout.rows(shard))) for shard in shards)
+    shard_numbers = tuple(shard for shard in range(layout.shard_count) if shard not in committed or shard in failed)
+    to_do = sum(len(failed.get(shard, layout.rows(shard))) for shard in shard_numbers)
     again = {shard: tuple(positions) for shard, positions in failed.items()}
-    return Plan(ShardTasks(layout, manifest, shards, again), len(manifest) - to_do, to_do)
+    return Plan(ShardTasks(layout, manifest, shard_numbers, again), len(manifest) - to_do, to_do)

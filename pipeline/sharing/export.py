@@ -76,10 +76,10 @@ def export_tree(store: DatasetStore, root: Path, progress: Progress) -> ExportSu
         PipelineError: an unfinished dataset, a folder with something else in it, or the folder cannot be written.
     """
     layout = store.layout
-    if missing := layout.shards - len(store.committed()):
+    if missing := layout.shard_count - len(store.committed()):
         raise PipelineError(
-            f"{store.url} is unfinished: {missing} of {layout.shards} shards are missing. Finish it by the command "
-            "that began it, then export."
+            f"{store.url} is unfinished: {missing} of {layout.shard_count} shards are missing. Finish it by the "
+            "command that began it, then export."
         )
     Storage(str(root)).refuse_overlap(store.storage)
     usable = store.usable_rows()

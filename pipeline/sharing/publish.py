@@ -78,8 +78,8 @@ def publish(source: str, destination: str, progress: Progress) -> Published:
     target.refuse_overlap(store.storage)
     if target.is_file():
         raise PipelineError(f"{target.name} is a file. Choose a place that does not exist yet.")
-    shards, metadata = _whole_files(store, progress)
-    wanted = {file.key for file in [*shards, *metadata]} | {MANIFEST, CARD, PREVIEW}
+    shard_files, metadata = _whole_files(store, progress)
+    wanted = {file.key for file in [*shard_files, *metadata]} | {MANIFEST, CARD, PREVIEW}
     _refuse_foreign(target, target.sizes(), wanted, metadata[-1])  # before a lock lies among them
     with sole_writer(target, LOCK, progress.announce) as lock:
         there = target.sizes()
@@ -88,7 +88,7 @@ def publish(source: str, destination: str, progress: Progress) -> Published:
         for stray in _strays(there, wanted):
             target.delete(stray)
         progress.announce(f"copying {len(wanted)} files to {target.name}")
-        copier.copy(shards)
+        copier.copy(shard_files)
         copier.copy(_extras(store))
         files = {key: {"size": size, "sha256": sha256} for key, (size, sha256) in copier.done.items()}
         files |= {file.key: {"size": len(file.content()), "sha256": file.sha256} for file in metadata}
@@ -208,14 +208,14 @@ def _whole_files(store: DatasetStore, progress: Progress) -> tuple[list[_File], 
             f"mend it with `pipeline verify --repair {name}` and the command that made it, then publish with the same "
             "command."
         )
-    if found.missing_shards:
+    if found.missing_shard_count:
         raise PipelineError(
-            f"{store.name} is incomplete: {found.missing_shards} of {found.shards} shards are not made. "
+            f"{store.name} is incomplete: {found.missing_shard_count} of {found.shard_count} shards are not made. "
             "Run the command that made it again, then publish."
         )
     files = [_stored(store, key, sha256) for key, sha256 in found.files.items()]
-    shards = [file for file in files if not file.key.endswith(ROOT_METADATA)]
-    return shards, [file for file in files if file.key.endswith(ROOT_METADATA)]
+    shard_files = [file for file in files if not file.key.endswith(ROOT_METADATA)]
+    return shard_files, [file for file in files if file.key.endswith(ROOT_METADATA)]
 
 
 def _extras(store: DatasetStore) -> list[_File]:

@@ -35,8 +35,8 @@ def stores_of(stored: FlowDataset | VideoFlowStore) -> Stores:
 
 def made_frames(store: VideoFlowStore) -> NDArray[np.int64]:
     """Return the numbers of the frames whose flow is there."""
-    shards = [np.array(store.layout.rows(shard), np.int64) for shard in sorted(store.committed())]
-    return np.concatenate(shards) if shards else np.empty(0, np.int64)
+    rows_of_shards = [np.array(store.layout.rows(shard), np.int64) for shard in sorted(store.committed())]
+    return np.concatenate(rows_of_shards) if rows_of_shards else np.empty(0, np.int64)
 
 
 def status_lines(stored: FlowDataset | VideoFlowStore) -> list[str]:

@@ -50,9 +50,9 @@ def size_in_words(size: float) -> str:
 def _photos(store: DatasetStore, sizes: dict[str, int]) -> list[str]:
     layout, committed, failed = store.layout, store.committed(), len(store.failures())
     made = sum(len(layout.rows(shard)) for shard in committed)
-    is_complete = len(committed) == layout.shards
+    is_complete = len(committed) == layout.shard_count
     lines = {
-        "shards": f"{len(committed):,} of {layout.shards:,} ({layout.samples_per_shard} samples each)",
+        "shards": f"{len(committed):,} of {layout.shard_count:,} ({layout.samples_per_shard} samples each)",
         "samples": f"{made:,} of {layout.samples:,}: {made - failed:,} usable, {failed:,} failed",
         "flows": f"{layout.motions} per sample",
         "canvas": f"{layout.side} x {layout.side} px",

@@ -119,7 +119,7 @@ class ShardDataset(TripletSource):
             raise ValueError(f"buffer is {buffer}, flow {flow!r}; expected buffer >= 1, flow one of {', '.join(FLOWS)}")
         self.url, self.seed, self.flow, self.buffer = url, seed, flow, buffer
         store = _open(url)
-        layout, shards = store.layout, sorted(store.committed())
+        layout, shard_numbers = store.layout, sorted(store.committed())
         self.has_flow_pictures = flow == "stored" and not layout.is_simulated
         if self.has_flow_pictures and "flow_rgb" not in store.group:
             raise DatasetError(
@@ -131,18 +131,19 @@ class ShardDataset(TripletSource):
                 f"{url} has imported flow and no depth, so no fresh motion can be drawn for it. Train on its stored "
                 "flow, without fresh motions, or make a dataset of the photos by `pipeline run`."
             )
-        if not shards:
+        if not shard_numbers:
             raise DatasetError(
                 f"{url} has no finished shard. Run `pipeline run --output {quote(url)}` as before: it goes on from "
                 "there."
             )
-        if len(shards) < layout.shards and not allow_unfinished:
+        if len(shard_numbers) < layout.shard_count and not allow_unfinished:
             raise DatasetError(
-                f"{url} is unfinished: {len(shards)} of {layout.shards} shards are there. Run `pipeline run "
-                f"--output {quote(url)}` as before, it goes on from there; or allow unfinished datasets."
+                f"{url} is unfinished: {len(shard_numbers)} of {layout.shard_count} shards are there. Run `pipeline "
+                f"run --output {quote(url)}` as before, it goes on from there; or allow unfinished datasets."
             )
         usable = store.usable_rows()
-        self._rows = np.split(usable, np.searchsorted(usable, [layout.rows(shard).start for shard in shards[1:]]))
+        starts = [layout.rows(shard).start for shard in shard_numbers[1:]]
+        self._rows = np.split(usable, np.searchsorted(usable, starts))
         self.samples = sum(map(len, self._rows))
         if self.samples == 0:
             raise DatasetError(

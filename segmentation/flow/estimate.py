@@ -275,8 +275,8 @@ def _prepare(store: VideoFlowStore, clip: Clip, settings: FlowSettings, loaded: 
         check_size(height, width, settings.upscale)
         layout = FlowLayout(frames, height, width)
     create_or_continue(store, layout, content, {"weights": loaded.name, "origin": dict(clip.origin)})
-    committed = store.committed()
-    return [_task(clip, shard, layout, settings.stride) for shard in range(layout.shards) if shard not in committed]
+    to_do = sorted(set(range(layout.shard_count)) - store.committed())
+    return [_task(clip, shard, layout, settings.stride) for shard in to_do]
 
 
 def _task(clip: Clip, shard: int, layout: FlowLayout, stride: int) -> FlowTask:

@@ -31,7 +31,7 @@ def make_dataset(url: str, samples: int = 6, *, without_shard: int | None = None
     attributes = {"fingerprint": fingerprint(settings), "settings": settings, "source": "drawn", "licence": "MIT"}
     store = DatasetStore(url)
     store.create(Layout(samples, 1, SIDE, MotionSample.names, SAMPLES_PER_SHARD), attributes)
-    for shard in range(store.layout.shards):
+    for shard in range(store.layout.shard_count):
         if shard != without_shard:
             write_shard(store, shard, failed_row)
     return store

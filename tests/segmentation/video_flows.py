@@ -36,7 +36,7 @@ def store_flow(
     layout, store = FlowLayout(len(frames), *size), dataset.video(video)
     settings = {"weights_sha256": hashlib.sha256(weights.encode()).hexdigest(), "stride": stride}
     store.create(layout, {"origin": {"dataset": title}, "weights": weights, "settings": settings})
-    for shard in range(layout.shards):
+    for shard in range(layout.shard_count):
         rows = layout.rows(shard)
         known = np.ones(size, bool)
         steps = np.stack([encode_flow(draw_flow(*size, row), known) for row in rows])

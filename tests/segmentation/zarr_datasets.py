@@ -23,7 +23,7 @@ def make_dataset(path: Path, *, samples: int = 10, motions: int = 2, without_sha
     layout = Layout(samples, motions, SIDE, MotionSample.names, 2)
     store = DatasetStore(str(path))
     store.create(layout, {"settings": {"motion_prior": prior.to_dict()}})
-    for shard in range(layout.shards):
+    for shard in range(layout.shard_count):
         if shard == without_shard:
             continue
         rows = layout.rows(shard)

@@ -63,7 +63,7 @@ def test_an_intact_dataset_is_said_to_be_so(dataset: Path) -> None:
     before = contents(dataset)
     result = check(dataset)
     assert result.is_whole
-    assert (result.objects, result.shards, result.rows_compared) == (24, 3, 6)
+    assert (result.objects, result.shard_count, result.rows_compared) == (24, 3, 6)
     assert contents(dataset) == before
 
 
@@ -220,7 +220,7 @@ def test_shards_that_are_not_made_yet_are_no_damage_but_not_whole(tmp_path: Path
     make_dataset(str(tmp_path / "x.zarr"), without_shard=1)
     result = check(tmp_path / "x.zarr")
     assert not result.findings
-    assert (result.shards, result.missing_shards, result.is_whole) == (3, 1, False)
+    assert (result.shard_count, result.missing_shard_count, result.is_whole) == (3, 1, False)
 
 
 def test_what_a_living_run_is_writing_is_no_damage(dataset: Path) -> None:
@@ -340,7 +340,7 @@ def test_flows_of_videos_are_checked_as_well(tmp_path: Path) -> None:
         video.write_shard(0, {"flow": flow, "frame": np.array(["0", "1", "2"], object)}, [], "float32")
     result = check(dataset.url)
     assert result.is_whole
-    assert (result.objects, result.shards) == (4, 2)
+    assert (result.objects, result.shard_count) == (4, 2)
     path = tmp_path / "flows.zarr/cats/two/flow/c/0/0/0/0"
     flip_bit(path, np.random.default_rng(2))
     (finding,) = check(dataset.url).findings

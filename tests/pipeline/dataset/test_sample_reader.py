@@ -24,7 +24,7 @@ def make_store(url: str) -> DatasetStore:
     store = DatasetStore(url)
     store.create(layout, {})
     rng = np.random.default_rng(0)
-    for shard in range(layout.shards):
+    for shard in range(layout.shard_count):
         arrays = schema.empty_shard(layout, len(layout.rows(shard)))
         for name in ("image", "mask", "inverse_depth", "flow"):
             arrays[name][:] = rng.integers(0, 255, arrays[name].shape)

@@ -60,7 +60,7 @@ def test_the_last_shard_may_be_short(store: DatasetStore) -> None:
 def test_rows_of_all_shards_are_the_samples_each_once(store: DatasetStore) -> None:
     layout = store.layout
     assert layout.samples % layout.samples_per_shard, "the last shard is to be short"
-    assert [row for shard in range(layout.shards) for row in layout.rows(shard)] == list(range(layout.samples))
+    assert [row for shard in range(layout.shard_count) for row in layout.rows(shard)] == list(range(layout.samples))
 
 
 def test_only_a_record_of_the_right_name_makes_a_shard_exist(store: DatasetStore) -> None:

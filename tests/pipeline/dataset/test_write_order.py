@@ -98,7 +98,7 @@ def test_a_shard_that_is_made_again_does_not_exist_in_between(tmp_path: Path) ->
         store.write_shard(0, arrays, [], "float32", breaks_at(2))
     assert store.committed() == {1, 2}
     found = verify(store.url, Silent(), all_rows=True)
-    assert (found.findings, found.missing_shards) == ([], 1)
+    assert (found.findings, found.missing_shard_count) == ([], 1)
 
 
 def test_what_cannot_be_renamed_leaves_nothing_half_written(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def made(made_once: Path, tmp_path: Path) -> Path:
 
 def records(folder: Path) -> list[dict[str, dict[str, str]]]:
     commits = DatasetStore.open(str(folder / "out.zarr")).commits
-    return [record for shard in sorted(commits.shards()) for record in commits.read(shard)["originals"]]
+    return [record for shard in sorted(commits.shard_numbers()) for record in commits.read(shard)["originals"]]
 
 
 def test_the_hash_of_every_photo_and_mask_is_kept(made: Path) -> None:

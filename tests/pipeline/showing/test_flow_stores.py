@@ -28,7 +28,7 @@ def store_flow(dataset: FlowDataset, video: str, flow_px: tuple[float, float], s
     layout, store = FlowLayout(FRAMES, *SIZE), dataset.video(video)
     settings = {"stride": 2}
     store.create(layout, {"weights": "raft-small.pth", "settings": settings, "fingerprint": fingerprint(settings)})
-    for shard in range(layout.shards if shards is None else shards):
+    for shard in range(layout.shard_count if shards is None else shards):
         rows = layout.rows(shard)
         flow = np.tile(np.float32(flow_px), (len(rows), *SIZE, 1))
         flow[-1, :2, :2] *= 20

@@ -117,7 +117,7 @@ def test_the_same_command_does_what_is_missing(flows: Flows, tmp_path: Path) -> 
     flows(*arguments)
     whole = contents(output)
     store = FlowDataset.open(str(output)).video("libby")
-    assert store.layout.shards == 2
+    assert store.layout.shard_count == 2
     (output / "libby/.fakeflow/commits/000001.json").unlink()
     (output / "libby/flow/c/1/0/0/0").write_bytes(b"half a shard")
     (output / "libby/flow/c/1/0/0/0.partial").write_bytes(b"stray")
