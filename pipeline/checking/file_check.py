@@ -25,8 +25,10 @@ from pipeline.dataset.commits import (
 from pipeline.dataset.inventory import MALFORMED, DamagedFileError, Inventory, SpecsOf, read_inventory
 from pipeline.dataset.metadata import OURS, ROOT_METADATA
 from pipeline.dataset.published_files import MADE_BY_HOSTS, MANIFEST, PUBLISHED_EXTRAS, read_manifest
+from pipeline.dataset.run_log import RUNS
 from pipeline.dataset.sealed import is_intact
-from pipeline.dataset.store import LOCK, RUNS, DatasetStore
+from pipeline.dataset.sharded_store import LOCK
+from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.files.locks import is_held
 from pipeline.files.storage import Storage, is_plain_key

@@ -10,10 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from shlex import quote
 from typing import Any
 
-from pipeline.dataset.inventory import MALFORMED, DamagedFileError, Inventory, refuse_damaged, refuse_other_keys
+from pipeline.dataset.inventory import (
+    MALFORMED,
+    DamagedFileError,
+    Inventory,
+    how_to_mend,
+    refuse_damaged,
+    refuse_other_keys,
+)
 from pipeline.dataset.sealed import sealed_json
 from pipeline.errors import PipelineError
 from pipeline.files.storage import Storage
@@ -166,8 +172,3 @@ def shard_of_record(name: str) -> int | None:
     """Return the shard that a file in the folder of commit records is of; None for other files."""
     number = name.removesuffix(".json")
     return int(number) if number.isdecimal() and commit_key(int(number)) == f"{COMMITS}/{name}" else None
-
-
-def how_to_mend(storage: Storage) -> str:
-    """Return the sentence that tells what to do with a damaged dataset."""
-    return f"Run `pipeline verify --repair {quote(storage.name)}`, then the command that made it."

@@ -10,13 +10,14 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from pipeline.dataset.metadata import OURS, ROOT_METADATA, shard_key
 from pipeline.dataset.schema import ArraySpec
 from pipeline.dataset.sealed import is_intact
 from pipeline.errors import PipelineError
-from pipeline.files.storage import is_plain_key
+from pipeline.files.storage import Storage, is_plain_key
 
 SpecsOf = Callable[[Mapping[str, Any]], Mapping[str, ArraySpec]]
 """From a stored layout to name -> specification of every array."""
@@ -115,6 +116,36 @@ def refuse_other_keys(found: Iterable[str], wanted: Iterable[str], what: str) ->
         raise DamagedFileError(f"names {_some(surplus)}, which the schema does not have as {what}")
     if missing := expected - named:
         raise DamagedFileError(f"does not name {_some(missing)}, which the schema has as {what}")
+
+
+def our_attributes(root_metadata: bytes, storage: Storage) -> dict[str, Any] | None:
+    """Return the attribute `fakeflow` of the root's metadata; None if this project did not write them.
+
+    Raises:
+        PipelineError: the metadata is damaged.
+    """
+    try:
+        ours = json.loads(root_metadata).get("attributes", {}).get(OURS)
+    except MALFORMED:
+        raise root_is_damaged(storage, "is no JSON object") from None
+    return ours if isinstance(ours, dict) else None
+
+
+def root_is_damaged(storage: Storage, how: str) -> PipelineError:
+    """Return the error of a dataset whose root metadata are damaged.
+
+    Args:
+        storage: place of the dataset.
+        how: what is wrong, to follow the name of the file.
+    """
+    return PipelineError(
+        f"{storage.name}: {ROOT_METADATA} {how}; it is damaged, or another tool changed it. {how_to_mend(storage)}"
+    )
+
+
+def how_to_mend(storage: Storage) -> str:
+    """Return the sentence that tells what to do with a damaged dataset."""
+    return f"Run `pipeline verify --repair {quote(storage.name)}`, then the command that made it."
 
 
 def _is_own_array(name: str, member: Mapping[str, Any]) -> bool:

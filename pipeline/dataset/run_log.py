@@ -1,18 +1,27 @@
-"""What each run of a dataset did and how long it took: kept beside the commit records, apart from the content."""
+"""Records of runs: when each run of a dataset began, what it ran on, and how long it took.
+
+They lie beside the commit records and are no part of the dataset's content.
+"""
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from pipeline.command.progress import Progress
-from pipeline.dataset.store import AnyLayout, ShardedStore
+from pipeline.dataset.commits import PRIVATE_FOLDER
+from pipeline.dataset.sealed import is_intact, sealed_json
+from pipeline.dataset.sharded_store import AnyLayout, ShardedStore
+
+RUNS = f"{PRIVATE_FOLDER}/runs"
 
 
 class RunLog:
-    """Follows one run."""
+    """Measures one run and keeps a record of it with the dataset."""
 
     def __init__(self, watcher: Progress) -> None:
         self.began = datetime.now(UTC)
@@ -23,7 +32,10 @@ class RunLog:
         self._seconds: Counter[str] = Counter()
 
     def announce(self, sentence: str) -> None:
-        """Pass a sentence on; the last one before work is done says what the run runs on, and starts the clock."""
+        """Pass a sentence on to the watcher.
+
+        The last sentence before the first shard is finished names the hardware; the clock starts with it.
+        """
         if not self._photos:
             self.ran_on = sentence
             self._started = time.monotonic()
@@ -36,17 +48,26 @@ class RunLog:
         self._seconds.update(seconds)
 
     def save(self, store: ShardedStore[AnyLayout]) -> None:
-        """Keep the record with the dataset, if anything was made."""
+        """Keep the record with the dataset, if anything was made.
+
+        Raises:
+            PipelineError: no room or no permission.
+        """
         if not self._photos:
             return
-        store.put_run_record(
-            f"{self.began:%Y%m%dT%H%M%S.%fZ}",
-            {
-                "began": self.began.isoformat(timespec="seconds"),
-                "ran_on": self.ran_on,
-                "photos": self._photos,
-                "failed": self._failed,
-                "seconds": round(time.monotonic() - self._started, 3),
-                "stage_seconds": {stage: round(seconds, 3) for stage, seconds in self._seconds.items()},
-            },
-        )
+        record = {
+            "began": self.began.isoformat(timespec="seconds"),
+            "ran_on": self.ran_on,
+            "photos": self._photos,
+            "failed": self._failed,
+            "seconds": round(time.monotonic() - self._started, 3),
+            "stage_seconds": {stage: round(seconds, 3) for stage, seconds in self._seconds.items()},
+        }
+        store.storage.write(f"{RUNS}/{self.began:%Y%m%dT%H%M%S.%fZ}.json", sealed_json(record))
+
+
+def run_records(store: ShardedStore[AnyLayout]) -> dict[str, dict[str, Any]]:
+    """Return name -> record of every run; empty if no records were kept. Damaged records are left out."""
+    names = [name for name in store.storage.names(RUNS) if name.endswith(".json")]
+    notes = {name.removesuffix(".json"): store.storage.read(f"{RUNS}/{name}") for name in names}
+    return {name: json.loads(content) for name, content in notes.items() if is_intact(content)}

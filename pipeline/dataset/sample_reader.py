@@ -12,8 +12,8 @@ import zarr
 from numpy.typing import NDArray
 
 from pipeline.dataset.metadata import shard_key
+from pipeline.dataset.sharded_store import AnyLayout, ShardedStore
 from pipeline.dataset.shards import decode_chunk, decode_index, index_bytes
-from pipeline.dataset.store import AnyLayout, ShardedStore
 from pipeline.errors import PipelineError
 from pipeline.files.regular_files import open_regular
 

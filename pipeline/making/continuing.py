@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.dataset.schema import Layout
-from pipeline.dataset.store import AnyLayout, DatasetStore, ShardedStore
+from pipeline.dataset.sharded_store import AnyLayout, ShardedStore
+from pipeline.dataset.store import DatasetStore
 from pipeline.engine.placement import count_of
 from pipeline.errors import PipelineError
 from pipeline.making.config import differences, fingerprint

@@ -16,6 +16,7 @@ from pipeline.command.progress import Progress
 from pipeline.dataset import schema
 from pipeline.dataset.commits import Failure
 from pipeline.dataset.schema import Layout
+from pipeline.dataset.shard_writer import write_shard
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.files.pictures import FLOWS
@@ -126,7 +127,7 @@ def _make_shard(store: DatasetStore, task: ShardTask, places: Places, pool: Thre
         return None
 
     failures = [failure for failure in pool.map(put, range(len(task.rows))) if failure]
-    store.write_shard(task.shard, arrays, failures, "none: imported", pool.map, used)
+    write_shard(store, task.shard, arrays, failures, "none: imported", pool.map, used)
     return failures
 
 

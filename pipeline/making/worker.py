@@ -19,6 +19,7 @@ from depth import DepthEstimator
 from flowsim import MotionPrior, sample_motion, simulate_flow
 from pipeline.dataset import schema
 from pipeline.dataset.commits import Failure
+from pipeline.dataset.shard_writer import write_shard
 from pipeline.dataset.store import DatasetStore
 from pipeline.engine.placement import Share
 from pipeline.errors import PipelineError, UnusablePhoto
@@ -96,7 +97,7 @@ class ShardWorker:
         listed = [failures[position] for position in sorted(failures)]
         originals = [{} if place in failures else used.get(place, {}) for place in range(len(task.rows))]
         precision = self.estimator.provenance()["precision"]
-        self.store.write_shard(task.shard, arrays, listed, precision, self._pool.map, originals)
+        write_shard(self.store, task.shard, arrays, listed, precision, self._pool.map, originals)
         clock.lap("write")
         new = tuple(failures[position] for position in positions if position in failures)
         return ShardReport(task.shard, task.photos, new, clock.seconds)

@@ -22,7 +22,8 @@ from pipeline.checking.verify import verify
 from pipeline.command.progress import Progress
 from pipeline.dataset.metadata import ROOT_METADATA
 from pipeline.dataset.published_files import CARD, MANIFEST, PREVIEW, manifest_json
-from pipeline.dataset.store import LOCK, DatasetStore
+from pipeline.dataset.sharded_store import LOCK
+from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.files.locks import WriterLock, sole_writer
 from pipeline.files.storage import Storage

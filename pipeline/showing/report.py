@@ -20,6 +20,7 @@ from flowsim import flow_to_rgb
 from pipeline.command.progress import Progress
 from pipeline.dataset.commits import Failure
 from pipeline.dataset.provenance import origin
+from pipeline.dataset.run_log import run_records
 from pipeline.dataset.schema import array_specs
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
@@ -84,7 +85,7 @@ def write_report(store: DatasetStore, path: Path, progress: Progress) -> None:
         _flow(store, fields),
         _motions(store, usable),
         _failures(failures),
-        _runs(list(store.run_records().values())),
+        _runs(list(run_records(store).values())),
         _settings(store),
     ]
     write_page(path, _name(store), len(_columns(store)), sections)

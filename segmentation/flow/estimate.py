@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from pipeline.command.progress import Progress
 from pipeline.dataset.flow_store import FlowDataset, FlowLayout, FlowStoreError, VideoFlowStore
 from pipeline.dataset.schema import encode_flow
+from pipeline.dataset.shard_writer import write_shard
 from pipeline.engine import run_tasks as engine
 from pipeline.engine.placement import Placement, Share, count_of
 from pipeline.making.continuing import create_or_continue
@@ -321,7 +322,7 @@ class FlowWorker:
         except FlowError as problem:
             return FlowReport(task.video, len(rows), str(problem))
         names = np.array(task.footage.names[rows.start : rows.stop], object)
-        store.write_shard(task.shard, {"flow": steps, "frame": names}, [], self._raft.precision)
+        write_shard(store, task.shard, {"flow": steps, "frame": names}, [], self._raft.precision)
         return FlowReport(task.video, len(rows), "")
 
 

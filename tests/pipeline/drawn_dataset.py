@@ -11,6 +11,7 @@ from flowsim import MotionPrior, MotionSample, sample_motion, simulate_flow
 from pipeline.dataset import schema
 from pipeline.dataset.commits import Failure
 from pipeline.dataset.schema import Layout
+from pipeline.dataset.shard_writer import write_shard
 from pipeline.dataset.store import DatasetStore
 from pipeline.making.config import fingerprint
 from tests.conftest import draw_scene
@@ -33,11 +34,11 @@ def make_dataset(url: str, samples: int = 6, *, without_shard: int | None = None
     store.create(Layout(samples, 1, SIDE, MotionSample.names, SAMPLES_PER_SHARD), attributes)
     for shard in range(store.layout.shard_count):
         if shard != without_shard:
-            write_shard(store, shard, failed_row)
+            draw_shard(store, shard, failed_row)
     return store
 
 
-def write_shard(store: DatasetStore, shard: int, failed_row: int = 3) -> None:
+def draw_shard(store: DatasetStore, shard: int, failed_row: int = 3) -> None:
     """Write one shard of `make_dataset`."""
     rows = store.layout.rows(shard)
     arrays, failures = schema.empty_shard(store.layout, len(rows)), []
@@ -47,7 +48,7 @@ def write_shard(store: DatasetStore, shard: int, failed_row: int = 3) -> None:
             failures.append(Failure(row, f"scene_{row:03d}", "truncated", "ends early"))
         else:
             _put_scene(arrays, place, row)
-    store.write_shard(shard, arrays, failures, "float32")
+    write_shard(store, shard, arrays, failures, "float32")
 
 
 def contents(root: Path) -> dict[str, str]:

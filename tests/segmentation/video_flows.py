@@ -12,6 +12,7 @@ from PIL import Image
 from flowsim import flow_to_rgb
 from pipeline.dataset.flow_store import FlowDataset, FlowLayout
 from pipeline.dataset.schema import decode_flow, encode_flow
+from pipeline.dataset.shard_writer import write_shard
 
 
 def draw_flow(height: int, width: int, frame: int) -> np.ndarray:
@@ -41,7 +42,7 @@ def store_flow(
         known = np.ones(size, bool)
         steps = np.stack([encode_flow(draw_flow(*size, row), known) for row in rows])
         names = np.array(frames[rows.start : rows.stop], object)
-        store.write_shard(shard, {"flow": steps, "frame": names}, [], "float32")
+        write_shard(store, shard, {"flow": steps, "frame": names}, [], "float32")
 
 
 def read_flow(url: str, video: str) -> Iterator[tuple[str, np.ndarray]]:

@@ -9,6 +9,7 @@ import numpy as np
 from flowsim import MotionPrior, MotionSample, sample_motion, simulate_flow
 from pipeline.dataset import schema
 from pipeline.dataset.schema import Layout
+from pipeline.dataset.shard_writer import write_shard
 from pipeline.dataset.store import DatasetStore
 from tests.conftest import draw_scene
 
@@ -32,7 +33,7 @@ def make_dataset(path: Path, *, samples: int = 10, motions: int = 2, without_sha
             arrays["id"][place] = f"scene {row}"
             if row != FAILED_ROW:
                 put_scene(arrays, place, row, prior)
-        store.write_shard(shard, arrays, [], "float32")
+        write_shard(store, shard, arrays, [], "float32")
     return path
 
 

@@ -21,9 +21,10 @@ from pipeline.dataset import schema
 from pipeline.dataset.commits import Failure
 from pipeline.dataset.flow_store import FlowDataset, FlowLayout
 from pipeline.dataset.sealed import FIELD, UNSEALED, seal
+from pipeline.dataset.shard_writer import write_shard
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
-from tests.pipeline.drawn_dataset import contents, make_dataset, write_shard
+from tests.pipeline.drawn_dataset import contents, draw_shard, make_dataset
 
 
 class Silent:
@@ -162,7 +163,7 @@ def rewrite(store: DatasetStore, shard: int, change: Callable[[dict[str, np.ndar
     names = schema.array_specs(store.layout)
     arrays = {name: store.read(name, slice(rows.start, rows.stop)) for name in names}
     change(arrays)
-    store.write_shard(shard, arrays, [], "float32")
+    write_shard(store, shard, arrays, [], "float32")
 
 
 def put(name: str, place: tuple[object, ...], value: object) -> Callable[[dict[str, np.ndarray]], object]:
@@ -280,8 +281,8 @@ def test_repair_drops_what_is_broken_and_the_same_work_makes_it_good(dataset: Pa
     assert store.committed() == {2}
     assert (store.read("status", slice(0, 4)) == schema.NOT_MADE).all()
     assert any("left alone: notes.txt" in sentence for sentence in said)
-    write_shard(store, 0)
-    write_shard(store, 1)
+    draw_shard(store, 0)
+    draw_shard(store, 1)
     (dataset / "notes.txt").unlink()
     assert contents(dataset) == before
     assert check(dataset).is_whole
@@ -337,7 +338,7 @@ def test_flows_of_videos_are_checked_as_well(tmp_path: Path) -> None:
         video = dataset.video(name)
         video.create(FlowLayout(3, 32, 40), {"fingerprint": "f"})
         flow = np.random.default_rng(0).integers(-99, 99, (3, 32, 40, 2)).astype(np.int16)
-        video.write_shard(0, {"flow": flow, "frame": np.array(["0", "1", "2"], object)}, [], "float32")
+        write_shard(video, 0, {"flow": flow, "frame": np.array(["0", "1", "2"], object)}, [], "float32")
     result = check(dataset.url)
     assert result.is_whole
     assert (result.objects, result.shard_count) == (4, 2)

@@ -12,6 +12,7 @@ from flowsim import MotionSample
 from pipeline.dataset import schema
 from pipeline.dataset.sample_reader import SampleReader
 from pipeline.dataset.schema import Layout
+from pipeline.dataset.shard_writer import write_shard
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 
@@ -28,7 +29,7 @@ def make_store(url: str) -> DatasetStore:
         arrays = schema.empty_shard(layout, len(layout.rows(shard)))
         for name in ("image", "mask", "inverse_depth", "flow"):
             arrays[name][:] = rng.integers(0, 255, arrays[name].shape)
-        store.write_shard(shard, arrays, [], "float32")
+        write_shard(store, shard, arrays, [], "float32")
     return store
 
 

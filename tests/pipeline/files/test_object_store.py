@@ -13,7 +13,9 @@ import s3fs
 
 from pipeline.checking.verify import verify
 from pipeline.dataset.commits import COMMITS
-from pipeline.dataset.store import LOCK, RUNS, DatasetStore
+from pipeline.dataset.run_log import RUNS
+from pipeline.dataset.sharded_store import LOCK
+from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.files import conditional
 from pipeline.files.locks import lease

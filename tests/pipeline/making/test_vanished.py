@@ -16,7 +16,7 @@ from pipeline.making.run import run
 from pipeline.showing.report_measures import read_motions
 from pipeline.showing.status import counts
 from tests.conftest import MakeDuts
-from tests.pipeline.drawn_dataset import contents, make_dataset, write_shard
+from tests.pipeline.drawn_dataset import contents, draw_shard, make_dataset
 
 
 class Meddler:
@@ -74,7 +74,7 @@ def test_a_shard_is_not_written_into_another_dataset(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "b.zarr/zarr.json", tmp_path / "a.zarr/zarr.json")
     before = contents(tmp_path / "a.zarr")
     with pytest.raises(PipelineError, match=r"its zarr\.json is another dataset's"):
-        write_shard(store, 1)
+        draw_shard(store, 1)
     assert contents(tmp_path / "a.zarr") == before
 
 

@@ -18,7 +18,7 @@ from pipeline.errors import PipelineError
 from pipeline.sharing.publish import publish
 from pipeline.showing.status import describe
 from tests.pipeline.checking.test_verify import SPOIL, Silent
-from tests.pipeline.drawn_dataset import contents, make_dataset, write_shard
+from tests.pipeline.drawn_dataset import contents, draw_shard, make_dataset
 
 
 class Stop(BaseException):
@@ -106,7 +106,7 @@ def test_half_published_is_not_there_for_readers_and_continues(dataset: Path, tm
 def test_a_changed_dataset_hides_the_published_one_until_it_is_whole_again(dataset: Path, tmp_path: Path) -> None:
     target = tmp_path / "published"
     publish(str(dataset), str(target), Silent())
-    write_shard(DatasetStore.open(str(dataset)), 1, failed_row=2)
+    draw_shard(DatasetStore.open(str(dataset)), 1, failed_row=2)
     with pytest.raises(Stop):
         publish(str(dataset), str(target), StopAfter(25))
     assert not (target / "zarr.json").exists()

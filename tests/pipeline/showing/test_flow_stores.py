@@ -14,6 +14,7 @@ from PIL import Image
 from flowsim import flow_to_rgb
 from pipeline.dataset.flow_store import FlowDataset, FlowLayout
 from pipeline.dataset.schema import encode_flow
+from pipeline.dataset.shard_writer import write_shard
 from pipeline.making.config import fingerprint
 from tests.conftest import MakeDuts
 from tests.pipeline.conftest import Command
@@ -33,7 +34,7 @@ def store_flow(dataset: FlowDataset, video: str, flow_px: tuple[float, float], s
         flow = np.tile(np.float32(flow_px), (len(rows), *SIZE, 1))
         flow[-1, :2, :2] *= 20
         steps = np.stack([encode_flow(one, np.ones(SIZE, bool)) for one in flow])
-        store.write_shard(shard, {"flow": steps, "frame": np.array([f"{k:05d}" for k in rows], object)}, [], "float32")
+        write_shard(store, shard, {"flow": steps, "frame": np.array([f"{k:05d}" for k in rows], object)}, [], "float32")
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pipeline.cli import app
+from pipeline.dataset.run_log import run_records
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.making.config import ImportSettings, RunConfig
@@ -132,7 +133,7 @@ def test_same_dataset_gives_the_same_page(page: str, made_once: Path, tmp_path: 
 
 
 def test_rates_come_from_the_runs_that_made_it(page: str, made_once: Path) -> None:
-    (record,) = DatasetStore.open(str(made_once / "simulated.zarr")).run_records().values()
+    (record,) = run_records(DatasetStore.open(str(made_once / "simulated.zarr"))).values()
     assert record["photos"] == 9
     assert record["failed"] == 2
     assert set(record["stage_seconds"]) == {"decode", "wait", "depth", "flow", "write"}

@@ -13,6 +13,7 @@ import torch
 from flowsim import MotionPrior, MotionSample, Shot
 from pipeline.dataset import schema
 from pipeline.dataset.schema import Layout, decode_flow
+from pipeline.dataset.shard_writer import write_shard
 from pipeline.dataset.store import DatasetStore
 from segmentation.data.photo_samples import ShardDataset
 from segmentation.errors import DatasetError
@@ -104,7 +105,7 @@ def test_flow_is_unknown_where_a_fresh_motion_goes_behind_the_camera(tmp_path: P
     inverse_depth[near] = 1
     arrays["id"][0], arrays["size"][0], arrays["status"][0] = "passage", (side, side), schema.USABLE
     arrays["inverse_depth"][0] = schema.encode_inverse_depth(inverse_depth)
-    store.write_shard(0, arrays, [], "float32")
+    write_shard(store, 0, arrays, [], "float32")
     (sample,) = epoch_of(ShardDataset(str(tmp_path / "x.zarr"), flow="fresh"))
     assert np.argwhere(np.isnan(sample.flow_px[..., 0].numpy())).tolist() == [[*near]]
     assert np.abs(np.nan_to_num(sample.flow_px.numpy())).max() > 20

@@ -14,6 +14,7 @@ import pytest
 from flowsim import MotionPrior
 from pipeline.dataset.flow_store import FlowDataset, FlowLayout
 from pipeline.dataset.schema import encode_flow
+from pipeline.dataset.shard_writer import write_shard
 from pipeline.dataset.store import DatasetStore
 from segmentation import cli
 from segmentation.data.source_names import VideoSource
@@ -94,7 +95,7 @@ def test_fields_of_a_dataset_are_its_flow_with_its_masks(tmp_path: Path) -> None
     video.create(FlowLayout(4, 24, 40), {})
     names = np.array([f"{k:05d}" for k in range(4)], object)
     steps = np.stack([encode_flow(each, np.ones((24, 40), bool)) for each in flow])
-    video.write_shard(0, {"flow": steps, "frame": names}, [], "float32")
+    write_shard(video, 0, {"flow": steps, "frame": names}, [], "float32")
     found = list(fields_of_videos(VideoSource.parse(f"davis16={root}:{tmp_path / 'flows.zarr'}")))
     assert len(found) == 4
     for k, (name, (flow_px, where, side_px)) in enumerate(found):
