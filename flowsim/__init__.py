@@ -1,19 +1,19 @@
-"""Simulated optical flow from inverse depth and camera motion: geometry on arrays and tensors.
+"""Simulated optical flow from inverse depth and motion of camera and object.
 
-CONVENTIONS, each held by a test of its name in tests/flowsim/test_flowsim_conventions.py
+CONVENTIONS (tests/flowsim/test_flowsim_conventions.py has one test for each)
 
 - image: rows down, columns right, RGB, uint8; channels last at every border.
-- flow: px, [..., 0] = u to the right, [..., 1] = v down; flow at p points to where p goes in the next frame.
+- flow: px, [..., 0] = u to the right, [..., 1] = v down; the pixel at p moves to p + flow(p) in the next frame.
 - camera: pinhole, integer pixel centres, principal point ((w-1)/2, (h-1)/2), square pixels,
   focal length f = (w/2) / tan(fov/2) from the horizontal field of view; x right, y down, z forward.
 - motion: a point X of the scene is at R X + t in the next camera's frame; R = exp of the rotation vector in rad,
   t in units of the nearest scene depth. An object's own motion comes first, the camera's after it.
-- inverse depth: d = 1/Z in [0, 1], Z = 1 the nearest, 0 = infinitely far. A network's relative inverse depth is
-  normalised to [0, 1] per photo, n, and mapped to d = 1/far + (1 - 1/far) n in [1/far, 1]. `depth_range_terms` in
-  `flowsim.camera` states this map; the simulation folds it into the kernel's matrix, and `inverse_depth_in_range`
-  applies it to arrays. No division by depth anywhere.
-- behind: a point that comes to lie behind the next camera is invalid and its flow 0; never infinite.
-- random: a motion depends on (prior, seed, sample id, index) and nothing else.
+- inverse depth: d = 1/Z in [0, 1]; the nearest point has Z = 1, and d = 0 is infinitely far. A network's relative
+  inverse depth is normalised to n in [0, 1] per photo and mapped to d = 1/far + (1 - 1/far) n in [1/far, 1].
+  `depth_range_terms` in `flowsim.camera` states this map; the simulation folds it into the kernel's matrix, and
+  `inverse_depth_in_range` applies it to arrays. Nothing is ever divided by depth.
+- behind: a point that comes to lie behind the next camera is invalid and its flow is 0; flow is never infinite.
+- random: a motion depends on prior, seed, sample id and index, and on nothing else.
 """
 
 import importlib

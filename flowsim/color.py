@@ -1,4 +1,4 @@
-"""Flow as colours: the wheel of Baker et al., A Database and Evaluation Methodology for Optical Flow (IJCV 2011)."""
+"""Flow as colours, by the wheel of Baker et al., A Database and Evaluation Methodology for Optical Flow (2011)."""
 
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,8 +24,8 @@ def flow_to_rgb(flow: Array, max_radius: int | float | None = None) -> Array:
 
     Args:
         flow: (...,h,w,2) float32, px, array or tensor on the CPU; NaN, infinite or beyond 1e9 = unknown.
-        max_radius: length in px that gets full saturation; None: the longest known vector of each field (1 if all are
-            zero).
+        max_radius: length in px of a fully saturated colour; None = that of the longest known vector of each field (1
+            if all vectors are zero).
 
     Returns:
         (...,h,w,3) uint8 RGB, an array or a tensor like `flow`; black where unknown.
@@ -50,7 +50,7 @@ def flow_to_rgb(flow: Array, max_radius: int | float | None = None) -> Array:
 
 
 def _rgb_of_array(flow: np.ndarray, max_radius: int | float | None, threads: int) -> np.ndarray:
-    """The CPU's loop."""
+    """Colour flow fields by the compiled loop, shared among threads."""
     from flowsim.kernels.color import color_rows, largest_squares
     from flowsim.kernels.threads import share_rows
 
@@ -84,14 +84,15 @@ def _rgb_of_array(flow: np.ndarray, max_radius: int | float | None, threads: int
 
 
 def rgb_to_flow(rgb: np.ndarray, max_radius: int | float = 1.0) -> FlowField:
-    """Read a flow field back from its colours, up to scale: for flow that was kept as pictures only.
+    """Turn colours back into a flow field, up to scale, for flow of which only pictures were kept.
 
-    Every hue of the wheel has one channel full and one empty, so 1 - (smallest / largest channel) is the length and the
-    middle channel the place between two pure hues. Vectors beyond the wheel's edge come back with length max_radius.
+    Every hue of the wheel has one full and one empty channel. Therefore 1 - (smallest / largest channel) is the length
+    of the vector, and the middle channel is its place between two pure hues. Vectors beyond the wheel's edge get the
+    length max_radius.
 
     Args:
         rgb: (...,h,w,3) uint8.
-        max_radius: length in px of a fully saturated colour; 1: flow relative to the longest vector.
+        max_radius: length in px of a fully saturated colour; 1 gives flow relative to the longest vector.
 
     Returns:
         Flow (...,h,w,2) float32, and valid (...,h,w): False where the picture is black (unknown).

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float32
 
-# A vector with a longer component, or NaN, is unknown (the limit of the .flo format).
+# A vector that is NaN or has a longer component is unknown (the limit of the .flo format).
 UNKNOWN_FLOW_PX = 1e9
 
 # Colours from one pure hue to the next: red-yellow-green-cyan-blue-magenta-red.

@@ -1,4 +1,4 @@
-"""Flow fields of any size brought to one scale, so that their statistics may be compared."""
+"""Flow fields of any size at one scale, so that their statistics can be compared."""
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -6,23 +6,23 @@ from jaxtyping import Bool, Float32
 from flowsim.errors import FlowsimError
 from flowsim.statistics import FlowStatistics, measure_flow
 
-# The scale that numbers are given in: flow in px of a picture as wide as those of DAVIS at 480p.
+# Statistics are given in px of a picture with this longer side, that of DAVIS at 480p.
 REFERENCE_SIDE_PX = 854
 
 
 def at_scale(
     flow: Float32[np.ndarray, "h w 2"], mask: Bool[np.ndarray, "h w"], side_px: int | float, grid: int
 ) -> tuple[Float32[np.ndarray, "y x 2"], Bool[np.ndarray, "y x"]]:
-    """Average a field over the cells of a grid, flow in px of a picture with a longer side of 854 px.
+    """Average a flow field over the cells of a grid, and scale it to a picture with a longer side of 854 px.
 
     Args:
-        flow: px of a picture whose longer side is `side_px`; the field itself may already be smaller than that picture.
+        flow: in px of a picture whose longer side is `side_px`; the field itself may be smaller than that picture.
         mask: the object.
         side_px: the longer side of the picture that the flow's pixels belong to.
         grid: longer side of the grid; a field that is no larger keeps its size.
 
     Returns:
-        Flow and mask (most of a cell is object).
+        Flow and mask; a cell is object if at least half of it is.
     """
     import cv2
 
@@ -38,13 +38,13 @@ def at_scale(
 
 
 def statistics_at_scale(flow: np.ndarray, mask: np.ndarray, side_px: int | float, grid: int) -> FlowStatistics:
-    """Measure a field at the common scale.
+    """Measure a flow field at the common scale of a picture with a longer side of 854 px.
 
     Args:
-        flow: (h,w,2) float, px of a picture whose longer side is `side_px`; NaN = unknown, left out.
+        flow: (h,w,2) float, in px of a picture whose longer side is `side_px`; NaN = unknown and left out.
         mask: (h,w) bool, the object.
         side_px: the longer side of that picture.
-        grid: longer side of the grid that is averaged to.
+        grid: longer side of the grid over whose cells the field is averaged.
 
     Raises:
         FlowsimError: shapes that do not belong together, or flow that is nowhere finite.

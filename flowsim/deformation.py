@@ -1,7 +1,7 @@
-"""What estimated flow of real scenes has beyond rigid motion: things that bend, and borders that are soft.
+"""Deformation and blur of flow: in estimated flow of real scenes, things bend and borders are soft.
 
-Deformation is a smooth random displacement, a sum of plane waves fixed by a seed; softness is a Gaussian blur. Both are
-measured in the picture's longer side, so that they are the same at any resolution.
+A deformation is a smooth random displacement field, a sum of plane waves that a seed fixes. The blur is Gaussian. Both
+are measured in the picture's longer side, so that they are the same at any resolution.
 """
 
 import math
@@ -11,12 +11,15 @@ import numpy as np
 from jaxtyping import Float32
 
 _WAVES = 8
-# Wavelengths as part of the longer side; long waves are the higher ones, as in the motion of water, cloth and bodies.
+# Wavelengths relative to the longer side. Longer waves have larger amplitudes, as in the motion of water, cloth and
+# bodies.
 _SHORTEST, _LONGEST = 0.2, 1.0
 
 
 class Waves(NamedTuple):
-    """A displacement of root mean square 1 as factors: at row y and column x it is sum_j rows[., y, j] columns[j, x].
+    """Factors of a displacement field of root mean square 1.
+
+    The displacement at row y and column x is sum_j rows[., y, j] columns[j, x].
 
     Attributes:
         columns: (j,w) float32.
@@ -31,9 +34,9 @@ def waves(seed: int, xs: np.ndarray, ys: np.ndarray, side: int) -> Waves:
     """Draw a displacement field and sample it: f(p) = sum_i a_i cos(2 pi k_i p + phase_i), sum_i |a_i|^2 = 2.
 
     Args:
-        seed: fixes the field, 0 .. 2**64 - 1.
-        xs: (w,) columns relative to the middle, px.
-        ys: (h,) rows relative to the middle, px.
+        seed: seed of the field, 0 .. 2**64 - 1.
+        xs: (w,) columns relative to the principal point, px.
+        ys: (h,) rows relative to the principal point, px.
         side: the picture's longer side, px.
 
     Returns:
@@ -56,7 +59,7 @@ def waves(seed: int, xs: np.ndarray, ys: np.ndarray, side: int) -> Waves:
 
 
 def gaussian_weights(sigma_px: float) -> Float32[np.ndarray, " taps"]:
-    """Return the middle weight and those at distance 1, 2, ... of a sampled Gaussian out to three sigma; sum 1."""
+    """Return the weights of a sampled Gaussian at the distances 0, 1, ... up to three sigma; the kernel sums to 1."""
     distance = np.arange(math.ceil(3 * sigma_px) + 1)
     weights = np.exp(-0.5 * (distance / sigma_px) ** 2) if sigma_px > 0 else np.ones(1)
     normalised: np.ndarray = (weights / (weights[0] + 2 * weights[1:].sum())).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Deformation and blur on tensors; the definitions are those of `flowsim.deformation`."""
+"""Deformation and blur on tensors, by the definitions of `flowsim.deformation`."""
 
 import torch
 from jaxtyping import Bool, Float32

@@ -1,5 +1,5 @@
-"""What can go wrong in flowsim."""
+"""The one error of this package."""
 
 
 class FlowsimError(ValueError):
-    """An argument or a file that cannot be used; the message names it, what was expected, and the repair."""
+    """An argument or a file cannot be used. The message names it, says what was expected, and how to repair it."""

@@ -1,15 +1,15 @@
-"""What functions on flow return: a field with its validity, and what becomes of its pixels."""
+"""The results of functions on flow: a field with its validity, and the visibility of its pixels."""
 
 from typing import Any, NamedTuple
 
 
 class FlowField(NamedTuple):
-    """Flow and where it means something: tensors from functions on tensors, arrays from functions on arrays.
+    """A flow field and its validity; tensors from functions on tensors, arrays from functions on arrays.
 
     Attributes:
         flow: (...,h,w,2) float32, px: [..., 0] = u to the right, [..., 1] = v down; the pixel at p goes to p + flow.
             0 where not valid.
-        valid: (...,h,w) bool: False where the flow is unknown or the point would come to lie behind the camera.
+        valid: (...,h,w) bool: False where the flow is unknown or the point comes to lie behind the camera.
     """
 
     flow: Any
@@ -17,12 +17,12 @@ class FlowField(NamedTuple):
 
 
 class Visibility(NamedTuple):
-    """What becomes of the pixels of a frame, (...,h,w) bool each, tensors or arrays like the flow.
+    """The visibility of pixels under a flow, (...,h,w) bool each, tensors or arrays like the flow.
 
     Attributes:
-        leaves: in this frame: goes outside the picture, or is not valid.
-        hidden: in this frame: stays inside, but a nearer pixel goes to the same place.
-        uncovered: in the next frame: no pixel of this frame goes there.
+        leaves: pixels of this frame that leave the picture or are not valid.
+        hidden: pixels of this frame that stay inside the picture, but are covered by a nearer pixel in the next frame.
+        uncovered: pixels of the next frame to which no pixel of this frame moves.
     """
 
     leaves: Any

@@ -1,4 +1,4 @@
-"""Flow files: Middlebury .flo, and KITTI's 16-bit png."""
+"""Flow files: Middlebury .flo and KITTI's 16-bit png."""
 
 import stat
 import struct
@@ -13,7 +13,7 @@ from flowsim.fields import FlowField
 
 _FLO_MAGIC = 202021.25
 _FLO_HEADER = struct.Struct("<fii")
-# What the format's authors write for an unknown component.
+# The authors of the format write this for an unknown component.
 _FLO_UNKNOWN = 1.666666752e9
 _LARGEST_SIDE = 99_999
 _LARGEST_FILE = 2**31  # bytes; 16,000 x 16,000 pixels as .flo
@@ -34,7 +34,7 @@ def read_flo(path: str | Path) -> FlowField:
         Flow (h,w,2) float32 px, 0 where unknown, and valid (h,w) bool.
 
     Raises:
-        FlowsimError: not a .flo file, or shorter or longer than its header says.
+        FlowsimError: the file is not a .flo file, or shorter or longer than its header says.
     """
     content = _read(path)
     if len(content) < _FLO_HEADER.size:
@@ -62,7 +62,7 @@ def write_flo(path: str | Path, flow: np.ndarray, valid: np.ndarray | None = Non
     Args:
         path: the file.
         flow: (h,w,2) float32, px.
-        valid: (h,w) bool, None = all; the rest, and NaN, is written as unknown.
+        valid: (h,w) bool, None = all; NaN and pixels that are not valid are written as unknown.
 
     Raises:
         FlowsimError: wrong shape.
@@ -74,7 +74,7 @@ def write_flo(path: str | Path, flow: np.ndarray, valid: np.ndarray | None = Non
 
 
 def read_kitti_flow(path: str | Path) -> FlowField:
-    """Read a KITTI flow png: 16 bits, red = 64 u + 2^15, green = 64 v + 2^15, blue = valid.
+    """Read a KITTI flow png of 16 bits: red = 64 u + 2^15, green = 64 v + 2^15, blue = valid.
 
     Args:
         path: the file.
@@ -83,7 +83,7 @@ def read_kitti_flow(path: str | Path) -> FlowField:
         Flow (h,w,2) float32 px, 0 where not valid, and valid (h,w) bool.
 
     Raises:
-        FlowsimError: truncated, or not a 16-bit colour png.
+        FlowsimError: the file is truncated, or not a 16-bit colour png.
     """
     import cv2
 
@@ -107,11 +107,11 @@ def write_kitti_flow(path: str | Path, flow: np.ndarray, valid: np.ndarray | Non
 
     Args:
         path: the file.
-        flow: (h,w,2) float32, px, inside [-512, 512) where valid.
+        flow: (h,w,2) float32, px, in [-512, 512) where valid.
         valid: (h,w) bool, None = all; NaN counts as not valid.
 
     Raises:
-        FlowsimError: wrong shape, or flow that the format cannot hold.
+        FlowsimError: wrong shape, or flow that is too long for the format.
     """
     import cv2
 
@@ -128,15 +128,15 @@ def write_kitti_flow(path: str | Path, flow: np.ndarray, valid: np.ndarray | Non
 
 
 def _read(path: str | Path) -> bytes:
-    """Read a regular file; a pipe would be waited for, a device never end."""
+    """Return the content of a regular file; reading a pipe could block, and a device may have no end."""
     found = Path(path).stat()
     if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST_FILE:
-        raise FlowsimError(f"{path}: no regular file of at most {_LARGEST_FILE:,} bytes, expected a file of flow")
+        raise FlowsimError(f"{path}: not a regular file of at most {_LARGEST_FILE:,} bytes, expected a flow file")
     return Path(path).read_bytes()
 
 
 def _known(flow: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
-    """Check shapes; return where the flow is valid and finite."""
+    """Check the shapes, and return the mask of pixels whose flow is valid and finite."""
     if flow.ndim != 3 or flow.shape[-1] != 2 or flow.size == 0:
         raise FlowsimError(f"flow has shape {flow.shape}, expected (h,w,2), not empty")
     if valid is not None and (valid.shape != flow.shape[:-1] or valid.dtype != np.bool_):
@@ -146,8 +146,8 @@ def _known(flow: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
 
 
 def _write_whole(path: str | Path, content: bytes) -> None:
-    """Write under another name, then rename: a killed process leaves no half file under the real name."""
+    """Write a file under a temporary name and rename it, so that a killed process leaves no incomplete file."""
     target = Path(path)
-    partial = target.with_name(f".{uuid.uuid4().hex}.partial")  # short, however long the name is
+    partial = target.with_name(f".{uuid.uuid4().hex}.partial")  # valid even if the name is as long as allowed
     partial.write_bytes(content)
     partial.replace(target)

@@ -1,4 +1,4 @@
-"""Fit a motion prior to real flow: motions that explain the real fields, gathered into types of shot."""
+"""Fitting of a motion prior to real flow: motions that explain the real fields are clustered into types of shot."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,7 +11,7 @@ from flowsim.statistics import FlowStatistics
 
 _FEWEST_FIELDS = 20
 _FEWEST_SCENES = 20
-# Types of shot with fewer fields than this part are left to the others.
+# Types of shot with less than this fraction of the fields are left out.
 _SMALLEST_TYPE = 0.02
 _QUANTILES = 9
 _MEANS_ROUNDS = 50
@@ -30,15 +30,15 @@ def fit_prior(
     """Fit a mixture of shot types to the statistics of real flow.
 
     Args:
-        name: of the prior.
+        name: name of the prior.
         real: statistics of real fields with their masks, at the common scale on a grid of `inversion.FIT_GRID`.
         scenes: depths and masks of photos to simulate on.
         types: number of types of shot, at most.
-        seed: of the fit's draws; the same arguments give the same prior.
-        progress: told how many simulations are done, of how many.
+        seed: seed of all random draws; the same arguments give the same prior.
+        progress: called with the number of finished simulations and their total number.
 
     Returns:
-        The prior. Left and right are equally likely in it.
+        The prior, in which left and right are equally likely.
 
     Raises:
         FlowsimError: too few fields or scenes.
@@ -56,7 +56,7 @@ def fit_prior(
 
 
 def shot_types(inversion: Inversion, types: int, seed: int) -> tuple[Shot, ...]:
-    """Gather explained fields into types of shot, the most frequent first."""
+    """Cluster the motions that explain real fields into types of shot, the most frequent first."""
     standing_out = np.nan_to_num(inversion.features[:, :-_DIRECTIONS])
     label = _clusters(standing_out, types, np.random.default_rng(seed))
     sizes = np.bincount(label)
@@ -68,7 +68,7 @@ def shot_types(inversion: Inversion, types: int, seed: int) -> tuple[Shot, ...]:
 
 
 def _shot(parameters: np.ndarray, weight: float) -> Shot:
-    """A type of shot from the motions that belong to it."""
+    """Build a type of shot from the motions that belong to it."""
 
     def axes(first: int) -> PerAxis:
         x, y, z = (_quantiles(parameters[:, first + axis]) for axis in range(3))
@@ -91,12 +91,12 @@ def _shot(parameters: np.ndarray, weight: float) -> Shot:
 
 
 def _quantiles(values: np.ndarray) -> Quantiles:
-    """A distribution without its outermost 2 % on either side, four significant digits."""
+    """Return the quantiles of values without the outermost 2 % on either side, to four significant digits."""
     return tuple(float(f"{value:.4g}") for value in np.quantile(values, np.linspace(0.02, 0.98, _QUANTILES)))
 
 
 def _clusters(points: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """k-means, started at points that lie far apart (k-means++, Arthur and Vassilvitskii 2007)."""
+    """Return the cluster of each point by k-means, started by k-means++ (Arthur and Vassilvitskii 2007)."""
     centres = points[[random.integers(len(points))]]
     while len(centres) < min(count, len(points)):
         squares = _squares(points, centres).min(1)
@@ -111,6 +111,6 @@ def _clusters(points: np.ndarray, count: int, random: np.random.Generator) -> np
 
 
 def _squares(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Squared distance of every point to every centre."""
+    """Return the squared distance of every point to every centre: (points, centres)."""
     squares: np.ndarray = ((points[:, None] - centres) ** 2).sum(-1)
     return squares

@@ -1,8 +1,9 @@
-"""Find motions whose simulated flow looks like given fields: approximate Bayesian computation by nearest neighbours.
+"""Search for motions whose simulated flow looks like given fields: approximate Bayesian computation.
 
-Beaumont, Cornuet, Marin, Robert: Adaptive approximate Bayesian computation (2009): candidates are drawn widely, those
-whose flow has statistics closest to a real field's are kept, varied a little and simulated again on other scenes.
-Real fields need no depth for this: the scenes that candidates are simulated on have one.
+The method is that of Beaumont, Cornuet, Marin, Robert: Adaptive approximate Bayesian computation (2009). Candidates are
+drawn from a wide distribution. Those whose flow has statistics closest to a real field's are kept, varied a little and
+simulated again on other scenes. No depth of the real fields is needed, because candidates are simulated on scenes with
+known depth.
 """
 
 import math
@@ -17,7 +18,7 @@ from flowsim.sampling import MotionSample
 from flowsim.simulation import simulate_flow
 from flowsim.statistics import ANGLE_BINS, FlowStatistics
 
-# Longer side of the grid on which fields are compared: coarse, because thousands are simulated.
+# Longer side of the grid on which fields are compared; it is coarse because thousands of fields are simulated.
 FIT_GRID = 107
 
 PARAMETERS = (
@@ -30,14 +31,14 @@ PARAMETERS = (
 )
 _COMPONENTS = slice(1, 13)
 _DEFORMATIONS = slice(13, 15)
-# Sign of each parameter and feature in the picture reflected left to right.
+# Sign that each parameter, or feature, takes if the picture is reflected left to right.
 REFLECTION = np.array([1, *(1, -1, -1), *(-1, 1, 1), *(1, -1, -1), *(-1, 1, 1), *[1] * 5], np.float64)
 _FEATURE_REFLECTION = np.array([*[1] * 13, -1, 1], np.float64)
 
-# So many wide candidates for each real field, and at least so many.
+# Number of widely drawn candidates for each real field, and their least number in all.
 _WIDE_PER_FIELD = 8
 _FEWEST_WIDE = 300
-# Each round varies every kept candidate twice, by this much.
+# Relative width of the variations in each round, candidates kept for each field, and variations of each of them.
 _ROUNDS = (0.5, 0.3, 0.2, 0.12)
 _KEPT = 3
 _CHILDREN = 2
@@ -49,7 +50,7 @@ Parameters = Float64[np.ndarray, "n parameters"]
 
 
 class Scene(NamedTuple):
-    """What flow is simulated on.
+    """A scene that flow is simulated on.
 
     Attributes:
         inverse_depth: (h,w) float32 in [0,1], normalised per photo.
@@ -64,8 +65,9 @@ class Inversion(NamedTuple):
     """Motions that explain real fields.
 
     Attributes:
-        parameters: (fields, kept, parameters) float64, as in `PARAMETERS`; components are relative to the magnitude.
-        features: (fields, features) float64 of the real fields, unit variance.
+        parameters: (fields, kept, parameters) float64, named by `PARAMETERS`; motion components are relative to the
+            magnitude.
+        features: (fields, features) float64, the features of the real fields, scaled to unit variance.
     """
 
     parameters: Float64[np.ndarray, "fields kept parameters"]
@@ -75,18 +77,18 @@ class Inversion(NamedTuple):
 def invert(
     real: Sequence[FlowStatistics], scenes: Sequence[Scene], seed: int, progress: Callable[[int, int], None]
 ) -> Inversion:
-    """Find for each real field the motions whose flow has its statistics.
+    """Find for each real field the motions whose simulated flow has the most similar statistics.
 
-    Left and right count as the same: fields are reflected so that they move to the right in the mean.
+    Left and right are not told apart: fields are reflected so that they move to the right on average.
 
     Args:
-        real: statistics at the common scale on a grid of `FIT_GRID`.
-        scenes: photos' depths and masks to simulate on, best as small as that grid.
-        seed: of all draws.
-        progress: told how many simulations are done, of how many.
+        real: statistics of real fields at the common scale on a grid of `FIT_GRID`.
+        scenes: depths and masks of photos to simulate on, best no larger than that grid.
+        seed: seed of all random draws.
+        progress: called with the number of finished simulations and their total number.
 
     Returns:
-        The motions that were kept.
+        The kept motions of each field.
     """
     random = np.random.default_rng(seed)
     wanted = _reflected_to_right(np.array([features(field) for field in real]))[0]
@@ -114,7 +116,7 @@ def invert(
 
 
 def features(field: FlowStatistics) -> Float64[np.ndarray, " features"]:
-    """Return a field's statistics as numbers of comparable kind: logarithms of lengths and ratios, mean direction."""
+    """Return a field's statistics as comparable numbers: logarithms of lengths and ratios, and the mean direction."""
     angle = (np.arange(ANGLE_BINS) + 0.5) * (2 * math.pi / ANGLE_BINS) - math.pi
     return np.array(
         [
@@ -128,18 +130,18 @@ def features(field: FlowStatistics) -> Float64[np.ndarray, " features"]:
 
 
 def _log(value: float) -> float:
-    """Logarithm that lets no length matter that flow estimation cannot tell from zero."""
+    """Return the logarithm of a length or ratio; lengths that flow estimation cannot tell from zero count as 0.05."""
     return math.log(max(value, 0.05)) if math.isfinite(value) else math.nan
 
 
 def _reflected_to_right(fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Features of the fields such that all move right in the mean, and which were reflected for that."""
+    """Reflect fields that move left on average; return the features, and which fields were reflected."""
     is_reflected = fields[:, -2] < 0
     return np.where(is_reflected[:, None], fields * _FEATURE_REFLECTION, fields), is_reflected
 
 
 def _wide(random: np.random.Generator, count: int) -> Parameters:
-    """Candidates of every kind: each part of the motion may matter or not, from 1 to 100 %."""
+    """Draw candidates of every kind; each part of the motion gets a weight between 1 and 100 %."""
     drawn = random.uniform(_LEAST, _MOST, (count, len(PARAMETERS)))
     drawn[:, 0] = random.uniform(math.log(5e-4), math.log(0.15), count)
     usual = np.array([0.4, 1, 0.2, 1, 0.4, 1, 0.4, 0.4, 0.4, 1, 0.5, 0.5])
@@ -150,7 +152,7 @@ def _wide(random: np.random.Generator, count: int) -> Parameters:
 
 
 def _varied(parameters: Parameters, width: float, random: np.random.Generator) -> Parameters:
-    """Neighbours of candidates."""
+    """Draw a neighbour of each candidate at random."""
     noise = random.normal(size=parameters.shape) * width
     varied = parameters + noise * np.array([0.5, *[0.05] * 12, 1, 1, 0.5, 0.5, 10])
     varied[:, _COMPONENTS] *= np.exp(random.normal(size=(len(parameters), 12)) * width)
@@ -159,7 +161,7 @@ def _varied(parameters: Parameters, width: float, random: np.random.Generator) -
 
 
 def _simulate(candidate: np.ndarray, scene: Scene, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A candidate with its components relative to its magnitude, and the features of its flow."""
+    """Simulate a candidate; return it with components relative to its magnitude, and the features of its flow."""
     magnitude = math.exp(candidate[0])
     tilt, pan, roll, x, y, z, *own = candidate[_COMPONENTS].tolist()
     object_deformation, background_deformation, blur, far = np.exp(candidate[13:17]).tolist()
@@ -193,7 +195,7 @@ def _simulate(candidate: np.ndarray, scene: Scene, random: np.random.Generator) 
 
 
 def _nearest(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Numbers of the `_KEPT` candidates nearest to each wanted field: (fields, kept)."""
+    """Return the indices of the `_KEPT` candidates nearest to each wanted field: (fields, kept)."""
     squares = np.empty((len(wanted), len(found)))
     for row, field in zip(squares, wanted, strict=True):
         difference = found - field

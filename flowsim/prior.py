@@ -1,4 +1,4 @@
-"""Which motions are likely: distributions as plain numbers."""
+"""Motion priors: distributions of camera and object motions, as plain numbers."""
 
 import math
 import tomllib
@@ -15,8 +15,9 @@ from flowsim.errors import FlowsimError
 PRESETS = ("parallax", "camera", "camera+object", "davis")
 MODELS = ("parallax", "rigid")
 
-# A distribution is its quantiles at equal steps of probability: (a,) is always a, (a, b) uniform between a and b, and
-# (a, b, c) half of the time uniform in a..b, half in b..c. Fitted ones are longer. One uniform number makes one draw.
+# A distribution is given by its quantiles at equal steps of probability: (a,) is always a, (a, b) is uniform between a
+# and b, and (a, b, c) is uniform in a..b half of the time and in b..c otherwise. Fitted distributions are longer. Each
+# draw takes one uniform number.
 Quantiles = tuple[float, ...]
 PerAxis = tuple[Quantiles, Quantiles, Quantiles]
 
@@ -25,14 +26,14 @@ _STILL: PerAxis = ((0.0,), (0.0,), (0.0,))
 
 
 def quantile(quantiles: Quantiles, probability: float) -> float:
-    """Value of a distribution at a probability.
+    """Return the value of a distribution at a probability.
 
     Args:
-        quantiles: values at the probabilities 0, 1/(n-1), ..., 1; one value stands for itself.
+        quantiles: values at the probabilities 0, 1/(n-1), ..., 1; a single value is returned for every probability.
         probability: in [0, 1].
 
     Returns:
-        The value, linear between the given ones.
+        The value, interpolated linearly between the quantiles.
     """
     if len(quantiles) == 1:
         return quantiles[0]
@@ -45,35 +46,36 @@ def quantile(quantiles: Quantiles, probability: float) -> float:
 class Shot:
     """Distributions of the motions in one type of shot.
 
-    The components of rotation and translation fix what kind of motion it is; `magnitude` fixes how much of it: all of
-    them are multiplied by the one factor that makes the flow as large as drawn. So only their ratios matter, and a
-    rotation of 0.01 (rad) moves a pixel in the middle about as far as a translation of 0.01 moves the nearest point.
+    The components of rotation and translation determine the kind of motion, and `magnitude` its size: all components
+    are multiplied by the one factor that gives the flow its drawn size. Therefore only their ratios matter. A rotation
+    of 0.01 (rad) moves a pixel in the middle about as far as a translation of 0.01 moves the nearest point.
 
     Attributes:
-        model: `rigid`: a pinhole camera moves through a rigid scene, with an object that may move too. `parallax`:
-            flow = (normalised inverse depth - zero plane) times one vector.
-        weight: how often this type of shot is taken, relative to the others.
-        magnitude: size of the flow as part of the picture's longer side: its `percentile` over all pixels.
-        percentile: which percentile of |flow| is meant, in (0, 100].
-        largest: no pixel moves further than this part of the longer side; where `magnitude` asks for it, the whole
-            motion is made smaller.
+        model: `rigid` for a pinhole camera that moves through a rigid scene, in which an object may move as well;
+            `parallax` for flow = (normalised inverse depth - zero plane) times one vector.
+        weight: frequency of this type of shot, relative to the others.
+        magnitude: size of the flow, the `percentile` of |flow| over all pixels, relative to the picture's longer side.
+        percentile: percentile of |flow| that `magnitude` refers to, in (0, 100].
+        largest: greatest allowed |flow| relative to the longer side; a motion that exceeds it is made smaller as a
+            whole.
         fov_deg: horizontal field of view, degrees. (rigid)
         far: depth of the farthest point in nearest depths, at least 1. (rigid)
         rotation: camera's rotation vector about x (tilt), y (pan), z (roll), rad before scaling. (rigid)
         translation: camera's t along x, y, z in nearest depths before scaling. (rigid)
         object_rotation: object's rotation vector about its own centre, rad before scaling. (rigid)
-        object_translation: object's t along x, y, z as part of its own distance, before scaling. (rigid)
-        follow: part of the object's sideways motion that the camera pans and tilts away; 1 keeps it in place. (rigid)
-        zero_plane: normalised inverse depth that stands still, 1 = the nearest. (parallax)
-        direction_deg: direction in which nearer points go; 0 = right, 90 = down. (parallax)
-        object_deformation: smooth random displacement of the object on top of its rigid motion, root mean square as
-            part of the longer side before scaling: what bends, and what the flow's estimation gets wrong.
-        background_deformation: the same of the background; of the whole picture where the object does not move by
-            itself.
-        blur: standard deviation of the Gaussian that softens the flow, part of the longer side; not scaled. Estimated
-            flow has such borders.
-        mirrored: half of the draws are reflected left to right, so that neither side is preferred and yet camera and
-            object keep their sides to each other.
+        object_translation: object's t along x, y, z relative to its distance, before scaling. (rigid)
+        follow: fraction of the object's sideways motion that the camera compensates by pan and tilt; 1 keeps the object
+            in place. (rigid)
+        zero_plane: normalised inverse depth that stands still, 1 = nearest. (parallax)
+        direction_deg: direction in which nearer points move; 0 = right, 90 = down. (parallax)
+        object_deformation: root mean square of a smooth random displacement of the object on top of its rigid motion,
+            relative to the longer side, before scaling. It stands for bending and for errors of flow estimation.
+        background_deformation: the same for the background, or for the whole picture if the object does not move on its
+            own.
+        blur: standard deviation of the Gaussian that softens the flow, relative to the longer side; not scaled. It
+            stands for the soft borders of estimated flow.
+        mirrored: whether half of the draws are reflected left to right. Neither side is then preferred, while the
+            motions of camera and object keep their relation to each other.
     """
 
     model: str = "rigid"
@@ -109,7 +111,7 @@ class Shot:
 
     @property
     def moves_object(self) -> bool:
-        """Whether an object may move on its own, so that a mask is needed."""
+        """Return whether an object may move on its own, so that a mask is needed."""
         return (self.object_rotation, self.object_translation, self.object_deformation) != (_STILL, _STILL, (0.0,))
 
 
@@ -130,7 +132,7 @@ _BOUNDS = {
 
 
 def _check_quantiles(name: str, quantiles: Quantiles, low: float, high: float) -> None:
-    """Raise unless the values are finite, within bounds and in order."""
+    """Raise FlowsimError unless the values are finite, within bounds and in ascending order."""
     if not quantiles:
         raise FlowsimError(f"Shot.{name} is empty, expected at least one quantile")
     if not all(math.isfinite(q) and low <= q <= high for q in quantiles):
@@ -141,11 +143,11 @@ def _check_quantiles(name: str, quantiles: Quantiles, low: float, high: float) -
 
 @dataclass(frozen=True)
 class MotionPrior:
-    """A mixture of types of shot, from which motions are drawn.
+    """A mixture of types of shot that motions are drawn from.
 
     Attributes:
-        name: what the prior is called in records and messages.
-        shots: the types of shot; each is drawn in proportion to its weight.
+        name: name of the prior in records and messages.
+        shots: types of shot, drawn in proportion to their weights.
     """
 
     name: str
@@ -163,7 +165,7 @@ class MotionPrior:
             name: `parallax` (our reading of the paper), `camera`, `camera+object`, or `davis` (fitted to real flow).
 
         Raises:
-            FlowsimError: there is no such preset.
+            FlowsimError: no preset has this name.
         """
         if name not in PRESETS:
             raise FlowsimError(f"no motion preset {name!r}; there are: {', '.join(PRESETS)}")
@@ -172,16 +174,16 @@ class MotionPrior:
         return _fitted_preset(name)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers, strings and lists, ready for TOML or JSON."""
+        """Return the prior as plain numbers, strings and lists for TOML or JSON."""
         plain: dict[str, Any] = _with_lists(asdict(self))
         return plain
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "MotionPrior":
-        """Rebuild a prior from what `to_dict` returned; left-out values of a shot take their defaults.
+        """Build a prior from the result of `to_dict`; values that a shot leaves out take their defaults.
 
         Raises:
-            FlowsimError: an unknown key, or a value out of its range.
+            FlowsimError: a key is unknown, or a value is out of range.
         """
         _check_keys("MotionPrior", plain, [item.name for item in fields(cls)])
         if "name" not in plain or "shots" not in plain:
@@ -194,31 +196,31 @@ class MotionPrior:
 
     @property
     def moves_object(self) -> bool:
-        """Whether some shot lets the object move on its own, so that masks are needed."""
+        """Return whether an object may move on its own in some shot, so that masks are needed."""
         return any(shot.moves_object for shot in self.shots)
 
     def shot_at(self, probability: float) -> int:
-        """Index of the shot that a uniform number in [0, 1) picks."""
+        """Return the index of the shot that a uniform number in [0, 1) selects."""
         upper = np.cumsum([shot.weight for shot in self.shots])
         return int(np.searchsorted(upper, probability * upper[-1], side="right"))
 
 
 @cache
 def _fitted_preset(name: str) -> MotionPrior:
-    """Read a prior that comes with the package."""
+    """Read a fitted prior from the package's files."""
     text = (files("flowsim") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
     return MotionPrior.from_dict(tomllib.loads(text))
 
 
 def _check_keys(owner: str, plain: Mapping[str, Any], known: Sequence[str]) -> None:
-    """Raise on keys that mean nothing."""
+    """Raise FlowsimError if there are unknown keys."""
     unknown = sorted(set(plain) - set(known))
     if unknown:
         raise FlowsimError(f"{owner} has no {', '.join(unknown)}; it has: {', '.join(known)}")
 
 
 def _with_lists(value: Any) -> Any:
-    """Tuples as lists, all the way down."""
+    """Return a value with all its tuples as lists, at every level."""
     if isinstance(value, dict):
         return {key: _with_lists(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -227,7 +229,7 @@ def _with_lists(value: Any) -> Any:
 
 
 def _value_of(name: str, plain: Any) -> Any:
-    """One value of a shot as the dataclass has it: quantiles are lists of numbers, or one number."""
+    """Return a value of a shot as `Shot` takes it; quantiles may be given as a list of numbers or as one number."""
     if name == "model":
         return plain
     if name == "mirrored":
@@ -244,18 +246,18 @@ def _value_of(name: str, plain: Any) -> Any:
 
 
 def _quantiles_of(name: str, plain: Any) -> Quantiles:
-    """A list of numbers, or one number, as quantiles."""
+    """Return a list of numbers, or one number, as quantiles."""
     return tuple(_number(name, value) for value in (plain if isinstance(plain, list | tuple) else [plain]))
 
 
 def _number(name: str, plain: Any) -> float:
-    """A number as float."""
+    """Return a number as float."""
     if isinstance(plain, bool) or not isinstance(plain, int | float):
         raise FlowsimError(f"Shot.{name} has {plain!r} where a number is expected")
     return float(plain)
 
 
-# More pan than tilt and roll, more sideways than up: what people do with cameras.
+# People pan more than they tilt or roll a camera, and move it sideways more than up or down.
 _CAMERA = Shot(
     rotation=((-0.2, 0.0, 0.2), (-0.7, 0.0, 0.7), (-0.15, 0.0, 0.15)),
     translation=((-1.0, 0.0, 1.0), (-0.3, 0.0, 0.3), (-0.8, 0.0, 0.8)),

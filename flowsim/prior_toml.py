@@ -1,4 +1,4 @@
-"""Motion priors as text that people read and edit."""
+"""Motion priors as TOML files for people to read and edit."""
 
 import json
 
@@ -8,14 +8,14 @@ from flowsim.prior import MotionPrior, PerAxis, Quantiles, Shot
 
 
 def to_toml(prior: MotionPrior, about: str) -> str:
-    """Return a prior as TOML, each type of shot with what it is in words; values at their default are left out.
+    """Return a prior as TOML with a comment that describes each type of shot; default values are left out.
 
     Args:
-        prior: what to write.
-        about: lines for the head of the file: made when, and of what.
+        prior: prior to write.
+        about: comment for the head of the file, for example when and from what the prior was made.
 
     Returns:
-        Text that `MotionPrior.from_dict` takes again once it is parsed.
+        TOML text; once parsed, `MotionPrior.from_dict` builds the same prior from it.
     """
     lines = [f"# {line}".rstrip() for line in about.splitlines()]
     lines += [f"name = {json.dumps(prior.name)}"]
@@ -34,7 +34,7 @@ def to_toml(prior: MotionPrior, about: str) -> str:
 
 
 def in_words(shot: Shot) -> str:
-    """Say what a rigid type of shot shows."""
+    """Describe a rigid type of shot in words."""
     camera = _size(shot.rotation) + 0.3 * _size(shot.translation)
     own = _size(shot.object_translation) + 0.3 * _size(shot.object_rotation)
     pan, across = _middle(shot.rotation[1]), _middle(shot.object_translation[0])
@@ -42,7 +42,7 @@ def in_words(shot: Shot) -> str:
     if camera < 0.35 * (own + bends):
         what = "the camera nearly stands still, the object moves"
     elif own + bends < 0.35 * camera:
-        what = "the camera moves, the object hardly does by itself"
+        what = "the camera moves, the object hardly moves on its own"
     elif pan * across < 0 and abs(across) > 0.2 * abs(pan):
         what = "the camera turns after the object"
     else:
@@ -50,25 +50,25 @@ def in_words(shot: Shot) -> str:
     if bends > 0.3 * (own + camera):
         what += ", the object bends"
     if _mean_size(shot.background_deformation) > 0.3 * (own + camera):
-        what += ", the background moves by itself"
+        what += ", the background moves on its own"
     return what
 
 
 def _size_in_words(shot: Shot) -> str:
-    """How large the flow is, in the middle of the distribution."""
+    """Describe the median size of the flow in words."""
     return f"{_middle(shot.magnitude):.1%} of the longer side"
 
 
 def _size(axes: PerAxis) -> float:
-    """Length of the vector of mean sizes."""
+    """Return the length of the vector of mean absolute values along three axes."""
     return float(np.hypot.reduce([_mean_size(axis) for axis in axes]))
 
 
 def _mean_size(quantiles: Quantiles) -> float:
-    """Mean size of what is drawn."""
+    """Return the mean absolute value of the quantiles."""
     return float(np.abs(quantiles).mean())
 
 
 def _middle(quantiles: Quantiles) -> float:
-    """Median of what is drawn."""
+    """Return the median of the quantiles."""
     return float(np.median(quantiles))

@@ -1,12 +1,12 @@
-"""The 3x4 matrix [B | k] that a motion is to the kernel.
+"""The 3x4 matrix [B | k] by which the flow kernel knows a motion.
 
-With c = (x, y, 1) a pixel relative to the principal point, K = diag(f, f, 1), d = 1/Z and a scene that moves X -> R X
-+ t:
+Let c = (x, y, 1) be a pixel relative to the principal point, K = diag(f, f, 1) and d = 1/Z, in a scene whose points
+move from X to R X + t. Then
 
     c' ~ K R K^-1 c + d K t  =  c + B c + d k,    B = K (R - I) K^-1,    k = K t
 
-which is plane (the homography of the infinitely far plane) + parallax. Every formula here is plain arithmetic, so that
-one statement serves Python floats (one photo), NumPy arrays (batches on the CPU) and tensors.
+which is plane (the homography of the infinitely far plane) + parallax. Every formula here is plain arithmetic on the
+entries of vectors and matrices.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Matrix = tuple[Vector, Vector, Vector]
 
 
 def rotation_change(rotation: Vector, sinc: Callable[[Any], Any]) -> Matrix:
-    """R - I of a rotation vector, accurate down to the smallest angles (Rodrigues' formula).
+    """Return R - I of a rotation vector by Rodrigues' formula, accurate down to the smallest angles.
 
     Args:
         rotation: axis times angle, rad.
@@ -41,19 +41,19 @@ def rotation_change(rotation: Vector, sinc: Callable[[Any], Any]) -> Matrix:
 
 
 def apply(change: Matrix, vector: Vector) -> Vector:
-    """(R - I) X for a matrix R - I."""
+    """Return (R - I) X for a matrix R - I and a vector X."""
     x, y, z = vector
     first, second, third = ((row[0] * x + row[1] * y + row[2] * z) for row in change)
     return first, second, third
 
 
 def add(first: Vector, second: Vector) -> Vector:
-    """Sum of two vectors."""
+    """Return the sum of two vectors."""
     return first[0] + second[0], first[1] + second[1], first[2] + second[2]
 
 
 def composed(first: tuple[Matrix, Vector], second: tuple[Matrix, Vector]) -> tuple[Matrix, Vector]:
-    """The motion that does `first`, then `second`; each is (R - I, t).
+    """Return the motion that does `first`, then `second`; each is (R - I, t).
 
     R - I = A + B + B A and t = t1 + B t1 + t2 with A = R1 - I, B = R2 - I.
     """
@@ -71,18 +71,18 @@ def composed(first: tuple[Matrix, Vector], second: tuple[Matrix, Vector]) -> tup
 
 
 def about(change: Matrix, pivot: Vector, translation: Vector) -> Vector:
-    """Translation of X -> R (X - pivot) + pivot + translation, written as X -> R X + t."""
+    """Return the t for which R X + t = R (X - pivot) + pivot + translation."""
     turned = apply(change, pivot)
     return translation[0] - turned[0], translation[1] - turned[1], translation[2] - turned[2]
 
 
 def pinhole_matrix(change: Matrix, translation: Vector, focal_px: Any) -> tuple[Any, ...]:
-    """[B | k] of a rigid motion.
+    """Return [B | k] of a rigid motion.
 
     Args:
         change: R - I.
         translation: t in nearest depths.
-        focal_px: f.
+        focal_px: focal length f, px.
 
     Returns:
         Twelve entries, row by row: B = K (R - I) K^-1 left, k = K t right.
@@ -94,11 +94,11 @@ def pinhole_matrix(change: Matrix, translation: Vector, focal_px: Any) -> tuple[
 
 
 def shift_matrix(shift: tuple[Any, Any], zero_plane: Any) -> tuple[Any, ...]:
-    """[B | k] of flow = (d - zero_plane) shift: parallax without a camera, the preset `parallax`.
+    """Return [B | k] of flow = (d - zero_plane) shift, the parallax without a camera of the preset `parallax`.
 
     Args:
         shift: flow in px per unit of inverse depth.
-        zero_plane: the inverse depth that stands still.
+        zero_plane: inverse depth that stands still.
 
     Returns:
         Twelve entries, row by row.
@@ -109,11 +109,11 @@ def shift_matrix(shift: tuple[Any, Any], zero_plane: Any) -> tuple[Any, ...]:
 
 
 def for_normalized_depth(matrix: tuple[Any, ...], far: Any) -> tuple[Any, ...]:
-    """Matrix that takes normalised inverse depth n where `matrix` takes d = 1/far + (1 - 1/far) n.
+    """Return the matrix that gives for normalised inverse depth n what `matrix` gives for d = 1/far + (1 - 1/far) n.
 
     Args:
         matrix: twelve entries of [B | k].
-        far: largest depth in nearest depths, at least 1.
+        far: depth of the farthest point in nearest depths, at least 1.
 
     Returns:
         Twelve entries: [B + k e_3^T / far | (1 - 1/far) k].

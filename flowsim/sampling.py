@@ -1,4 +1,4 @@
-"""Draw one motion for one photo, the same one wherever and whenever it is drawn."""
+"""The motion of one photo, drawn from a prior; the same draw gives the same motion on any machine."""
 
 import hashlib
 import math
@@ -23,31 +23,32 @@ _TRIPLES = ("rotation", "translation", "object_rotation", "object_translation", 
 
 @dataclass(frozen=True)
 class MotionSample:
-    """One motion of one photo: with the photo's inverse depth and mask, everything that makes its flow.
+    """One motion of one photo, which makes a flow field together with the photo's inverse depth and mask.
 
-    As drawn (`scale` -1) the motion has its kind but not its size. `simulate_flow` finds the size in the photo and
-    returns the motion as made, which gives the same flow again from the stored inverse depth, at any resolution.
+    A drawn motion is unresolved (`scale` -1): its kind is known, but not its size, which depends on the photo.
+    `simulate_flow` finds the size and returns the resolved motion, which gives the same flow again from the stored
+    inverse depth, at any resolution.
 
     Attributes:
         model: `rigid` or `parallax`.
-        shot: which shot of the prior it came from.
-        magnitude: wanted size of the flow, part of the picture's longer side: `percentile` of |flow|.
-        percentile: in (0, 100].
-        largest: upper bound of |flow|, part of the longer side.
+        shot: index of the prior's shot that the motion was drawn from.
+        magnitude: wanted size of the flow relative to the picture's longer side, as the `percentile` of |flow|.
+        percentile: percentile of |flow| that `magnitude` refers to, in (0, 100].
+        largest: upper bound of |flow| relative to the longer side.
         fov_deg: horizontal field of view, degrees.
-        far: largest depth in nearest depths.
+        far: depth of the farthest point in nearest depths.
         zero_plane: normalised inverse depth that stands still (parallax).
-        scale: factor by which the drawn motion was multiplied; -1 = not yet known.
+        scale: factor by which the unresolved motion was multiplied; -1 = unresolved.
         rotation: camera's rotation vector, rad.
-        translation: camera's t in nearest depths; parallax: flow per unit of normalised inverse depth, part of the
-            longer side, third entry 0.
+        translation: camera's t in nearest depths. For parallax, flow per unit of normalised inverse depth, relative to
+            the longer side, with the third entry 0.
         object_rotation: object's rotation vector about the pivot, rad.
-        object_translation: object's t in nearest depths; as drawn: part of the object's distance.
-        pivot: object's centre in the camera's frame, nearest depths; (0, 0, 0) as drawn.
-        object_deformation: root mean square of the object's displacement field, part of the longer side.
-        background_deformation: the background's.
-        blur: standard deviation of the Gaussian that softens the flow, part of the longer side.
-        wave_seed: fixes the displacement field, 0 .. 2**53 - 1.
+        object_translation: object's t in nearest depths; in an unresolved motion relative to the object's distance.
+        pivot: object's centre in the camera's frame, nearest depths; (0, 0, 0) in an unresolved motion.
+        object_deformation: root mean square of the object's displacement field, relative to the longer side.
+        background_deformation: root mean square of the background's displacement field, relative to the longer side.
+        blur: standard deviation of the Gaussian that softens the flow, relative to the longer side.
+        wave_seed: seed of the displacement field, 0 .. 2**53 - 1.
     """
 
     model: str
@@ -78,21 +79,21 @@ class MotionSample:
 
     @property
     def is_resolved(self) -> bool:
-        """Whether the motion has its size, so that it makes a flow without a search."""
+        """Return whether the size of the motion is known, so that no search is needed."""
         return self.scale >= 0
 
     @property
     def moves_object(self) -> bool:
-        """Whether the object moves on its own, so that a mask is needed."""
+        """Return whether the object moves on its own, so that a mask is needed."""
         return any(self.object_rotation) or any(self.object_translation) or self.object_deformation > 0
 
     @property
     def is_deformed(self) -> bool:
-        """Whether anything moves beyond rigid motion."""
+        """Return whether object or background are deformed beyond rigid motion."""
         return self.object_deformation > 0 or self.background_deformation > 0
 
     def to_vector(self) -> Float64[np.ndarray, " columns"]:
-        """Return the motion as (P,) float64, columns as in `names`; `model` is its place in `prior.MODELS`."""
+        """Return the motion as (columns,) float64 in the order of `names`; `model` is its index in `prior.MODELS`."""
         values = [float(MODELS.index(self.model)), *(float(getattr(self, name)) for name in _SCALARS)]
         for triple in _TRIPLES:
             values += getattr(self, triple)
@@ -101,7 +102,7 @@ class MotionSample:
 
     @classmethod
     def from_vector(cls, vector: Sequence[float] | np.ndarray) -> "MotionSample":
-        """Rebuild a motion from what `to_vector` returned.
+        """Build a motion from the result of `to_vector`.
 
         Raises:
             FlowsimError: wrong length, or values that are not finite.
@@ -127,12 +128,12 @@ class MotionSample:
         return cls(model=MODELS[model], **scalars, **triples, **deformation)
 
     def to_dict(self) -> dict[str, float]:
-        """Return column name -> value."""
+        """Return the motion as a dictionary from column names to values."""
         return dict(zip(self.names, self.to_vector().tolist(), strict=True))
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, float]) -> "MotionSample":
-        """Rebuild a motion from what `to_dict` returned.
+        """Build a motion from the result of `to_dict`.
 
         Raises:
             FlowsimError: a column is missing.
@@ -143,7 +144,7 @@ class MotionSample:
         return cls.from_vector([plain[name] for name in cls.names])
 
     def scaled(self, factor: float, pivot: Triple) -> "MotionSample":
-        """Return the motion made: drawn motion times `factor`, the object's about `pivot`."""
+        """Return the resolved motion: this motion times `factor`, with the object's rotation about `pivot`."""
         distance = pivot[2]
         return replace(
             self,
@@ -261,5 +262,5 @@ def _draw_from_shot(shot: Shot, number: int, uniform: Iterator[float]) -> Motion
 
 
 def _times(triple: Triple, factor: float) -> Triple:
-    """A vector times a number."""
+    """Return a vector times a number."""
     return triple[0] * factor, triple[1] * factor, triple[2] * factor

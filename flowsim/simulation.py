@@ -1,4 +1,4 @@
-"""One photo, one motion: from stored depth and a drawn motion to a flow field, on the CPU."""
+"""The flow of one photo under one motion, on the CPU."""
 
 import math
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from flowsim.deformation import gaussian_weights, waves
 from flowsim.errors import FlowsimError
 from flowsim.sampling import MotionSample, Triple
 
-# The size of a motion is measured on a regular grid of about this many pixels.
+# Number of pixels, roughly, of the regular grid on which the size of a motion is measured.
 _GRID_PX = 2048
-# Where a photo cannot show a motion of the wanted size (all of it infinitely far), it still turns and moves no more
-# than this.
+# A photo may be unable to show a motion of the wanted size, for example if everything is infinitely far. Even then
+# camera and object turn and move by no more than this.
 _LARGEST_TURN_RAD = 0.7
 _SEARCH_STEPS = 12
 _SIZE_TOLERANCE = 1e-3
@@ -26,8 +26,8 @@ class SimulatedFlow(NamedTuple):
 
     Attributes:
         flow: (h,w,2) float32, px; u to the right, v down; 0 where not valid.
-        valid: (h,w) bool; False where the point would come to lie behind the camera.
-        motion: the motion as made: the same flow again from the same depth and mask.
+        valid: (h,w) bool; False where the point comes to lie behind the camera.
+        motion: resolved motion, which gives the same flow again from the same depth and mask.
     """
 
     flow: Float32[np.ndarray, "h w 2"]
@@ -36,21 +36,21 @@ class SimulatedFlow(NamedTuple):
 
 
 def simulate_flow(normalized_inverse_depth: np.ndarray, mask: np.ndarray | None, motion: MotionSample) -> SimulatedFlow:
-    """Make the flow of a photo under a motion; a motion as drawn first gets its size (magnitude control).
+    """Make the flow of a photo under a motion; the size of an unresolved motion is found first (`resolve`).
 
-    Runs in the calling thread, without the GIL while it computes; the same arguments give the same bits in any thread.
+    The computation runs in the calling thread and releases the GIL. The same arguments give the same bits in any
+    thread.
 
     Args:
-        normalized_inverse_depth: (h,w) float32 in [0,1], 1 = nearest: the depth network's answer, normalised per photo.
-        mask: (h,w) bool, the object; may be None where the motion does not move the object by itself.
-        motion: from `sample_motion`, or the motion of an earlier answer to make the same flow again.
+        normalized_inverse_depth: (h,w) float32 in [0,1], 1 = nearest: output of a depth network, normalised per photo.
+        mask: (h,w) bool, the object; may be None if the motion does not move the object on its own.
+        motion: a motion from `sample_motion`, or a resolved motion to make the same flow again.
 
     Returns:
-        Flow, validity and the motion as made.
+        Flow, validity and the resolved motion.
 
     Raises:
-        FlowsimError: wrong shape or type, depth that is not finite or not in [0,1], or a mask that is needed and
-            missing.
+        FlowsimError: wrong shape or type, depth that is not finite or not in [0,1], or a missing mask.
     """
     depth = normalized_inverse_depth
     if depth.ndim != 2 or depth.dtype != np.float32 or depth.size == 0:
@@ -58,7 +58,7 @@ def simulate_flow(normalized_inverse_depth: np.ndarray, mask: np.ndarray | None,
             f"normalized_inverse_depth is {depth.dtype} of shape {depth.shape}, expected float32 (h,w), not empty"
         )
     if mask is None and motion.moves_object:
-        raise FlowsimError("this motion moves the object by itself: give its mask, or draw from a prior that does not")
+        raise FlowsimError("this motion moves the object on its own: give its mask, or draw from a prior that does not")
     if mask is not None and (mask.shape != depth.shape or mask.dtype != np.bool_):
         raise FlowsimError(
             f"mask is {mask.dtype} of shape {mask.shape}, expected bool of the depth's shape {depth.shape}; "
@@ -81,18 +81,18 @@ def simulate_flow(normalized_inverse_depth: np.ndarray, mask: np.ndarray | None,
 
 
 def resolve(motion: MotionSample, depth: np.ndarray, mask: np.ndarray | None) -> MotionSample:
-    """Give a drawn motion its size: the factor that makes the wanted percentile of |flow| the wanted one.
+    """Find the size of an unresolved motion: the factor that gives its flow the wanted magnitude.
 
-    The percentile is taken over a regular grid of about 2,000 pixels (nearest rank), valid or not; no grid pixel then
-    moves further than `motion.largest`, and none falls behind the camera.
+    The percentile of |flow| is taken over all pixels of a regular grid of about 2,000 pixels (nearest rank). The factor
+    is smaller if otherwise a pixel of the grid would move further than `motion.largest` or fall behind the camera.
 
     Args:
-        motion: as drawn.
+        motion: unresolved motion.
         depth: (h,w) float32 normalised inverse depth in [0,1].
-        mask: (h,w) bool or None, the object that moves by itself.
+        mask: (h,w) bool or None, the object that moves on its own.
 
     Returns:
-        The motion as made.
+        The resolved motion.
     """
     height, width = depth.shape
     side = max(height, width)
@@ -112,7 +112,7 @@ def resolve(motion: MotionSample, depth: np.ndarray, mask: np.ndarray | None) ->
     rank = min(max(math.ceil(motion.percentile / 100 * valid.size), 1), valid.size) - 1
 
     def size(factor: float) -> float:
-        """Flow under the motion times `factor`, relative to what is wanted; infinite with points behind the camera."""
+        """Return the flow's size relative to the wanted one; infinite if points fall behind the camera."""
         _fill(grid_depth, grid_mask, motion.scaled(factor, pivot).matrices(height, width), axes, flow, valid)
         if not valid.all():
             return math.inf
@@ -128,7 +128,7 @@ def resolve(motion: MotionSample, depth: np.ndarray, mask: np.ndarray | None) ->
 
 
 def _factor_of_size_one(size: Callable[[float], float], largest: float) -> float:
-    """Solve size(factor) = 1; small motions are nearly linear, so proportion guesses and halving only guards."""
+    """Solve size(factor) = 1 by proportion, as small motions are nearly linear, with bisection where that fails."""
     low, high = 0.0, largest
     factor = min(1e-3, largest)
     for _ in range(_SEARCH_STEPS):
@@ -147,7 +147,7 @@ def _factor_of_size_one(size: Callable[[float], float], largest: float) -> float
 
 
 def _largest_factor(motion: MotionSample) -> float:
-    """Factor beyond which no motion is enlarged."""
+    """Return the largest factor that the motion may be multiplied by."""
     if motion.model == "parallax":
         # |flow| = |n - zero plane| factor <= largest for every n in [0, 1]
         return motion.largest / max(abs(motion.zero_plane), abs(1 - motion.zero_plane))
@@ -158,7 +158,7 @@ def _largest_factor(motion: MotionSample) -> float:
 
 
 def _object_centre(motion: MotionSample, depth: np.ndarray, mask: np.ndarray | None) -> Triple:
-    """Centre of the mask at its mean inverse depth, in the camera's frame and nearest depths; zero without object."""
+    """Return the mask's centre at its mean inverse depth, in the camera's frame and nearest depths; 0 without mask."""
     from flowsim.kernels.flow import mask_moments
 
     if mask is None or motion.model == "parallax":
@@ -176,7 +176,7 @@ def _object_centre(motion: MotionSample, depth: np.ndarray, mask: np.ndarray | N
 
 
 def _deformed(flow: np.ndarray, valid: np.ndarray, mask: np.ndarray | None, motion: MotionSample) -> np.ndarray:
-    """Rigid flow with the motion's deformation and blur, 0 where not valid; may change its argument."""
+    """Return rigid flow with the motion's deformation and blur, 0 where not valid; may write into `flow`."""
     from flowsim.kernels.deformation import blurred
 
     height, width = valid.shape

@@ -1,4 +1,4 @@
-"""What a flow field looks like: the numbers by which simulated and real flow are compared."""
+"""Statistics of flow fields, by which simulated and real flow are compared."""
 
 import math
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from jaxtyping import Float
 from flowsim.errors import FlowsimError
 
 ANGLE_BINS = 36
-# Ratios without an upper bound are compared by their logarithm, so that twice and half are equally far from one.
+# Ratios without an upper bound are compared by their logarithms, so that twice and half are equally far from one.
 _COMPARED_AS_LOG = ("axis_ratio", "separation", "edge_ratio")
 
 
 @dataclass(frozen=True, eq=False)
 class FlowStatistics:
-    """Numbers of one flow field f = (u, v) with its object mask. NaN = not defined (no object, no motion).
+    """Statistics of one flow field f = (u, v) with its object mask. NaN = not defined (no object or no motion).
 
     Attributes:
         magnitude_p10_px: 10 % quantile of |f|, px.
@@ -25,15 +25,15 @@ class FlowStatistics:
         relative_p10: 10 % quantile of |f| / max |f|, in [0,1].
         relative_p50: median of |f| / max |f|.
         relative_p90: 90 % quantile of |f| / max |f|.
-        axis_ratio: mean |u| / mean |v|; above 1 the motion is more sideways.
-        coherence: |mean f| / mean |f|, in [0,1]; 1 = everything moves alike.
+        axis_ratio: mean |u| / mean |v|; above 1 if the motion is more horizontal than vertical.
+        coherence: |mean f| / mean |f|, in [0,1]; 1 = all pixels move alike.
         offset_px: |mean f of the object - mean f of the background|, px.
         separation: offset / spread, with spread = sqrt(mean |f - mean f of its own region|^2).
-        object_share: a / (a + b) with a, b = mean |f| of object, background; above 0.5 the object moves more.
-        edge_ratio: mean |f(p) - f(q)| over neighbours p, q (4-neighbourhood) on two sides of the mask's edge, over
-            that of neighbours on one side.
-        auc: probability that |f - median background f| is greater at an object pixel than at a background pixel, ties
-            half.
+        object_share: a / (a + b) with a, b = mean |f| of object and background; above 0.5 if the object moves more.
+        edge_ratio: mean |f(p) - f(q)| over neighbours p, q (4-neighbourhood) on different sides of the mask's edge,
+            divided by that of neighbours on the same side.
+        auc: probability that |f - median background f| is greater at an object pixel than at a background pixel; ties
+            count half.
         angles: (36,) histogram of the direction atan2(v, u) in bins of 10 degrees from -180, weighted by |f|; sums to
             1.
     """
@@ -60,10 +60,10 @@ def measure_flow(flow: np.ndarray, mask: np.ndarray, valid: np.ndarray | None = 
     Args:
         flow: (h,w,2) float, px.
         mask: (h,w) bool, the object.
-        valid: (h,w) bool, None = all; other pixels are left out everywhere.
+        valid: (h,w) bool, None = all; other pixels are left out of all statistics.
 
     Returns:
-        The numbers, formulas with them.
+        The statistics; their formulas stand with `FlowStatistics`.
 
     Raises:
         FlowsimError: wrong shape or type, or valid flow that is not finite.
@@ -104,13 +104,13 @@ def distance(real: Sequence[FlowStatistics], simulated: Sequence[FlowStatistics]
     """Compare two collections of flow fields, statistic by statistic.
 
     Args:
-        real: statistics of the one collection.
-        simulated: statistics of the other.
+        real: statistics of the first collection.
+        simulated: statistics of the second collection.
 
     Returns:
-        For each statistic the Wasserstein-1 distance of its two distributions, in its own unit (unbounded ratios: of
-        their logarithm); for `angles` the Jensen-Shannon divergence of the two mean histograms in bits, in [0,1]. NaN
-        where a statistic is defined nowhere in one of the collections.
+        For each statistic the Wasserstein-1 distance between its two distributions, in the unit of the statistic or,
+        for unbounded ratios, of their logarithms. For `angles` the Jensen-Shannon divergence of the two mean histograms
+        in bits, in [0,1]. NaN if a statistic is defined for no field of one of the collections.
 
     Raises:
         FlowsimError: a collection is empty.
@@ -130,12 +130,12 @@ def distance(real: Sequence[FlowStatistics], simulated: Sequence[FlowStatistics]
 
 
 def _ratio(numerator: float, denominator: float) -> float:
-    """A quotient, NaN where it is not defined."""
+    """Return a quotient, or NaN if the denominator is not positive."""
     return float(numerator / denominator) if denominator > 0 else math.nan
 
 
 def _object_statistics(vectors: np.ndarray, magnitude: np.ndarray, is_object: np.ndarray) -> tuple[float, ...]:
-    """offset_px, separation, object_share and auc; NaN if object or background has no pixel."""
+    """Return offset_px, separation, object_share and auc; NaN if object or background has no pixel."""
     if is_object.all() or not is_object.any():
         return (math.nan,) * 4
     means = [vectors[region].mean(0) for region in (is_object, ~is_object)]
@@ -150,7 +150,7 @@ def _object_statistics(vectors: np.ndarray, magnitude: np.ndarray, is_object: np
 
 
 def _auc(score: np.ndarray, positive: np.ndarray) -> float:
-    """Area under the ROC curve by ranks (Mann-Whitney U), ties with their mean rank."""
+    """Return the area under the ROC curve by ranks (Mann-Whitney U); ties get their mean rank."""
     _, place, counts = np.unique(score, return_inverse=True, return_counts=True)
     mean_rank = np.cumsum(counts) - 0.5 * (counts - 1)
     positives = int(positive.sum())
@@ -159,7 +159,7 @@ def _auc(score: np.ndarray, positive: np.ndarray) -> float:
 
 
 def _edge_ratio(flow: np.ndarray, mask: np.ndarray, known: np.ndarray) -> float:
-    """Difference of neighbours across the mask's edge over difference of neighbours elsewhere."""
+    """Return the mean difference of neighbours across the mask's edge over that of neighbours elsewhere."""
     across, along = [], []
     for axis in (0, 1):
         ahead = [slice(None), slice(None)]
@@ -176,7 +176,7 @@ def _edge_ratio(flow: np.ndarray, mask: np.ndarray, known: np.ndarray) -> float:
 
 
 def _angles(vectors: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
-    """Histogram of directions, weighted by length."""
+    """Return the histogram of directions, weighted by length."""
     angle = np.arctan2(vectors[:, 1], vectors[:, 0])
     histogram, _ = np.histogram(angle, ANGLE_BINS, (-math.pi, math.pi), weights=magnitude)
     total = histogram.sum()
@@ -184,13 +184,13 @@ def _angles(vectors: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
 
 
 def _mean_angles(group: Sequence[FlowStatistics]) -> np.ndarray:
-    """Mean histogram of the fields that move."""
+    """Return the mean histogram of directions of the fields that move."""
     moving = [field.angles for field in group if np.isfinite(field.angles).all()]
     return np.mean(moving, 0) if moving else np.full(ANGLE_BINS, math.nan)
 
 
 def _wasserstein(first: np.ndarray, second: np.ndarray) -> float:
-    """W1 = integral of |F - G| over the real line, F and G the empirical distribution functions."""
+    """Return W1, the integral of |F - G| over the real line, where F and G are the empirical distribution functions."""
     if not first.size or not second.size:
         return math.nan
     steps = np.sort(np.concatenate([first, second]))
@@ -199,7 +199,7 @@ def _wasserstein(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
-    """JS = H((p+q)/2) - (H(p) + H(q)) / 2 with the entropy H in bits."""
+    """Return the divergence JS = H((p+q)/2) - (H(p) + H(q)) / 2 with the entropy H in bits."""
 
     def entropy(histogram: np.ndarray) -> float:
         used = histogram[histogram > 0]

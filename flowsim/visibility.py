@@ -1,4 +1,4 @@
-"""Which pixels stay visible, and what the next frame uncovers: a forward z-buffer."""
+"""Visibility of pixels in the next frame by a forward z-buffer."""
 
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,21 +16,20 @@ else:  # torch takes a second to import, and arrays do not need it
 
 
 def find_visibility(flow: Array, inverse_depth: Array, valid: Array | None = None) -> Visibility:
-    """Send every pixel to the pixel nearest to its target and see which of them is in front.
+    """Move every pixel by its flow to the nearest pixel of the next frame, and find which pixels are in front there.
 
-    The target of the pixel in column x is column floor(x + u + 0.5), of the row likewise. The greatest inverse depth
-    at a target
-    wins, and pixels that are equally near all stay visible: the answer does not depend on any order. Zooming in opens
-    gaps of single pixels, which count as uncovered.
+    A pixel in column x moves to column floor(x + u + 0.5), and likewise for rows. Where several pixels meet, those of
+    the greatest inverse depth stay visible; several may be equally near. The result does not depend on any order. A
+    camera that moves forward opens gaps of single pixels, which count as uncovered.
 
     Args:
         flow: (...,h,w,2) float32, px.
-        inverse_depth: (...,h,w) float32, at least 0: of the same pixels. For exact occlusions under large motion
-            towards the scene give it as seen by the next camera.
+        inverse_depth: (...,h,w) float32, at least 0, of the same pixels. For exact occlusions under large motion along
+            the optical axis, give the inverse depth as seen by the next camera.
         valid: (...,h,w) bool; None = all.
 
     Returns:
-        leaves, hidden and uncovered, (...,h,w) bool, of the same kind and on the same device.
+        `leaves`, `hidden` and `uncovered`, (...,h,w) bool, of the same kind and on the same device.
 
     Raises:
         FlowsimError: shapes or types that do not belong together.
@@ -61,7 +60,7 @@ def find_visibility(flow: Array, inverse_depth: Array, valid: Array | None = Non
 def _visibility_of_arrays(
     flow: np.ndarray, inverse_depth: np.ndarray, valid: np.ndarray | None, threads: int
 ) -> Visibility:
-    """The CPU's loop; fields are shared among threads."""
+    """Find the visibility by the compiled loop; fields are shared among threads."""
     from flowsim.kernels.threads import share_rows
     from flowsim.kernels.visibility import visibility_of_fields
 

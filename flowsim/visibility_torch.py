@@ -1,4 +1,4 @@
-"""The forward z-buffer as tensor operations, for devices other than the CPU and for compiled graphs."""
+"""The forward z-buffer as tensor operations, for devices other than the CPU."""
 
 import torch
 from jaxtyping import Bool, Float32
@@ -10,9 +10,9 @@ from flowsim.fields import Visibility
 def visibility_of_tensors(
     flow: Float32[Tensor, "*b h w 2"], inverse_depth: Float32[Tensor, "*b h w"], valid: Bool[Tensor, "*b h w"] | None
 ) -> Visibility:
-    """Find what leaves, is hidden and is uncovered; see `flowsim.visibility.find_visibility`.
+    """Find which pixels leave, are hidden or are uncovered; see `flowsim.visibility.find_visibility`.
 
-    A maximum does not depend on the order in which a device's threads arrive.
+    The result does not depend on the order of a device's threads, because only maxima are taken.
     """
     height, width = inverse_depth.shape[-2:]
     xs = torch.arange(width, device=flow.device, dtype=torch.float32)
@@ -22,7 +22,7 @@ def visibility_of_tensors(
     stays = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     if valid is not None:
         stays = stays & valid
-    # One more cell at the end takes the pixels that leave.
+    # The last cell collects the pixels that leave.
     inside = torch.where(stays, row, 0.0).long() * width + torch.where(stays, column, 0.0).long()
     target = torch.where(stays, inside, height * width).flatten(-2)
     depth = inverse_depth.flatten(-2)

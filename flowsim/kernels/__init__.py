@@ -1,1 +1,1 @@
-"""Compiled loops for the CPU. Each module imports numba, so the modules that call them import them late."""
+"""Compiled loops for the CPU. Every module here imports numba, so callers import these modules only when needed."""

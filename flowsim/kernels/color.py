@@ -13,7 +13,8 @@ _ONE = np.float32(1)
 _FULL = np.float32(255)
 _HALF_PI = np.float32(np.pi / 2)
 _PI = np.float32(np.pi)
-# Arcus tangens on [0, 1], error below 2e-8: Abramowitz and Stegun, Handbook of Mathematical Functions (1964), 4.4.49.
+# Arc tangent on [0, 1], error below 2e-8, after Abramowitz and Stegun, Handbook of Mathematical Functions (1964),
+# 4.4.49.
 _A2, _A4, _A6, _A8 = (np.float32(a) for a in (-0.3333314528, 0.1999355085, -0.1420889944, 0.1065626393))
 _A10, _A12, _A14, _A16 = (np.float32(a) for a in (-0.0752896400, 0.0429096138, -0.0161657367, 0.0028662257))
 
@@ -28,7 +29,7 @@ def _largest_squares(flow: Any, height: Any, first: Any, last: Any, squares: Any
         squares: (b,) float32, written.
     """
     row_squares = np.empty(flow.shape[1] // 2, np.float32)
-    # Floats that are not negative are in the order of their bits, and a maximum of integers is vectorised.
+    # Non-negative floats have the order of their bits as integers, and LLVM vectorises a maximum of integers.
     row_bits = row_squares.view(np.int32)
     for field in range(first, last):
         largest = np.int32(0)
@@ -87,10 +88,10 @@ def _color_rows(
 
     Args:
         flow: (b*h,2*w) float32, px.
-        inverse_radius: (b,) float32, 1 / the length that gets full saturation.
+        inverse_radius: (b,) float32, 1 / length of a fully saturated colour.
         height: h.
         wheel: (3,55) float32, the colours in 0..255.
-        steps: (3,55) float32, from each colour to the next, from the last to the first.
+        steps: (3,55) float32, differences from each colour to the next, and from the last to the first.
         first, last: range of rows.
         rgb: (b*h,3*w) uint8, written.
     """
@@ -98,7 +99,7 @@ def _color_rows(
     position = np.empty(width, np.float32)
     radius = np.empty(width, np.float32)
     k = np.empty(width, np.uint32)
-    # One plane per channel and one loop per step: only the loop that looks hues up is not vectorised.
+    # With one plane per channel and one loop per step, LLVM vectorises all loops but the one that looks up hues.
     planes = np.empty((3, width), np.float32)
     for row in range(first, last):
         _compiled_wheel_row(flow[row], inverse_radius[row // height], position, radius)

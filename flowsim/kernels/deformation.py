@@ -1,4 +1,4 @@
-"""Loops over pixels for the CPU: add waves to a flow field, and blur it."""
+"""Loops over pixels for the CPU that add waves to a flow field and blur it."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ _ZERO = np.float32(0)
 
 
 def _add_waves(columns: Any, rows: Any, labels: Any, gains: Any, flow: Any) -> None:
-    """Add gain times the sum over waves of rows[., y, wave] columns[wave, x] to a flow field.
+    """Add gain * (sum over waves of rows[., y, wave] columns[wave, x]) to a flow field.
 
     Args:
         columns: (2 waves,w) float32.
         rows: (2,h,2 waves) float32, for u and v.
-        labels: (h,w) uint8, 0 = background, 1 = object; not read where its width is 0.
+        labels: (h,w) uint8, 0 = background, 1 = object; with a width of 0 everything is background.
         gains: (2,) float32, px, of background and object.
         flow: (h,2*w) float32, changed in place.
     """
@@ -43,11 +43,11 @@ add_waves = compiled(_add_waves)
 
 
 def _blurred(flow: Any, weights: Any) -> Any:
-    """Convolve a flow field with a symmetric separable kernel; the border pixel is repeated outside.
+    """Convolve a flow field with a symmetric separable kernel; border pixels are repeated outside the field.
 
     Args:
         flow: (h,2*w) float32.
-        weights: (r+1,) float32: the middle weight, then those at distance 1 .. r.
+        weights: (r+1,) float32, the weights at the distances 0 .. r.
 
     Returns:
         (h,2*w) float32.

@@ -7,7 +7,7 @@ import numpy as np
 
 from flowsim.kernels.jit import compiled
 
-# A point counts as in front of the next camera if its depth there is more than this part of its depth here.
+# A point is in front of the next camera if its depth there is more than this fraction of its depth in the first camera.
 SMALLEST_DEPTH_RATIO = 1e-6
 
 _ZERO = np.float32(0)
@@ -16,19 +16,20 @@ _SMALLEST = np.float32(SMALLEST_DEPTH_RATIO)
 
 
 def plane_and_parallax(m: Sequence[Any], x: Any, y: Any, d: Any) -> tuple[Any, Any, Any]:
-    """Move one pixel: flow = (first / ratio, second / ratio) with ratio = 1 + third.
+    """Return the numerators of a pixel's flow and the change of its depth: flow = (first, second) / (1 + third).
 
     This is the only statement of the mathematics: numba compiles it below, `flowsim.simulation_torch` calls it on
     tensors.
 
-    With c = (x, y, 1) the pixel relative to the principal point, [B | k] the row-major 3x4 matrix m (see `projection`):
+    With the pixel c = (x, y, 1) relative to the principal point and the row-major 3x4 matrix m = [B | k] (see
+    `flowsim.projection`):
 
         q = c + B c + d k,   flow = (q_0 / q_2 - x, q_1 / q_2 - y),   q_2 = Z' / Z
 
-    written without the difference of large numbers, so that zero motion gives exactly zero.
+    The formulas avoid differences of large numbers, so that zero motion gives exactly zero flow.
 
     Args:
-        m: the twelve entries of [B | k].
+        m: twelve entries of [B | k].
         x: column minus principal point, px.
         y: row minus principal point, px.
         d: inverse depth.
@@ -47,7 +48,7 @@ _plane_and_parallax = compiled(plane_and_parallax)
 
 def _flow_segment(matrix: Any, inverse_depth: Any, xs: Any, y: Any, flow: Any, valid: Any) -> Any:
     """Write the flow of neighbours in a row that share a matrix; return how many inverse depths are not in [0, 1]."""
-    # A plain tuple and flat rows: with 2-d indexing LLVM does not vectorise the loop (5x slower).
+    # A tuple and flat rows, because LLVM does not vectorise the loop with 2-d indexing (5x slower).
     first = (matrix[0], matrix[1], matrix[2], matrix[3])
     second = (matrix[4], matrix[5], matrix[6], matrix[7])
     third = (matrix[8], matrix[9], matrix[10], matrix[11])
@@ -61,7 +62,7 @@ def _flow_segment(matrix: Any, inverse_depth: Any, xs: Any, y: Any, flow: Any, v
         flow[2 * i + 1] = v * scale
         valid[i] = is_in_front
     outside = np.int32(0)
-    for i in range(inverse_depth.shape[0]):  # the row is in the cache now; NaN is neither
+    for i in range(inverse_depth.shape[0]):  # a second pass over the row, which is in the cache by now
         d = inverse_depth[i]
         outside += np.int32((d < _ZERO) | (d > _ONE) | (d != d))
     return outside
@@ -76,7 +77,7 @@ def _end_of_run(labels: Any, start: Any) -> Any:
     label = labels[start]
     stop = start + 1
     while stop + 16 <= width:
-        block = labels[stop : stop + 16]  # a slice of its own: LLVM compares it as one vector
+        block = labels[stop : stop + 16]  # LLVM compares a slice as one vector
         differs = 0
         for i in range(16):
             differs |= block[i] ^ label

@@ -1,4 +1,4 @@
-"""How the CPU loops are compiled."""
+"""Compilation of the CPU loops."""
 
 import inspect
 from collections.abc import Callable
@@ -8,19 +8,19 @@ import numba
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a loop with numba: without the GIL, kept on disk for the next process.
+    """Compile a loop with numba so that it releases the GIL; the machine code is cached on disk.
 
     Args:
-        function: module-level function on arrays and scalars; wrappers that test tools put around it are taken off.
+        function: module-level function on arrays and scalars; wrappers that test tools put around it are removed.
 
     Returns:
-        The compiled function; machine code is made at the first call.
+        The compiled function; it is compiled at the first call.
     """
     plain = inspect.unwrap(function)
     options = {"nogil": True, "error_model": "numpy"}
     try:
         cached: Callable[..., Any] = numba.njit(cache=True, **options)(plain)
         return cached
-    except RuntimeError:  # numba found no writable place for its cache: compile in every process instead
+    except RuntimeError:  # numba found no writable folder for its cache: compile in every process
         uncached: Callable[..., Any] = numba.njit(**options)(plain)
         return uncached

@@ -1,4 +1,4 @@
-"""Share the rows of a batch among threads."""
+"""Work on the rows of a batch, shared among threads."""
 
 import os
 from collections.abc import Callable
@@ -8,27 +8,27 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Below this many rows x columns the hand-over costs more than it saves.
+# Smallest number of pixels for which the hand-over to a thread costs less than it saves.
 _SMALLEST_SHARE_PX = 65_536
 
 
 @cache
 def _pool(process_id: int, threads: int) -> ThreadPoolExecutor:
-    """A pool per process: threads do not survive a fork, so a forked worker makes its own."""
+    """Return the thread pool of a process; a forked process gets its own, because threads do not survive a fork."""
     return ThreadPoolExecutor(threads, thread_name_prefix="flowsim")
 
 
 def share_rows(work: Callable[[int, int], T], rows: int, width: int, threads: int) -> list[T]:
-    """Call `work(first, last)` on consecutive ranges that together are `range(rows)`.
+    """Call `work(first, last)` on consecutive ranges that together cover `range(rows)`.
 
     Args:
-        work: handles the rows from `first` up to, not including, `last`, and releases the GIL meanwhile.
-        rows: how many rows there are in all.
-        width: pixels per row; decides whether a second thread is worth its start.
-        threads: the most threads to use; 1 = the calling thread.
+        work: handles the rows from `first` up to, but not including, `last`; releases the GIL while it runs.
+        rows: total number of rows.
+        width: pixels per row; with few pixels in all, a single thread is used.
+        threads: largest number of threads; 1 = the calling thread alone.
 
     Returns:
-        What `work` returned, in the order of the rows.
+        Results of `work`, in the order of the rows.
     """
     shares = min(threads, rows, max(1, rows * width // _SMALLEST_SHARE_PX))
     if shares <= 1:

@@ -12,10 +12,10 @@ _EMPTY = np.float32(-1)
 
 
 def _targets_of_row(vectors: Any, y: Any, height: Any, width: Any, outside: Any, targets: Any) -> None:
-    """Index of the pixel each pixel of a row goes to, `outside` where it leaves.
+    """Write the index of the pixel that each pixel of a row moves to, or `outside` if it leaves the picture.
 
-    Indices are unsigned: numba gives signed ones the meaning that negative indices have in Python, which costs a third
-    of the loops below.
+    Indices are unsigned, because numba checks signed ones for Python's negative indices, which takes a third of the
+    time of the loops below.
     """
     bottom = np.float32(height)
     right = np.float32(width)
@@ -33,7 +33,7 @@ _compiled_targets_of_row = compiled(_targets_of_row)
 
 
 def _send_row(targets: Any, inverse_depth: Any, nearest: Any) -> None:
-    """Keep the greatest inverse depth at each target."""
+    """Record the greatest inverse depth that arrives at each target."""
     for x in range(targets.shape[0]):
         nearest[targets[x]] = max(nearest[targets[x]], inverse_depth[x])
 
@@ -44,7 +44,7 @@ _compiled_send_row = compiled(_send_row)
 def _fill_row(
     targets: Any, inverse_depth: Any, nearest: Any, here: Any, outside: Any, leaves: Any, hidden: Any, uncovered: Any
 ) -> None:
-    """Compare a row with what came to its targets, and to itself; loops of their own, so that two are vectorised."""
+    """Write the visibility of a row's pixels; of the three separate loops, LLVM vectorises two."""
     for x in range(targets.shape[0]):
         hidden[x] = inverse_depth[x] < nearest[targets[x]]
     for x in range(targets.shape[0]):
@@ -66,7 +66,7 @@ def _visibility_of_fields(
     first: Any,
     last: Any,
 ) -> None:
-    """Fill fields first..last-1.
+    """Write the visibility of the fields first..last-1.
 
     Args:
         flow: (b,h,2*w) float32, px.
@@ -78,7 +78,7 @@ def _visibility_of_fields(
     height, width = inverse_depth.shape[1:]
     targets = np.empty((height, width), np.uint32)
     outside = np.uint32(height * width)
-    nearest = np.empty(height * width + 1, np.float32)  # the last place is for all that leave
+    nearest = np.empty(height * width + 1, np.float32)  # the last cell collects the pixels that leave
     for field in range(first, last):
         nearest[:] = _EMPTY
         for y in range(height):

@@ -1,4 +1,4 @@
-"""Colours of flow against the published program, and back."""
+"""Flow to colours, against the published program, and back to flow."""
 
 import os
 
@@ -13,7 +13,7 @@ from tests.flowsim.flow_reference import published_colors
 
 
 def assert_published(rgb, flow, max_radius=None):
-    """Equal to the published definition; where that is within 0.001 of a whole number, either side of it."""
+    """Compare with the published definition; within 0.001 of a whole number, either neighbour is accepted."""
     exact = published_colors(flow, max_radius)
     low, high = np.floor(exact - 1e-3), np.floor(exact + 1e-3)
     assert ((rgb == low.clip(0)) | (rgb == high)).all()

@@ -1,4 +1,4 @@
-"""The CONVENTIONS block of flowsim, one test each."""
+"""One test for each line of the CONVENTIONS block of flowsim."""
 
 import math
 import subprocess
@@ -93,7 +93,7 @@ def test_convention_random_motion_depends_on_prior_seed_id_and_index_alone():
     backwards = [sample_motion(prior, *each) for each in reversed(arguments)][::-1]
     assert forwards == backwards
     assert len({motion.to_vector().tobytes() for motion in forwards}) == len(arguments)
-    # A process of its own, with another hash seed, draws the same.
+    # Another process, with another hash seed, draws the same motion.
     program = (
         "from flowsim import MotionPrior, sample_motion;"
         "print(repr(sample_motion(MotionPrior.preset('camera+object'), 7, 'b', 1).fov_deg))"

@@ -1,4 +1,4 @@
-"""What a flow has beyond rigid motion: displacement fields, blur, and draws that are reflected."""
+"""Flow beyond rigid motion: displacement fields and blur; reflected draws."""
 
 from dataclasses import replace
 
@@ -16,8 +16,8 @@ MASK[20:70, 40:90] = True
 PAN = MotionPrior("pan", (Shot(rotation=((0.0,), (1.0,), (0.0,)), magnitude=(0.05,)),))
 
 
-def made(**changes):
-    """A motion of known size that changes nothing but what is given."""
+def deformed_motion(**changes):
+    """Return a resolved motion in which nothing moves but what is given."""
     motion = simulate_flow(DEPTH, MASK, sample_motion(PAN, 1, "x", 0)).motion
     return replace(motion, rotation=(0.0,) * 3, **changes)
 
@@ -43,11 +43,11 @@ def test_displacement_of_an_upright_picture_is_that_of_the_square_around_it():
 def test_object_and_background_are_deformed_as_much_as_asked():
     sizes = []
     for seed in range(40):
-        motion = made(object_deformation=0.02, background_deformation=0.005, wave_seed=seed)
+        motion = deformed_motion(object_deformation=0.02, background_deformation=0.005, wave_seed=seed)
         flow = simulate_flow(DEPTH, MASK, motion).flow
         sizes.append([(flow[region] ** 2).sum(-1).mean() for region in (MASK, ~MASK)])
     np.testing.assert_allclose(np.sqrt(np.mean(sizes, 0)), [0.02 * 120, 0.005 * 120], rtol=0.15)
-    alone = simulate_flow(DEPTH, MASK, made(object_deformation=0.02, wave_seed=3)).flow
+    alone = simulate_flow(DEPTH, MASK, deformed_motion(object_deformation=0.02, wave_seed=3)).flow
     assert (alone[~MASK] == 0).all()
     assert np.abs(alone[MASK]).max() > 1
 
@@ -61,7 +61,7 @@ def test_object_and_background_are_deformed_as_much_as_asked():
     ids=["of what bends", "of rigid motion"],
 )
 def test_blur_is_a_gaussian_of_the_asked_width(parts):
-    motion = made(**parts)
+    motion = deformed_motion(**parts)
     sharp, soft = (simulate_flow(DEPTH, MASK, replace(motion, blur=blur)).flow for blur in (0.0, 0.015))
     sigma_px = 0.015 * 120
     weights = np.exp(-0.5 * (np.arange(-6, 7) / sigma_px) ** 2)
@@ -76,7 +76,7 @@ def test_blur_is_a_gaussian_of_the_asked_width(parts):
 @pytest.mark.parametrize("softened", [{"blur": 0.015}, {"background_deformation": 0.02, "wave_seed": 7}])
 def test_flow_of_what_falls_behind_the_camera_stays_zero(softened):
     # The nearest rows come to lie behind a camera that moves forward by more than their depth.
-    result = simulate_flow(DEPTH, None, made(translation=(0.1, 0.0, -2.0), **softened))
+    result = simulate_flow(DEPTH, None, deformed_motion(translation=(0.1, 0.0, -2.0), **softened))
     assert 0.1 < result.valid.mean() < 0.9
     assert (result.flow[~result.valid] == 0).all()
     assert np.abs(result.flow[result.valid]).max() > 1
@@ -98,7 +98,7 @@ def test_blurred_borders_stand_out_less():
         for each in (shot, replace(shot, blur=(0.02,)))
     )
     assert measure_flow(soft, MASK).edge_ratio < 0.5 * measure_flow(sharp, MASK).edge_ratio
-    np.testing.assert_allclose(soft[45, 65], sharp[45, 65], rtol=0.05)  # inside it is what it was
+    np.testing.assert_allclose(soft[45, 65], sharp[45, 65], rtol=0.05)  # the inside is unchanged
 
 
 def test_old_presets_are_neither_deformed_nor_blurred():
@@ -134,11 +134,11 @@ def test_a_mirrored_shot_of_a_mirrored_photo_gives_the_mirrored_flow():
         sides.add(is_reflected)
         if is_reflected:
             expected = plain.flow[:, ::-1] * np.float32([-1, 1])
-            # To the accuracy of the motion's size, which is measured on a grid.
+            # The motion's size is measured on a grid, which limits the accuracy.
             np.testing.assert_allclose(mirrored.flow, expected, atol=5e-3 * np.abs(expected).max())
     assert sides == {True, False}
 
 
 def test_stored_seed_of_the_displacement_is_exact():
-    motion = made(object_deformation=0.01, wave_seed=2**53 - 1)
+    motion = deformed_motion(object_deformation=0.01, wave_seed=2**53 - 1)
     assert MotionSample.from_vector(motion.to_vector()).wave_seed == 2**53 - 1

@@ -1,4 +1,4 @@
-"""Flow files, both directions."""
+"""Reading and writing of flow files."""
 
 import struct
 from pathlib import Path

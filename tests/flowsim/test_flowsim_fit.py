@@ -1,4 +1,4 @@
-"""A prior fitted to flow has that flow's statistics, and says what it is."""
+"""Fitting of a prior: its flow has the statistics of the given flow, and its file describes it."""
 
 import tomllib
 
@@ -30,7 +30,7 @@ PAN = Shot(
 
 
 def scenes(count, seed):
-    """Floors with an object of some size somewhere."""
+    """Return floors with an object of some size at some place."""
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[:36, :48]
     found = []
@@ -75,7 +75,7 @@ def test_the_same_arguments_give_the_same_prior():
 
 
 def test_features_of_real_fields_are_centred_and_of_unit_variance():
-    # What is not defined of a field counts as the mean when shots are gathered: as zero.
+    # A feature that is not defined for a field counts as the mean, which is zero, when shots are clustered.
     real = fields(MotionPrior("true", (PAN, STILL)), scenes(5, 1), 0)
     found = invert(real, scenes(2, 2), 0, lambda done, total: None).features
     np.testing.assert_allclose(np.nanmean(found, 0), 0, atol=1e-9)
@@ -94,7 +94,7 @@ def test_too_little_to_fit_to_is_said():
 def test_shots_are_put_in_words():
     assert in_words(PAN) == "the camera turns after the object"
     assert in_words(STILL) == "the camera nearly stands still, the object moves"
-    assert in_words(Shot(rotation=PAN.rotation)) == "the camera moves, the object hardly does by itself"
+    assert in_words(Shot(rotation=PAN.rotation)) == "the camera moves, the object hardly moves on its own"
 
 
 def test_a_motion_reflected_left_to_right_gives_the_reflected_features():

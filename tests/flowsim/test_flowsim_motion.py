@@ -21,7 +21,7 @@ presets = pytest.mark.parametrize("preset", PRESETS)
 
 
 def photo(height=60, width=80):
-    """A floor that comes nearer, and a round object that stands on it."""
+    """Return inverse depth and mask of a floor that comes nearer, and of a round object on it."""
     rows, columns = np.mgrid[:height, :width]
     mask = np.hypot(rows - 0.5 * height, columns - 0.6 * width) < 0.25 * height
     depth = np.where(mask, 0.8 + 0.2 * columns / width, 0.7 * rows / height)
@@ -124,7 +124,7 @@ RECORDED = (0.006509132096133309, 44.33340061074381, -0.8644164699576651, 0.6815
 
 
 def test_draws_stay_what_they_were():
-    # Numbers of record: other numbers mean that every published dataset can no longer be made again.
+    # If these numbers change, no published dataset can be made again.
     motion = sample_motion(
         MotionPrior("record", (Shot(rotation=((-1.0, 1.0),) * 3),)), 42, "ILSVRC2012_test_00000004", 1
     )
@@ -168,7 +168,7 @@ def test_flow_is_the_same_at_any_size_of_the_picture(preset):
     motion = simulate_flow(depth, mask, drawn(preset)).motion
     small = simulate_flow(depth, mask, motion).flow
     large = simulate_flow(depth.repeat(4, 0).repeat(4, 1), mask.repeat(4, 0).repeat(4, 1), motion).flow
-    # A small pixel is the mean of its sixteen: a soft border is not the same at their corners.
+    # Compare means over blocks of 16 pixels, because soft borders differ within a block.
     means = large.reshape(60, 4, 80, 4, 2).mean((1, 3))
     np.testing.assert_allclose(means / 4, small, atol=0.02 * np.abs(small).max() + 0.02)
 
@@ -204,7 +204,7 @@ def test_threads_and_memory_layout_do_not_change_a_bit(preset):
 def test_rigid_flow_is_that_of_the_slow_reference(index):
     depth, _ = photo(30, 40)
     mask = np.zeros((30, 40), bool)
-    mask[3:9, 24:36], mask[9:20, 24:28] = True, True  # an L, off the middle both ways
+    mask[3:9, 24:36], mask[9:20, 24:28] = True, True  # an L, off the middle in both directions
     motion = drawn("camera+object", index)
     result = simulate_flow(depth, mask, motion)
     size, nearest_part = result.motion.scale, 1 / motion.far
@@ -261,7 +261,7 @@ def test_mask_without_object_leaves_the_camera_alone():
     motion = drawn("camera+object")
     result = simulate_flow(depth, np.zeros_like(depth, bool), motion)
     camera_only = replace(motion, object_rotation=(0.0,) * 3, object_translation=(0.0,) * 3)
-    # The object's motion bounds the search, but does not show.
+    # The motion of the absent object still bounds the search for the size.
     np.testing.assert_allclose(result.flow, simulate_flow(depth, None, camera_only).flow, rtol=5e-3, atol=1e-3)
 
 

@@ -1,4 +1,4 @@
-"""What importing and installing flowsim asks of a machine."""
+"""Requirements for importing flowsim: light imports, no writable cache."""
 
 import os
 import subprocess

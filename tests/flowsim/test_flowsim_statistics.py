@@ -1,4 +1,4 @@
-"""What a flow field looks like, against other people's formulas."""
+"""Statistics of flow fields, against implementations of other libraries."""
 
 import math
 
