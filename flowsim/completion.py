@@ -1,0 +1,92 @@
+"""What lies behind an object: completion of a picture, or of a depth map, where it is not known."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32
+
+Completion = Callable[[Float32[np.ndarray, "h w c"], Bool[np.ndarray, "h w"]], Float32[np.ndarray, "h w c"]]
+"""Takes values and where they are known; returns them with the unknown pixels filled in and the others unchanged."""
+
+
+def complete_by_reflection(
+    values: Float32[np.ndarray, "h w c"], known: Bool[np.ndarray, "h w"]
+) -> Float32[np.ndarray, "h w c"]:
+    """Fill a hole with the mirror image of what surrounds it.
+
+    Every unknown pixel p takes the value at 2 b - p, where b is the known pixel nearest to p. So texture goes on
+    without a seam and without blur, which matters in the narrow bands that a moving object uncovers. Where the mirror
+    image falls outside the picture or into a hole, the value at b is taken.
+
+    Args:
+        values: of any range.
+        known: False in the hole; at least one pixel is known.
+
+    Returns:
+        Values of the same shape and type.
+    """
+    height, width = known.shape
+    rows, columns = np.nonzero(~known)
+    near_rows, near_columns = nearest_known(known, rows, columns)
+    mirror_rows, mirror_columns = 2 * near_rows - rows, 2 * near_columns - columns
+    is_inside = (mirror_rows >= 0) & (mirror_rows < height) & (mirror_columns >= 0) & (mirror_columns < width)
+    mirror_rows, mirror_columns = mirror_rows.clip(0, height - 1), mirror_columns.clip(0, width - 1)
+    is_usable = is_inside & known[mirror_rows, mirror_columns]
+    completed = values.copy()
+    completed[rows, columns] = values[
+        np.where(is_usable, mirror_rows, near_rows), np.where(is_usable, mirror_columns, near_columns)
+    ]
+    return completed
+
+
+def complete_by_inpainting(
+    values: Float32[np.ndarray, "h w c"], known: Bool[np.ndarray, "h w"]
+) -> Float32[np.ndarray, "h w c"]:
+    """Fill a hole of a picture with values in 0..255 by fast marching (Telea 2004, as in OpenCV); smooth and slow."""
+    picture = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    filled = cv2.inpaint(picture, (~known).astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    return np.where(known[..., None], values, filled.astype(np.float32))
+
+
+def complete_smoothly(values: Float32[np.ndarray, "h w"], known: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+    """Fill a hole with weighted means of what surrounds it, from a pyramid (push-pull; Gortler et al. 1996).
+
+    Args:
+        values: of any range.
+        known: False in the hole; at least one pixel is known.
+
+    Returns:
+        Values within the range of the known ones.
+    """
+    weight = known.astype(np.float32)
+    levels = [(values * weight, weight)]
+    while (levels[-1][1] <= 0).any():
+        levels.append((cv2.pyrDown(levels[-1][0]), cv2.pyrDown(levels[-1][1])))
+    coarse = np.zeros((1, 1), np.float32)
+    for total, weight in reversed(levels):
+        coarse = cv2.resize(coarse, weight.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        coarse = np.where(weight > 0, total / np.maximum(weight, 1e-12), coarse).astype(np.float32)
+    return coarse
+
+
+def nearest_known(
+    known: Bool[np.ndarray, "h w"], rows: np.ndarray, columns: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the known pixel nearest to each of some pixels.
+
+    Args:
+        known: at least one pixel is known.
+        rows, columns: (n,) the pixels asked for.
+
+    Returns:
+        Rows and columns, (n,) each.
+    """
+    _, numbers = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    places = np.zeros(int(numbers.max()) + 1, np.int64)
+    flat = np.flatnonzero(known)
+    places[numbers.ravel()[flat]] = flat
+    found = places[numbers[rows, columns]]
+    return np.divmod(found, known.shape[1])
