@@ -5,10 +5,13 @@ are measured in the picture's longer side, so that they are the same at any reso
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
+
+from flowsim.sampling import MotionSample
 
 _WAVES = 8
 # Wavelengths relative to the longer side. Longer waves have larger amplitudes, as in the motion of water, cloth and
@@ -64,3 +67,31 @@ def gaussian_weights(sigma_px: float) -> Float32[np.ndarray, " taps"]:
     weights = np.exp(-0.5 * (distance / sigma_px) ** 2) if sigma_px > 0 else np.ones(1)
     normalised: np.ndarray = (weights / (weights[0] + 2 * weights[1:].sum())).astype(np.float32)
     return normalised
+
+
+def add_deformation(
+    flow: np.ndarray,
+    labels: np.ndarray | None,
+    motions: Sequence[MotionSample],
+    axes: tuple[np.ndarray, np.ndarray],
+    side: int,
+) -> None:
+    """Add the displacement fields of background and objects to a flow field.
+
+    Args:
+        flow: (h,w,2) float32 px, changed in place.
+        labels: (h,w) uint8, 0 = background, i = object i; None = background everywhere.
+        motions: for the objects 1, 2, ...; the background has that of the first.
+        axes: the columns (w,) and the rows (h,) relative to the principal point, px.
+        side: the picture's longer side, px.
+    """
+    from flowsim.kernels.deformation import add_waves
+
+    for number, motion in enumerate(motions, start=1):
+        gains = np.zeros(max(len(motions), 1) + 1, np.float32)
+        gains[0] = motion.background_deformation * side if number == 1 else 0
+        gains[number] = motion.object_deformation * side
+        if gains.any():
+            columns, rows = waves(motion.wave_seed, *axes, side)
+            here = np.empty((0, 0), np.uint8) if labels is None else labels
+            add_waves(columns, rows, here, gains, flow.reshape(len(flow), -1))

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
 
+from flowsim.camera import depth_range_terms, pixel_axes
 from flowsim.completion import complete_by_reflection
-from flowsim.deformation import waves
+from flowsim.deformation import add_deformation
 from flowsim.errors import FlowsimError
 from flowsim.kernels import rasterization
 from flowsim.kernels.composition import compose
-from flowsim.kernels.deformation import add_waves
 from flowsim.kernels.tracking import LEAVES, find_covered, follow
 from flowsim.layers import Layer, LayeredPhoto
 from flowsim.sampling import MotionSample
@@ -144,19 +144,19 @@ def flow_between(photo: LayeredPhoto, start: View, end: View) -> FlowBetween:
     return FlowBetween(flow, valid, fate)
 
 
-def common_window(view: View, smallest_part: float = 0.6) -> tuple[slice, slice]:
-    """Find a part of the picture in which a view needs nothing from outside of the photo.
+def common_window(labels: Sequence[np.ndarray], smallest_part: float = 0.6) -> tuple[slice, slice]:
+    """Find a part of the picture in which views need nothing from outside of the photo.
 
     Rows and columns are cut off one at a time, always at the side of which the largest part is unknown.
 
     Args:
-        view: of a moved photo.
+        labels: (h,w) uint8 of each view.
         smallest_part: cut off no more than leaves this part of the height and of the width.
 
     Returns:
-        Rows and columns; the whole picture where the view shows the photo everywhere.
+        Rows and columns; the whole picture where the views show the photo everywhere.
     """
-    is_unknown = view.labels == NO_LAYER
+    is_unknown: np.ndarray = np.any([part == NO_LAYER for part in labels], axis=0)
     height, width = is_unknown.shape
     top, bottom, left, right = 0, height, 0, width
     while is_unknown[top:bottom, left:right].any():
@@ -181,20 +181,16 @@ def _surface(layer: Layer, motions: Sequence[MotionSample]) -> Surface:
     motion = motions[max(layer.label - 1, 0)] if layer.label <= len(motions) else motions[0]
     moves_alone = layer.label > 0 and motion.moves_object
     height, width = layer.inverse_depth.shape
-    xs = np.arange(width, dtype=np.float32) - np.float32(0.5 * (width - 1))
-    ys = np.arange(height, dtype=np.float32) - np.float32(0.5 * (height - 1))
+    xs, ys = pixel_axes(height, width)
     displacement = np.empty((height, width, 2), np.float32)
     next_depth = np.empty((height, width), np.float32)
     matrix = motion.matrices(height, width)[1 if moves_alone else 0].astype(np.float32)
-    nearness = np.array([1 / motion.far, 1 - 1 / motion.far], np.float32)
+    nearness = np.array(depth_range_terms(motion.far), np.float32)
     rasterization.project(matrix, layer.inverse_depth, nearness, xs, ys, displacement, next_depth)
-    deformation = motion.object_deformation if moves_alone else motion.background_deformation
-    if deformation > 0:
-        side = max(height, width)
-        columns, rows = waves(motion.wave_seed, xs, ys, side)
-        gains = np.array([deformation * side], np.float32)
-        add_waves(columns, rows, np.empty((0, 0), np.uint8), gains, displacement.reshape(height, -1))
-        displacement[next_depth < 0] = 0
+    # the whole layer bends as its part that the photo shows
+    everywhere = np.full((height, width), layer.label if moves_alone else 0, np.uint8)
+    add_deformation(displacement, everywhere, motions, (xs, ys), max(height, width))
+    displacement[next_depth < 0] = 0
     used = np.ones((height, width), np.bool_)
     if layer.label > 0:  # squares with a corner that is not quite transparent, and their neighbours
         used = cv2.dilate((layer.opacity > 0).view(np.uint8), np.ones((3, 3), np.uint8)) > 0

@@ -182,7 +182,9 @@ class MotionSample:
         return np.array([projection.for_normalized_depth(row, self.far) for row in rows])
 
 
-def sample_motion(prior: MotionPrior, seed: int, sample_id: str, index: int) -> MotionSample:
+def sample_motion(
+    prior: MotionPrior, seed: int, sample_id: str, index: int, object_number: int = 1, shot: int | None = None
+) -> MotionSample:
     """Draw a motion that depends on these arguments alone, whatever the machine or the order of the draws.
 
     Args:
@@ -190,6 +192,8 @@ def sample_motion(prior: MotionPrior, seed: int, sample_id: str, index: int) -> 
         seed: the run's seed, 0 .. 2**64 - 1.
         sample_id: the photo's stable name.
         index: number of the motion among those of the photo, 0 .. 2**64 - 1.
+        object_number: which of the photo's objects is meant, from 1; each has draws of its own.
+        shot: take this type of shot of the prior; None = draw it.
 
     Returns:
         The unresolved motion; `simulate_flow` finds its size.
@@ -197,18 +201,19 @@ def sample_motion(prior: MotionPrior, seed: int, sample_id: str, index: int) -> 
     Raises:
         FlowsimError: seed or index out of range.
     """
-    uniform = _uniform_numbers(seed, sample_id, index)
+    uniform = _uniform_numbers(seed, sample_id, index, object_number)
     number = prior.shot_at(next(uniform))
+    number = number if shot is None else shot
     return _draw_from_shot(prior.shots[number], number, uniform)
 
 
-def _uniform_numbers(seed: int, sample_id: str, index: int) -> Iterator[float]:
+def _uniform_numbers(seed: int, sample_id: str, index: int, object_number: int) -> Iterator[float]:
     """Return 24 uniform numbers in [0, 1) of a counter-based generator (Philox), keyed by the arguments."""
     for name, value in (("seed", seed), ("index", index)):
         if not 0 <= value < 2**64:
             raise FlowsimError(f"{name} is {value}, expected an integer from 0 to 2**64 - 1")
     name_key = int.from_bytes(hashlib.blake2b(sample_id.encode(), digest_size=8).digest(), "little")
-    counter = np.array([0, 0, 0, index], np.uint64)
+    counter = np.array([0, 0, object_number - 1, index], np.uint64)
     stream = np.random.Philox(key=np.array([seed, name_key], np.uint64), counter=counter)
     return iter(((stream.random_raw(24) >> np.uint64(11)) * 2.0**-53).tolist())
 

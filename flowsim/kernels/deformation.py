@@ -15,8 +15,8 @@ def _add_waves(columns: Any, rows: Any, labels: Any, gains: Any, flow: Any) -> N
     Args:
         columns: (2 waves,w) float32.
         rows: (2,h,2 waves) float32, for u and v.
-        labels: (h,w) uint8, 0 = background, 1 = object; with a width of 0 everything is background.
-        gains: (2,) float32, px, of background and object.
+        labels: (h,w) uint8, 0 = background, i = object i; not read if its width is 0.
+        gains: (1+objects,) float32, px, of the background and of each object.
         flow: (h,2*w) float32, changed in place.
     """
     width = columns.shape[1]
@@ -34,7 +34,7 @@ def _add_waves(columns: Any, rows: Any, labels: Any, gains: Any, flow: Any) -> N
                 v[x] += down * column[x]
         vectors = flow[y]
         for x in range(width):
-            gain = gains[1] if labels.shape[1] and labels[y, x] else gains[0]
+            gain = gains[labels[y, x]] if labels.shape[1] else gains[0]
             vectors[2 * x] += gain * u[x]
             vectors[2 * x + 1] += gain * v[x]
 

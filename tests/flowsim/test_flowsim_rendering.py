@@ -181,7 +181,7 @@ def test_pixels_that_go_outside_leave_and_the_rest_of_the_frame_is_unknown():
     assert unknown.mean() > 0.03
     assert not backward.valid[unknown].any()
     assert not backward.flow[unknown].any()
-    rows, columns = common_window(second)
+    rows, columns = common_window([second.labels])
     assert not unknown[rows, columns].any()
     assert (rows.stop - rows.start) * (columns.stop - columns.start) > 0.7 * unknown.size
 
@@ -193,7 +193,7 @@ def test_a_motion_that_throws_everything_out_of_the_picture_leaves_a_defined_fra
     assert (second.labels == NO_LAYER).all()
     assert (forward.fate == reference.LEAVES).all()
     assert not backward.valid.any()
-    rows, columns = common_window(second)
+    rows, columns = common_window([second.labels])
     assert rows.stop - rows.start >= 0.6 * 96 - 1
     assert columns.stop - columns.start >= 0.6 * 128 - 1
 
