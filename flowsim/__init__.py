@@ -12,6 +12,8 @@ CONVENTIONS (tests/flowsim/test_flowsim_conventions.py has one test for each)
   inverse depth is normalised to n in [0, 1] per photo and mapped to d = 1/far + (1 - 1/far) n in [1/far, 1].
   `depth_range_terms` in `flowsim.camera` states this map; the simulation folds it into the kernel's matrix, and
   `inverse_depth_in_range` applies it to arrays. Nothing is ever divided by depth.
+- frames: the stated flow is the map that renders the next frame. Layers are warped grids of triangles: an object is in
+  front of the background, the nearer of two objects in front of the other, and in a layer the nearest part wins.
 - behind: a point that comes to lie behind the next camera is invalid and its flow is 0; flow is never infinite.
 - random: a motion depends on prior, seed, sample id and index, and on nothing else.
 """
@@ -25,6 +27,7 @@ from flowsim.color import flow_to_rgb, rgb_to_flow
 from flowsim.errors import FlowsimError
 from flowsim.fields import FlowField, Visibility
 from flowsim.files import read_flo, read_kitti_flow, write_flo, write_kitti_flow
+from flowsim.objects import sample_motions
 from flowsim.prior import MotionPrior, Shot
 from flowsim.sampling import MotionSample, sample_motion
 from flowsim.simulation import SimulatedFlow, simulate_flow
@@ -32,14 +35,18 @@ from flowsim.statistics import FlowStatistics, distance, measure_flow
 from flowsim.visibility import find_visibility
 
 if TYPE_CHECKING:
+    from flowsim.clips import Clip, make_clip
+    from flowsim.layers import LayeredPhoto, separate_layers
     from flowsim.simulation_torch import simulate_flow_batch
 
     __version__: str
 
 __all__ = [
+    "Clip",
     "FlowField",
     "FlowStatistics",
     "FlowsimError",
+    "LayeredPhoto",
     "MotionPrior",
     "MotionSample",
     "Shot",
@@ -50,11 +57,14 @@ __all__ = [
     "find_visibility",
     "flow_to_rgb",
     "inverse_depth_in_range",
+    "make_clip",
     "measure_flow",
     "read_flo",
     "read_kitti_flow",
     "rgb_to_flow",
     "sample_motion",
+    "sample_motions",
+    "separate_layers",
     "simulate_flow",
     "simulate_flow_batch",
     "write_flo",
@@ -62,9 +72,19 @@ __all__ = [
 ]
 
 
+# Modules that need numba, OpenCV or torch are imported when one of their names is first used.
+_LAZY = {
+    "Clip": "flowsim.clips",
+    "LayeredPhoto": "flowsim.layers",
+    "make_clip": "flowsim.clips",
+    "separate_layers": "flowsim.layers",
+    "simulate_flow_batch": "flowsim.simulation_torch",
+}
+
+
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return version("fakeflow")
-    if name == "simulate_flow_batch":  # its module needs torch, which takes a second to import
-        return importlib.import_module("flowsim.simulation_torch").simulate_flow_batch
-    raise AttributeError(f"module 'flowsim' has no attribute {name!r}")
+    if name not in _LAZY:
+        raise AttributeError(f"module 'flowsim' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)

@@ -91,7 +91,7 @@ def render_view(photo: LayeredPhoto, motions: Sequence[MotionSample]) -> View:
         The frame. Where it shows nothing of the photo, `image` is completed and `labels` is `NO_LAYER`.
 
     Raises:
-        FlowsimError: a motion is not resolved, or an object has none.
+        FlowsimError: a motion is unresolved, or an object has none.
     """
     _check_motions(photo, motions)
     height, width = photo.labels.shape
@@ -207,6 +207,6 @@ def _grid(height: int, width: int) -> Float32[np.ndarray, "h w 2"]:
 
 def _check_motions(photo: LayeredPhoto, motions: Sequence[MotionSample]) -> None:
     if not motions or not all(motion.is_resolved for motion in motions):
-        raise FlowsimError("a motion has no size yet (scale -1): use the one that simulate_flow returns")
+        raise FlowsimError("a motion is unresolved (scale -1): use the motion that simulate_flow returns")
     if any(motion.moves_object for motion in motions) and len(motions) < len(photo.layers) - 1:
         raise FlowsimError(f"{len(motions)} motions for {len(photo.layers) - 1} objects: give one each")

@@ -4,13 +4,24 @@ import math
 import subprocess
 import sys
 
+import cv2
 import numpy as np
+import pytest
 
-from flowsim import MotionPrior, flow_to_rgb, inverse_depth_in_range, sample_motion, simulate_flow
+from flowsim import (
+    MotionPrior,
+    flow_to_rgb,
+    inverse_depth_in_range,
+    make_clip,
+    sample_motion,
+    separate_layers,
+    simulate_flow,
+)
 from flowsim.camera import focal_length_px, pixel_axes
 from flowsim.kernels.flow import plane_and_parallax
 from flowsim.projection import for_normalized_depth
 from tests.flowsim.flow_reference import camera_matrix, resolved_motion, rotation_matrix
+from tests.flowsim.scenes import disk, motion, picture
 
 
 def flow_of(normalized_inverse_depth, mask=None, **motion):
@@ -100,3 +111,17 @@ def test_convention_random_motion_depends_on_prior_seed_id_and_index_alone():
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert float(answer.stdout) == forwards[-1].fov_deg
+
+
+def test_convention_frames_the_flow_is_the_map_that_renders_the_next_frame():
+    image = picture(60, 80, 20.0)
+    labels = (disk(60, 80, 30, 40, 12) > 127).astype(np.uint8)
+    depth = np.where(labels == 1, np.float32(0.9), np.float32(0.2)).astype(np.float32)
+    moved = motion(object_translation=(0.3, 0.0, 0.0), pivot=(0.0, 0.0, 1.0))
+    clip = make_clip(image, separate_layers(image, depth, labels), [moved])
+    u, v = clip.forward[0].flow[30, 40]
+    assert (u > 3, v) == (True, 0)
+    shifted = cv2.warpAffine(image, np.float32([[1, 0, u], [0, 1, v]]), (80, 60), flags=cv2.INTER_CUBIC)
+    inside = cv2.erode((clip.labels[0] == 1).view(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    assert np.abs(shifted.astype(int) - clip.images[0])[inside].max() <= 2
+    assert (clip.labels[0] == 1).sum() == pytest.approx((labels == 1).sum(), rel=0.05)

@@ -115,7 +115,7 @@ def test_vector_of_wrong_length_or_kind_is_an_error():
     with pytest.raises(FlowsimError, match="finite numbers"):
         MotionSample.from_vector(np.full_like(vector, np.nan))
     with pytest.raises(FlowsimError, match="motion vector has model 7"):
-        MotionSample.from_vector([7, *vector[1:]])
+        MotionSample.from_vector([7.0, *vector[1:]])
     with pytest.raises(FlowsimError, match="motion lacks fov_deg, far"):
         MotionSample.from_dict({k: v for k, v in drawn("camera").to_dict().items() if k not in ("far", "fov_deg")})
 

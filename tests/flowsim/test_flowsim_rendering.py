@@ -222,7 +222,7 @@ def test_motions_without_size_or_for_too_few_objects_are_refused():
     labels = (mask > 127).astype(np.uint8)
     labels[:5, :5] = 2
     photo = separate_layers(image, depth, labels)
-    with pytest.raises(FlowsimError, match="no size yet"):
+    with pytest.raises(FlowsimError, match="unresolved"):
         render_view(photo, [motion(scale=-1.0)])
     with pytest.raises(FlowsimError, match="1 motions for 2 objects"):
         render_view(photo, [DRIFT])
