@@ -1,7 +1,7 @@
-"""Photo to normalised inverse depth.
+"""Normalised inverse depth of photos.
 
 `DepthEstimator.load("tiny-dpt")(photos)` turns RGB photos into maps in [0, 1], 1 = nearest. Importing this package is
-cheap: torch is imported with the first use of `DepthEstimator`.
+cheap, because torch is only imported at the first use of `DepthEstimator`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["DEFAULT_MODEL", "EMBEDDED_MODEL", "KNOWN_MODELS", "DepthError", "Dep
 
 
 def __getattr__(name: str) -> Any:
-    """Import `DepthEstimator`, and with it torch, when it is first asked for (PEP 562)."""
+    """Import `DepthEstimator`, and torch with it, at its first use (PEP 562)."""
     if name == "DepthEstimator":
         from depth.estimator import DepthEstimator
 

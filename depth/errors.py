@@ -2,4 +2,4 @@
 
 
 class DepthError(RuntimeError):
-    """A depth network that cannot be loaded or run. The message says what, where, what was expected and the repair."""
+    """A depth network cannot be loaded or run. The message says what, where, what was expected and the repair."""

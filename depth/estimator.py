@@ -1,4 +1,4 @@
-"""`DepthEstimator`: photos to maps of normalised inverse depth, on the CPU or a GPU."""
+"""`DepthEstimator`, which estimates normalised inverse depth of photos on the CPU or a GPU."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from depth.errors import DepthError
+from depth.loading import open_network
 from depth.networks import LoadedNetwork, to_inverse_depth
 from depth.preprocess import (
     Map,
@@ -26,7 +27,6 @@ from depth.preprocess import (
     restore_on_device,
     restore_on_host,
 )
-from depth.sources import open_network
 from depth.streams import map_on_cores
 from depth.weights import DEFAULT_MODEL, EMBEDDED_MODEL
 
@@ -41,15 +41,16 @@ CHOICES = {
 
 @dataclasses.dataclass(frozen=True)
 class EstimatorOptions:
-    """How a `DepthEstimator` runs its network.
+    """Options of a `DepthEstimator`.
 
     Attributes:
         device: `cpu`, `cuda` or `cuda:1`.
-        resize: `aspect` keeps the photo's aspect as published; `square` squashes it, as the hub's processors do.
-        normalization: `minmax`, or `percentile` (2nd to 98th of the map, clipped) against outliers.
-        precision: `auto` is bfloat16 (float16 where the GPU lacks it) on GPUs and on CPUs with matrix units, where the
-            embedded model excepts itself, and float32 elsewhere.
-        compile: compile the network with torch.compile, for thousands of photos on a GPU: it takes minutes at first.
+        resize: `aspect` keeps the photo's aspect ratio, as published; `square` ignores it, as the hub's processors do.
+        normalization: `minmax`, or `percentile` to clip outliers at the 2nd and 98th percentile of the map.
+        precision: `auto` means bfloat16 on GPUs (float16 if the GPU lacks it) and on CPUs with matrix units, and
+            float32 elsewhere; the embedded model runs in float32 on all CPUs.
+        compile: whether to compile the network with torch.compile. That takes minutes, and pays for thousands of photos
+            on a GPU.
     """
 
     device: str = "cpu"
@@ -66,7 +67,7 @@ class EstimatorOptions:
 
 @dataclasses.dataclass
 class _Running:
-    """A batch that a device is working on: its photos' places in the call, their maps, and the event that ends it."""
+    """A batch that a device is working on: indices of its photos in the call, their maps, and the event of its end."""
 
     places: list[int]
     maps: list[Tensor]
@@ -74,10 +75,10 @@ class _Running:
 
 
 class DepthEstimator:
-    """Estimate normalised inverse depth; made by `DepthEstimator.load`.
+    """Estimates normalised inverse depth; built by `DepthEstimator.load`.
 
-    On the CPU each photo runs alone on one core, as many at a time as torch has threads; its map does not depend, to
-    the bit, on the photos beside it or on the number of threads. On a GPU photos of one network shape share batches.
+    On the CPU each photo runs alone on one core, and as many photos at a time as torch has threads. The bits of a map
+    depend neither on the other photos nor on the number of threads. On a GPU, photos of one shape share batches.
     """
 
     def __init__(self, loaded: LoadedNetwork, options: EstimatorOptions) -> None:
@@ -97,13 +98,13 @@ class DepthEstimator:
 
         Args:
             model: `tiny-dpt` (embedded), a hub id, a model folder, or the path of an isl-org checkpoint (.pt).
-            **options: fields of `EstimatorOptions`.
+            **options: values of the fields of `EstimatorOptions`.
 
         Raises:
-            DepthError: unknown model, no network, damaged or foreign weights, no depth, no such device.
+            DepthError: the model is unknown, unreachable, damaged or not a depth network, or there is no such device.
         """
         chosen = EstimatorOptions(**options)
-        find_device(chosen.device)  # before gigabytes are read
+        find_device(chosen.device)  # fail before gigabytes are read
         return cls(open_network(model), chosen)
 
     def __call__(self, photos: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -113,8 +114,8 @@ class DepthEstimator:
             photos: each (h, w, 3) uint8 RGB, of any size.
 
         Returns:
-            For each photo in order (h, w) float32 in [0, 1], 1 = nearest. Zeros where the network sees no depth at
-            all (constant output); all NaN where its output is not finite.
+            For each photo, in order, (h, w) float32 in [0, 1], 1 = nearest. A map is zero if the network's output is
+            constant, and NaN if its output is not finite.
 
         Raises:
             DepthError: a photo is not (h, w, 3) uint8, or the device's memory is too small.
@@ -127,7 +128,7 @@ class DepthEstimator:
         return self._estimate_batches(photos)
 
     def provenance(self) -> dict[str, Any]:
-        """Return what a dataset must say about its depth, as plain JSON values."""
+        """Return model, weights and processing as JSON values, for the attributes of a dataset."""
         loaded = self._loaded
         return {
             "model": loaded.id,
@@ -147,7 +148,7 @@ class DepthEstimator:
         return restore_on_host(inverse[0], photo.shape[:2], self._normalization)
 
     def _estimate_batches(self, photos: Sequence[Photo]) -> list[Map]:
-        """Keep one batch on the device while the next is prepared; halve batches, once, when memory runs out."""
+        """Keep a batch on the device while the next is prepared; halve the batches once if memory runs out."""
         maps: dict[int, Map] = {}
         waiting: _Running | None = None
         batches = deque(self._plan(photos))
@@ -165,7 +166,7 @@ class DepthEstimator:
         return [maps[place] for place in range(len(photos))]
 
     def _plan(self, photos: Sequence[Photo]) -> list[list[int]]:
-        """Return the places of the photos of each batch: of one network shape, at most `_batch` of them."""
+        """Return the indices of each batch's photos; a batch holds at most `_batch` photos of one network shape."""
         groups: dict[Shape, list[int]] = {}
         for place, photo in enumerate(photos):
             groups.setdefault(network_shape(photo, self._loaded.input), []).append(place)
@@ -175,7 +176,7 @@ class DepthEstimator:
         return [places[i : i + self._batch] for i in range(0, len(places), self._batch)]
 
     def _start(self, places: list[int], photos: Sequence[Photo]) -> _Running | None:
-        """Set the device to work on a batch; None if its memory ran out for the first time."""
+        """Start the work on a batch; return None if the device's memory ran out for the first time."""
         try:
             return self._submit(places, photos)
         except torch.OutOfMemoryError as error:
@@ -210,14 +211,15 @@ class DepthEstimator:
         is_reduced = self._precision != torch.float32
         with (
             torch.autocast(self.device.type, self._precision, enabled=is_reduced),
-            torch.backends.cudnn.flags(enabled=True, allow_tf32=is_reduced),  # float32 means 24 bits
+            # TensorFloat-32 would leave 10 bits of float32.
+            torch.backends.cudnn.flags(enabled=True, allow_tf32=is_reduced),
         ):
             output = self._network(pixels)
         return to_inverse_depth(output, self._loaded.meaning)
 
 
 def _finish(running: _Running) -> dict[int, Map]:
-    """Wait for a batch and return its maps by their places."""
+    """Wait for a batch and return its maps by the indices of their photos."""
     if running.done:
         running.done.synchronize()
     return {place: one.numpy() for place, one in zip(running.places, running.maps, strict=True)}
@@ -229,13 +231,13 @@ def _choose_precision(precision: str, device: torch.device, model: str) -> torch
     if device.type == "cuda":
         has_bfloat16 = torch.cuda.get_device_capability(device) >= (8, 0)
         return torch.bfloat16 if has_bfloat16 else torch.float16
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.4 cannot tell
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.4 lacks it
     has_matrix_units = bool(capabilities.get("amx_bf16", False))
     return torch.bfloat16 if has_matrix_units and model != EMBEDDED_MODEL else torch.float32
 
 
 def find_device(device: str) -> torch.device:
-    """Return torch's device of that name.
+    """Return the torch device with this name.
 
     Raises:
         DepthError: the name is unknown, or the machine has no such device.

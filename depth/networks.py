@@ -1,4 +1,4 @@
-"""Depth networks of different origin behind one call: photos (b, 3, h, w) in, (b, rows, columns) out."""
+"""Depth networks of different origin with a common interface: photos (b, 3, h, w) in, (b, rows, columns) out."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from depth.weights import InputRule, Meaning
 
 @dataclass(frozen=True)
 class LoadedNetwork:
-    """A network in evaluation mode, and what has to be known to use and to cite it.
+    """A network in evaluation mode, with the facts that are needed to use and to cite it.
 
     Attributes:
         network: maps normalised photos (b, 3, h, w) to (b, rows, columns).
-        id: the name it was asked for by.
+        id: name that the network was requested by.
         revision: commit on the hub, or None.
-        sha256: of the weights' file; of the concatenated digests where there are several.
-        input: how photos go in.
-        meaning: what comes out.
-        licence: SPDX id, or a hint where to look.
+        sha256: hash of the weights' file, or of the joined digests of several files.
+        input: rule for the input.
+        meaning: meaning of the output.
+        licence: SPDX id, or a hint where to find the licence.
     """
 
     network: nn.Module
@@ -37,11 +37,12 @@ class LoadedNetwork:
 
 
 class AnyShapeDPT(nn.Module):
-    """Run transformers' DPTForDepthEstimation on photos of any aspect.
+    """Runs transformers' DPTForDepthEstimation on photos of any aspect ratio.
 
-    Its own forward accepts DPT-Hybrid at 384x384 alone and assumes a square grid of patches, while DPT as published
-    keeps the aspect. The modules are the same; position embeddings are interpolated and the grid's shape is passed on.
-    The last convolution runs in float32 whatever autocast says: bfloat16 would leave a few hundred steps of depth.
+    The forward function of transformers accepts only 384x384 for DPT-Hybrid and assumes a square grid of patches, while
+    DPT as published keeps the aspect ratio. The modules are the same; position embeddings are interpolated, and the
+    grid's shape is passed on. The last convolution always runs in float32, because bfloat16 would leave only a few
+    hundred steps of depth.
 
     Args:
         model: transformers' DPTForDepthEstimation without an AutoBackbone: DPT-Hybrid or DPT over a plain ViT.
@@ -84,7 +85,7 @@ class AnyShapeDPT(nn.Module):
 
 
 class PredictedDepth(nn.Module):
-    """Unwrap the output of any other network of transformers' AutoModelForDepthEstimation."""
+    """Runs any other network of transformers' AutoModelForDepthEstimation and unwraps its output."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -97,15 +98,15 @@ class PredictedDepth(nn.Module):
 
 
 def wrap_transformers_model(model: Any) -> nn.Module:
-    """Return the module that runs a depth model of transformers on photos of any aspect."""
+    """Return a module that runs a depth model of transformers on photos of any aspect ratio."""
     has_own_encoder = model.config.model_type == "dpt" and hasattr(model, "dpt")
     return (AnyShapeDPT(model) if has_own_encoder else PredictedDepth(model)).eval()
 
 
 def fold_batch_norms(network: nn.Module) -> None:
-    """Merge every batch norm that follows a convolution into that convolution, in place; evaluation mode only.
+    """Merge every batch norm that follows a convolution into that convolution, in place; for evaluation mode only.
 
-    Both in a `Sequential` (convolution, norm) and in timm's blocks with members `conv` and `bn`, whose norm carries
+    This applies to neighbours in a `Sequential`, and to timm's blocks with members `conv` and `bn`, whose norm includes
     the activation.
     """
     for module in list(network.modules()):

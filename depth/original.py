@@ -30,7 +30,7 @@ LARGE: dict[str, Any] = {
 TIMM_LAYER_NORM_EPS = 1e-6
 
 UNUSED = re.compile(r"pretrained\.model\.head\.")
-"""ImageNet's classifier, which came along with the encoder; no depth depends on it."""
+"""Names of the encoder's ImageNet classifier, which depth does not depend on."""
 LEVELS = range(1, 5)
 RENAMES = (
     (r"pretrained\.model\.patch_embed\.backbone\.stem\.conv", "dpt.embeddings.backbone.bit.embedder.convolution"),
@@ -54,7 +54,7 @@ RENAMES = (
     *((rf"pretrained\.act_postprocess{n}\.3", f"neck.reassemble_stage.layers.{n - 1}.projection") for n in LEVELS),
     *((rf"pretrained\.act_postprocess{n}\.4", f"neck.reassemble_stage.layers.{n - 1}.resize") for n in LEVELS),
     *((rf"scratch\.layer{n}_rn", f"neck.convs.{n - 1}") for n in LEVELS),
-    # transformers counts the fusion stages in the order they run: from the coarsest, refinenet4, to refinenet1.
+    # transformers numbers the fusion stages in the order of execution, from the coarsest (refinenet4) to refinenet1.
     *((rf"scratch\.refinenet{n}\.out_conv", f"neck.fusion_stage.layers.{4 - n}.projection") for n in LEVELS),
     *(
         (
@@ -65,20 +65,20 @@ RENAMES = (
     ),
     (r"scratch\.output_conv", "head.head"),
 )
-"""Beginnings of names, as patterns, and what replaces them."""
+"""Patterns of the beginnings of names, and their replacements."""
 
 
 def open_original(path: Path) -> LoadedNetwork:
-    """Load one of the two original checkpoints; which one is seen from its names.
+    """Load one of the two original checkpoints, recognised by the names of its parameters.
 
     Raises:
-        DepthError: the file is damaged, no checkpoint, or another network's.
+        DepthError: the file is damaged, not a checkpoint, or of another network.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except NOT_READABLE as error:
         raise DepthError(
-            f"{path} cannot be read as a checkpoint: it is truncated, or not what torch.save writes of tensors alone. "
+            f"{path} cannot be read as a checkpoint: it is truncated, or not a file of tensors from torch.save. "
             "Expected dpt_hybrid-midas-501f0c75.pt or dpt_large-midas-2f21e586.pt of isl-org/DPT; download it again."
         ) from error
     if isinstance(checkpoint, dict) and "optimizer" in checkpoint and "model" in checkpoint:
@@ -102,10 +102,10 @@ def build_model(checkpoint: dict[str, Tensor], name: str) -> Any:
 
     Args:
         checkpoint: names and tensors as isl-org/DPT saves them.
-        name: of the file, for error messages.
+        name: name of the file, for error messages.
 
     Raises:
-        DepthError: names or shapes are another network's.
+        DepthError: names or shapes belong to another network.
     """
     from transformers import DPTConfig, DPTForDepthEstimation
 
@@ -130,7 +130,7 @@ def build_model(checkpoint: dict[str, Tensor], name: str) -> Any:
 
 
 def rename_weights(checkpoint: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Translate isl-org's names into those of transformers; unknown names are kept, unused ones dropped."""
+    """Translate isl-org's names into those of transformers; keep unknown names, and drop unused parameters."""
     patch = "projection" if _is_hybrid(checkpoint) else "patch_embeddings.projection"
     renamed: dict[str, Tensor] = {}
     for name, value in checkpoint.items():
@@ -149,5 +149,5 @@ def rename_weights(checkpoint: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _is_hybrid(checkpoint: dict[str, Tensor]) -> bool:
-    """Tell DPT-Hybrid, whose encoder begins with a ResNet, from DPT-Large."""
+    """Return whether a checkpoint is of DPT-Hybrid, whose encoder begins with a ResNet, and not of DPT-Large."""
     return any(name.startswith("pretrained.model.patch_embed.backbone.") for name in checkpoint)

@@ -1,8 +1,8 @@
-"""Photo to network input, and network output back to the photo's size and to [0, 1].
+"""Conversion of photos to network input, and of network output to maps in [0, 1] of the photo's size.
 
-Each step exists twice with the same result: by OpenCV on the host, which is an order of magnitude faster there than
-torch, and by torch on a device. Both interpolate cubically with a = -0.75, pixel centres at half integers and the
-border repeated.
+Each step exists twice with the same result: in OpenCV for the host, where it is an order of magnitude faster than
+torch, and in torch for a device. Both interpolate cubically with a = -0.75, pixel centres at half integers and repeated
+border pixels.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from torch.nn import functional as F
 from depth.weights import InputRule
 
 PERCENTILES = (2.0, 98.0)
-"""Of the network's own map, set to 0 and 1 by `percentile`; what lies beyond is clipped."""
+"""Percentiles of the network's output that `percentile` maps to 0 and 1; values beyond them are clipped."""
 CONSTANT_TOLERANCE = 1e-5
-"""A map whose range is below this fraction of its largest magnitude is constant: the rest is rounding."""
+"""A map counts as constant if its range is below this fraction of its largest magnitude, as rounding causes."""
 LONGEST_ASPECT = 4
-"""The network's longer side is at most so many `InputRule.side`: a strip of a photo must not fill the memory."""
+"""Largest longer side of the network's input in units of `InputRule.side`, so that memory suffices for panoramas."""
 
 Photo = UInt8[np.ndarray, "_h _w 3"]
 Map = Float32[np.ndarray, "_h _w"]
@@ -34,7 +34,7 @@ Shape = tuple[int, ...]
 def network_shape(photo: Photo, rule: InputRule) -> Shape:
     """Return the rows and columns at which a photo enters the network.
 
-    isl-org/DPT's `minimal` scales both sides by the factor, of side / height and side / width, that is nearer to 1.
+    `minimal`, the rule of isl-org/DPT, scales both sides by side / height or side / width, whichever is nearer to 1.
     """
     if rule.fit == "square":
         return rule.side, rule.side
@@ -61,7 +61,9 @@ def prepare_on_host(photo: Photo, shape: Shape, rule: InputRule) -> Float32[Tens
         (1, 3, rows, columns) float32 in channels-last layout.
     """
     std = np.asarray(rule.std, np.float32)
-    rows = _resize_photo(photo, shape, rule).reshape(shape[0], -1)  # whole rows: numpy is slow along an axis of 3
+    rows = _resize_photo(photo, shape, rule).reshape(
+        shape[0], -1
+    )  # flat rows, because numpy is slow along an axis of length 3
     # (x / 255 - mean) / std
     pixels = np.multiply(rows, np.tile(1 / (255 * std), shape[1]), dtype=np.float32)
     pixels -= np.tile(np.asarray(rule.mean, np.float32) / std, shape[1])
@@ -73,16 +75,16 @@ def _resize_photo(photo: Photo, shape: Shape, rule: InputRule) -> np.ndarray:
         return photo
     if rule.interpolation == "area":
         return np.asarray(cv2.resize(photo, shape[::-1], interpolation=cv2.INTER_AREA))
-    # In float the overshoot of the cubic reaches the network, as published.
+    # In float, the overshoot of the cubic reaches the network, as in the published code.
     return np.asarray(cv2.resize(photo.astype(np.float32), shape[::-1], interpolation=cv2.INTER_CUBIC))
 
 
 def prepare_on_device(
     photos: Sequence[Photo], shape: Shape, rule: InputRule, device: torch.device
 ) -> Float32[Tensor, "b 3 rows columns"]:
-    """Do for a batch what `prepare_on_host` does, on `device`; bytes travel from pinned memory, nothing waits.
+    """Resize and normalise a batch on `device` with the result of `prepare_on_host`; copies from pinned memory overlap.
 
-    Only an area mean is still taken on the host: torch has no counterpart, and the resized photo is the smaller one.
+    Only area interpolation takes place on the host, because torch lacks it, and the resized photo is smaller.
     """
     planes = []
     for photo in photos:
@@ -101,15 +103,15 @@ def prepare_on_device(
 
 
 def restore_on_host(inverse: Float[Tensor, "rows columns"], size: Shape, normalization: str) -> Map:
-    """Bring one network output to the photo's size and to [0, 1].
+    """Resize one network output to the photo's size and normalise it to [0, 1].
 
     Args:
         inverse: (rows, columns) inverse depth of any scale and shift, on the host.
         size: height and width of the photo.
-        normalization: `minmax` of the resized map, or `percentile` of the network's own.
+        normalization: `minmax` of the resized map, or `percentile` of the network's output.
 
     Returns:
-        (height, width) float32: 1 = nearest; zeros where the output is constant, NaN where it is not finite.
+        (height, width) float32, 1 = nearest; zeros if the output is constant, NaN if it is not finite.
     """
     source = inverse.float().numpy()
     if not np.isfinite(source).all():
@@ -127,7 +129,7 @@ def restore_on_host(inverse: Float[Tensor, "rows columns"], size: Shape, normali
 def restore_on_device(
     inverse: Float[Tensor, "rows columns"], size: Shape, normalization: str
 ) -> Float32[Tensor, "h w"]:
-    """Do what `restore_on_host` does, where `inverse` is, without waiting for the device."""
+    """Resize and normalise one output on its device with the result of `restore_on_host`, without waiting for it."""
     source = inverse.float()
     full = F.interpolate(source[None, None], size, mode="bicubic", align_corners=False)[0, 0]
     if normalization == "percentile":

@@ -1,8 +1,8 @@
-"""Run a function over items in parallel, each item on one core from beginning to end.
+"""Parallel work on items, each of them on one core from beginning to end.
 
-Why not let torch split every operation over the cores: oneDNN chooses its algorithm by batch and by threads, so the
-last bits of a depth map would depend on the photos beside it and on the number of cores; and threads that wait for each
-other at every operation lose time, the more the busier the machine is.
+There are two reasons not to let torch split every operation over the cores. oneDNN chooses its algorithm by the batch
+size and the number of threads, so that the last bits of a depth map would depend on the other photos of its batch and
+on the number of cores. And threads that wait for each other at every operation lose time, more so on a busy machine.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _ONE_CALL = threading.Lock()
-"""The number of threads is a setting of the whole process: calls from several threads take turns."""
+"""Calls from several threads take turns, because the number of threads is a setting of the whole process."""
 
 
 def map_on_cores(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """Apply `function` to every item, in as many streams as torch has threads; torch uses one thread within each.
+    """Apply `function` to every item in as many streams as torch has threads; within a stream torch uses one thread.
 
     Returns:
         The results in the order of the items.

@@ -1,8 +1,9 @@
-"""tiny-dpt: DPT's reassemble-and-fuse head over a small convolutional encoder, a few million parameters in all.
+"""tiny-dpt: DPT's reassemble-and-fuse head over a small convolutional encoder, with a few million parameters in all.
 
 The head follows Ranftl et al., "Vision Transformers for Dense Prediction" (ICCV 2021), section 3.1: features of four
 scales are projected to one width, then merged from coarse to fine by residual convolution units with bilinear
-up-sampling. The encoder is convolutional because from-scratch training on ten thousand photos favours it over a ViT.
+up-sampling. The encoder is convolutional, because training from scratch on ten thousand photos works better with it
+than with a ViT.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 EMBEDDED_FOLDER = Path(__file__).parent / "tiny_dpt"
-"""The model shipped inside the package: `config.json`, `model.safetensors` and its card."""
+"""Folder of the model inside the package, with `config.json`, `model.safetensors` and a model card."""
 
 
 class ResidualConvUnit(nn.Module):
@@ -42,7 +43,7 @@ class TinyDPT(nn.Module):
     """Predict relative inverse depth (larger = nearer, unknown scale and shift) at half the input resolution.
 
     Args:
-        encoder: name of a timm backbone that gives features at strides 4, 8, 16 and 32.
+        encoder: name of a timm backbone with features at strides 4, 8, 16 and 32.
         width: channels of the fused features.
     """
 
@@ -80,8 +81,8 @@ class TinyDPT(nn.Module):
         """Write `config.json` and `model.safetensors` (float16) into `folder`.
 
         Args:
-            folder: made if absent.
-            short_side: shorter side, in pixels, at which photos are to enter the network.
+            folder: folder to write to; it is made if absent.
+            short_side: shorter side of the network's input, in pixels.
         """
         folder.mkdir(parents=True, exist_ok=True)
         weights = {
@@ -94,7 +95,7 @@ class TinyDPT(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> TinyDPT:
-        """Read what `save` wrote; float32, in evaluation mode.
+        """Load a model that `save` wrote, in float32 and evaluation mode.
 
         Raises:
             FileNotFoundError: `folder` has no `config.json` or no `model.safetensors`.

@@ -1,4 +1,4 @@
-"""Files of weights: their hash, and what readers raise on damaged ones."""
+"""Files of weights: their hash, and the errors of readers of damaged files."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 NOT_READABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError)
-"""What the readers of damaged or foreign weights raise."""
+"""Errors that readers raise on damaged or foreign weights."""
 
 
 def hash_files(paths: list[Path]) -> str:
-    """Return the sha256 of one file, or of the digests of several in the order of their names."""
+    """Return the sha256 of one file, or that of the joined digests of several files in the order of their names."""
     digests = []
     for path in sorted(paths):
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""The known depth networks, one row each: where the weights are, what goes in and what comes out.
+"""The table of known depth networks, with their weights, their input and the meaning of their output.
 
 Importing this module imports neither torch nor transformers.
 """
@@ -11,10 +11,10 @@ from typing import Any, Literal
 EMBEDDED_MODEL = "tiny-dpt"
 """The network shipped inside the package; needs no network connection."""
 DEFAULT_MODEL = "Intel/dpt-hybrid-midas"
-"""The network that FakeFlow is said to use (arXiv 2407.11714)."""
+"""The network that the FakeFlow paper names (arXiv 2407.11714)."""
 
 Meaning = Literal["relative inverse depth", "metric depth"]
-"""What a network's output says: larger = nearer with unknown scale and shift, or metres, larger = farther."""
+"""Meaning of a network's output: larger = nearer with unknown scale and shift, or metres with larger = farther."""
 
 Triple = tuple[float, float, float]
 HALF: Triple = (0.5, 0.5, 0.5)
@@ -24,17 +24,17 @@ IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class InputRule:
-    """How a photo becomes a network's input.
+    """The rule by which a photo becomes a network's input.
 
     Attributes:
         side: the published side of the network's input, in pixels.
-        multiple: both sides become multiples of this.
-        fit: `minimal` scales as little as possible so that one side becomes `side` (isl-org/DPT: a photo larger than
-            `side` is shrunk by its shorter side, a smaller one enlarged by its longer side); `shorter` scales the
-            shorter side to `side`; `square` ignores the aspect. The aspect is kept up to the rounding to `multiple`.
+        multiple: number of pixels that both sides are rounded to multiples of.
+        fit: `minimal` scales as little as possible so that one side becomes `side`, as isl-org/DPT does: the shorter
+            side of a photo larger than `side`, the longer side of a smaller one. `shorter` scales the shorter side to
+            `side`. `square` ignores the aspect ratio; the others keep it up to the rounding to `multiple`.
         interpolation: `cubic` (a = -0.75, no smoothing) or `area` (mean over the covered pixels).
-        mean: per channel, of values in [0, 1].
-        std: per channel, of values in [0, 1].
+        mean: mean that is subtracted from each channel, for values in [0, 1].
+        std: deviation that each channel is divided by, for values in [0, 1].
     """
 
     side: int = 384
@@ -55,9 +55,9 @@ class KnownModel:
 
     Attributes:
         id: hub id, `tiny-dpt`, or the file name of an original checkpoint.
-        revision: commit on the hub, so that the same name gives the same weights for ever; None where there is no hub.
-        input: how photos go in.
-        meaning: what comes out.
+        revision: commit on the hub, so that a name always gives the same weights; None for files outside the hub.
+        input: rule for the input.
+        meaning: meaning of the output.
         licence: SPDX id of the weights' licence, as their publisher states it.
     """
 
@@ -69,11 +69,12 @@ class KnownModel:
 
 
 DPT_INPUT = InputRule()
-"""isl-org/DPT, run_monodepth.py. A photo of 400x300, as in DUTS, enters at 384x288, one of 1920x1080 at 672x384."""
+"""The rule of isl-org/DPT, run_monodepth.py: a photo of 400x300, as in DUTS, enters at 384x288, one of 1920x1080 at
+672x384."""
 DEPTH_ANYTHING_INPUT = InputRule(518, 14, "shorter", "cubic", IMAGENET_MEAN, IMAGENET_STD)
-"""DepthAnything/Depth-Anything-V2, depth_anything_v2/dpt.py."""
+"""The rule of DepthAnything/Depth-Anything-V2, depth_anything_v2/dpt.py."""
 TINY_INPUT = InputRule(224, 32, "shorter", "area")
-"""As `depth.distill` trains it; `side` is replaced by `short_side` of the model's config.json."""
+"""The rule that `depth.distill` trains with; `side` is replaced by `short_side` of the model's config.json."""
 
 _INVERSE: Meaning = "relative inverse depth"
 
@@ -114,5 +115,5 @@ MEANING_BY_MODEL_TYPE: dict[str, Meaning] = {
     "zoedepth": "metric depth",
     "depth_pro": "metric depth",
 }
-"""What networks that have no row above mean by their output, by `model_type` of their config.json; a config with
-`depth_estimation_type: metric`, and DPT over DINOv2 (facebook/dpt-dinov2-*), are metric depth."""
+"""Meaning of the output of networks without a row above, by `model_type` of their config.json. Networks with
+`depth_estimation_type: metric` and DPT over DINOv2 (facebook/dpt-dinov2-*) give metric depth."""

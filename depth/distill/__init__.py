@@ -1,5 +1,5 @@
-"""Distil a depth network into a small one: `python -m depth.distill --help`.
+"""Distillation of a depth network into a small one: `python -m depth.distill --help`.
 
-The student (`depth.tiny.TinyDPT`) learns from photos with a teacher's depth, read from a folder or computed by any
-model that `DepthEstimator` loads. Masks, where there are any, lift and sharpen the salient object (`targets`).
+The student (`depth.tiny.TinyDPT`) learns from photos with the depth of a teacher, which is read from a folder or
+computed by any model that `DepthEstimator` loads. Masks, if given, lift and sharpen the salient object (`targets`).
 """

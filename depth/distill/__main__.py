@@ -19,66 +19,103 @@ from depth.weights import EMBEDDED_MODEL
 
 
 def parse() -> argparse.Namespace:
-    """Return the command line's arguments."""
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m depth.distill", description="Distil a depth network into a small one."
+    )
+    add_data_options(parser)
+    add_training_options(parser)
+    return parser.parse_args()
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options about photos, masks, the teacher and the output."""
+    parser.add_argument("--photos", type=Path, action="append", required=True, help="folder of photos; repeatable")
+    parser.add_argument(
+        "--masks", type=Path, action="append", help="folder of masks <stem>.png; once for each --photos"
+    )
+    parser.add_argument(
+        "--teacher", help="depth model: hub id, folder or checkpoint; its depth maps are kept in --output"
+    )
+    parser.add_argument(
+        "--teacher-depth",
+        type=Path,
+        action="append",
+        help="folder of teacher depth <stem>.png, in place of --teacher; once for each --photos",
+    )
+    parser.add_argument(
+        "--teacher-meaning",
+        choices=("depth", "inverse-depth"),
+        default=Recipe.meaning,
+        help="meaning of the values in --teacher-depth (default %(default)s)",
+    )
+    parser.add_argument("--device", default="cpu", help="device that the teacher runs on (default %(default)s)")
+    parser.add_argument(
+        "--hold-out",
+        type=int,
+        default=300,
+        help="number of photos of the first folder kept for evaluation (default %(default)s)",
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for the student, which can be given to --depth-model"
+    )
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options about the student and its training."""
     recipe = Recipe()
     stages = ",".join(
         f"{first}x{epochs}" if first == last else f"{first}-{last}x{epochs}" for first, last, epochs in recipe.stages
     )
-    parser = argparse.ArgumentParser(
-        prog="python -m depth.distill", description="Distil a depth network into a small one."
-    )
-    parser.add_argument("--photos", type=Path, action="append", required=True, help="folder of photos; may be repeated")
-    parser.add_argument(
-        "--masks", type=Path, action="append", help="folder of masks <stem>.png, once for each --photos"
-    )
-    parser.add_argument("--teacher", help="depth model: hub id, folder or checkpoint; its maps are kept in --output")
-    parser.add_argument(
-        "--teacher-depth", type=Path, action="append", help="in place of --teacher: folders of <stem>.png"
-    )
-    parser.add_argument(
-        "--teacher-meaning", choices=("depth", "inverse-depth"), default=recipe.meaning, help="of the .png"
-    )
-    parser.add_argument("--device", default="cpu", help="device of the teacher")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the student; give it to --depth-model")
     parser.add_argument(
         "--stages",
         default=stages,
         type=read_stages,
-        help="SIDExEPOCHS,... or SMALLEST-LARGESTxEPOCHS,... in pixels; %(default)s",
+        help="stages SIDExEPOCHS or SMALLEST-LARGESTxEPOCHS, sides in pixels (default %(default)s)",
     )
-    parser.add_argument("--hold-out", type=int, default=300, help="photos of the first folder kept for evaluation")
     parser.add_argument("--encoder", default=recipe.encoder, help="timm backbone (default %(default)s)")
-    parser.add_argument("--width", type=int, default=recipe.width, help="channels of the head (default %(default)s)")
-    parser.add_argument("--start-from", type=student_folder, help="a student's folder or tiny-dpt, not random weights")
+    parser.add_argument(
+        "--width", type=int, default=recipe.width, help="number of channels of the head (default %(default)s)"
+    )
+    parser.add_argument(
+        "--start-from",
+        type=student_folder,
+        help="start from the weights of a student's folder or of tiny-dpt, not from random ones",
+    )
     parser.add_argument("--batch", type=int, default=recipe.batch, help="photos per step (default %(default)s)")
-    parser.add_argument("--learning-rate", type=float, default=recipe.learning_rate, help="(default %(default)s)")
-    parser.add_argument("--loaders", type=int, default=recipe.loaders, help="processes that read photos")
-    parser.add_argument("--seed", type=int, default=recipe.seed)
-    return parser.parse_args()
+    parser.add_argument(
+        "--learning-rate", type=float, default=recipe.learning_rate, help="peak learning rate (default %(default)s)"
+    )
+    parser.add_argument(
+        "--loaders", type=int, default=recipe.loaders, help="number of processes that read photos (default %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=recipe.seed, help="seed of all random draws (default %(default)s)")
 
 
 def read_stages(text: str) -> tuple[tuple[int, int, int], ...]:
-    """Read stages of training, such as `96x5,160-256x2`: (smallest side, largest side, epochs) each."""
+    """Parse stages of training such as `96x5,160-256x2` into (smallest side, largest side, epochs) each."""
     stages = []
     for stage in text.split(","):
         match = re.fullmatch(r"(\d+)(?:-(\d+))?x(\d+)", stage)
         if match is None or any(int(side) % 32 for side in match.groups()[:2] if side):
-            raise argparse.ArgumentTypeError(f"{stage!r}; expected 96x5 or 160-256x2, sides multiples of 32")
+            raise argparse.ArgumentTypeError(
+                f"{stage!r}; expected a stage such as 96x5 or 160-256x2 with sides that are multiples of 32"
+            )
         first, last, epochs = match.groups()
         stages.append((int(first), int(last or first), int(epochs)))
     return tuple(stages)
 
 
 def student_folder(name: str) -> Path:
-    """Return the folder of the embedded model or of a student."""
+    """Return the folder of a student; the name of the embedded model stands for its folder."""
     return EMBEDDED_FOLDER if name == EMBEDDED_MODEL else Path(name)
 
 
 def teacher_folders(arguments: argparse.Namespace) -> list[Path]:
-    """Return one folder of teacher depth for each folder of photos; compute with --teacher what is missing there.
+    """Return one folder of teacher depth for each folder of photos; with --teacher, compute the missing depth maps.
 
     Raises:
-        DepthError: neither or both of --teacher and --teacher-depth, or not as many folders as --photos.
+        DepthError: neither or both of --teacher and --teacher-depth are given, or not one folder for each --photos.
     """
     if bool(arguments.teacher) == bool(arguments.teacher_depth):
         raise DepthError("Give either --teacher MODEL or --teacher-depth FOLDER.")
@@ -105,7 +142,7 @@ def teacher_folders(arguments: argparse.Namespace) -> list[Path]:
 
 
 def main() -> None:
-    """Find the examples, hold some out, train."""
+    """Find the examples, hold some of them out, and train on the others."""
     arguments = parse()
     masks = arguments.masks or [None] * len(arguments.photos)
     if len(masks) != len(arguments.photos):
@@ -136,4 +173,4 @@ if __name__ == "__main__":
     except DepthError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nStopped. The same command continues after the last finished epoch.")
+        sys.exit("\nStopped. Run the same command again to continue after the last finished epoch.")

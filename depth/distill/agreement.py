@@ -1,4 +1,4 @@
-"""How well a depth map agrees with a teacher's, and with the mask of a salient object."""
+"""Agreement of a depth map with that of a teacher, and with the mask of a salient object."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def spearman(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Return Spearman's rank correlation of two arrays of one shape; ties get their mean rank; nan for a constant."""
+    """Return Spearman's rank correlation of two arrays of one shape; ties get their mean rank, constants give NaN."""
     ranks = []
     for values in (a, b):
         _, inverse, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
@@ -18,5 +18,5 @@ def spearman(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
 
 
 def is_object_nearer(inverse_depth: NDArray[np.floating], mask: NDArray[np.bool_]) -> bool:
-    """Tell whether the mean inverse depth of the object, `mask` (h, w), is above that of the rest."""
+    """Return whether the mean inverse depth of the object in `mask` (h, w) is above that of the rest."""
     return bool(inverse_depth[mask].mean() > inverse_depth[~mask].mean())

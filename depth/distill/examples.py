@@ -1,4 +1,4 @@
-"""Photos with teacher depth and masks: found on disk, and served as batches of one resolution."""
+"""Photos with teacher depth and masks: search on disk, and batches of one shape."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from depth.distill.targets import lift_object, normalize_inverse_depth
 from depth.errors import DepthError
 
 ASPECTS = (0.75, 1.0, 4 / 3)
-"""Height / width of the shapes that photos are resized to; each batch has one of them."""
+"""Aspect ratios (height / width) that photos are resized to; a batch has one of them."""
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 SMALLEST_CROP = 0.75
 BRIGHTNESS, TINT = (0.7, 1.3), (0.9, 1.1)
@@ -27,7 +27,7 @@ BRIGHTNESS, TINT = (0.7, 1.3), (0.9, 1.1)
 
 @dataclass(frozen=True)
 class Example:
-    """One photo with its teacher depth and, perhaps, its mask."""
+    """A photo with its teacher depth and, if there is one, its mask."""
 
     photo: Path
     teacher: Path
@@ -37,20 +37,20 @@ class Example:
 
     @property
     def aspect(self) -> float:
-        """Return the nearest of `ASPECTS`."""
+        """Return the member of `ASPECTS` that is nearest to the photo's aspect ratio."""
         return min(ASPECTS, key=lambda a: abs(math.log(a * self.width / self.height)))
 
 
 def photos_in(folder: Path) -> list[Path]:
-    """Return the photos of a folder, sorted.
+    """Return the photos of a folder in the order of their names.
 
     Raises:
-        DepthError: there is no such folder, or no photo in it.
+        DepthError: the folder is absent or has no photo.
     """
     inside = folder.iterdir() if folder.is_dir() else ()
     photos = sorted(p for p in inside if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
     if not photos:
-        raise DepthError(f"{folder}: no photos here; expected files such as name.jpg.")
+        raise DepthError(f"{folder}: found no photos; expected files such as name.jpg.")
     return photos
 
 
@@ -75,7 +75,7 @@ def find_examples(photos: Path, teacher: Path, masks: Path | None) -> list[Examp
 
 
 def hold_out(examples: list[Example], photos: int) -> list[Example]:
-    """Return so many examples, evenly spread, to evaluate on."""
+    """Return a number of evenly spread examples for evaluation."""
     step = max(1, len(examples) // photos) if photos else len(examples)
     return examples[::step][:photos]
 
@@ -84,11 +84,11 @@ class DistillationSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Photos and lifted targets at one resolution or several, augmented by crop, flip and brightness.
 
     Args:
-        examples: those below two thirds of the smallest side are left out.
-        sides: shorter sides of the network's input, pixels; every epoch draws one for each photo, of those that are at
-            most 3/2 of the photo's own.
-        meaning: of the teacher's maps, see `normalize_inverse_depth`.
-        seed: of the augmentation and the order; every epoch has its own.
+        examples: photos to learn from; those smaller than two thirds of the smallest side are left out.
+        sides: shorter sides of the network's input, in pixels. Every epoch draws one of them for each photo, at most
+            3/2 of the photo's own shorter side.
+        meaning: meaning of the teacher's maps, see `normalize_inverse_depth`.
+        seed: seed of the augmentation and the order, which differ from epoch to epoch.
     """
 
     def __init__(self, examples: list[Example], sides: tuple[int, ...], meaning: str, seed: int) -> None:
@@ -102,7 +102,7 @@ class DistillationSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
         """Return photo (3, h, w) in [-1, 1], target (h/2, w/2) in [0, 1], mask (h/2, w/2) in [0, 1].
 
         Args:
-            place: index of the example and shorter side, from `batches`.
+            place: index of the example and shorter side of the input, from `batches`.
         """
         index, side = place
         example = self.examples[index]
@@ -127,7 +127,7 @@ class DistillationSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
         return _tensor(pixels.transpose(2, 0, 1)), _tensor(target), _tensor(mask)
 
     def batches(self, size: int) -> list[list[tuple[int, int]]]:
-        """Return this epoch's batches of (index, side) in random order, each of one aspect and side."""
+        """Return this epoch's batches of (index, side) in random order; a batch has one aspect ratio and side."""
         rng = np.random.default_rng((self.seed, self.epoch))
         by_shape: dict[tuple[float, int], list[tuple[int, int]]] = {}
         for index in rng.permutation(len(self.examples)).tolist():
@@ -143,7 +143,7 @@ def _fits(example: Example, side: int) -> bool:
 
 
 def input_shape(aspect: float, side: int) -> tuple[int, int]:
-    """Return height and width, multiples of 32, whose shorter one is `side` and whose ratio is near `aspect`."""
+    """Return height and width, multiples of 32, with `side` as the shorter one and a ratio near `aspect`."""
     longer = round(side * max(aspect, 1 / aspect) / 32) * 32
     return (side, longer) if aspect <= 1 else (longer, side)
 
@@ -152,24 +152,24 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
     """Read a photo as (h, w, 3) uint8 RGB.
 
     Raises:
-        DepthError: it cannot be decoded.
+        DepthError: the file cannot be decoded.
     """
     photo = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     if photo is None:
-        raise DepthError(f"{path}: cannot be decoded as a photo; repair it or take it away.")
+        raise DepthError(f"{path}: cannot be decoded as a photo; repair or remove it.")
     checked: NDArray[np.uint8] = photo.astype(np.uint8, copy=False)
     return checked
 
 
 def read_map(path: Path) -> NDArray[np.float32]:
-    """Read a depth map or mask of 8 or 16 bits as (h, w) float32, its first channel.
+    """Read the first channel of a depth map or mask of 8 or 16 bits as (h, w) float32.
 
     Raises:
-        DepthError: it cannot be decoded.
+        DepthError: the file cannot be decoded.
     """
     pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if pixels is None:
-        raise DepthError(f"{path}: cannot be decoded as a depth map or mask; repair it or take it away.")
+        raise DepthError(f"{path}: cannot be decoded as a depth map or mask; repair or remove it.")
     plane: NDArray[np.float32] = (pixels if pixels.ndim == 2 else pixels[..., 0]).astype(np.float32)
     return plane
 

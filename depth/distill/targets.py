@@ -1,4 +1,4 @@
-"""What a student learns: its teacher's inverse depth, with the object's border sharpened and the object lifted."""
+"""Targets of a student: the teacher's inverse depth with a sharper, nearer salient object."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LIFT_MARGIN = 0.1
-"""By how much the mean inverse depth of a masked object shall exceed that of the rest, of a range of [0, 1]."""
+"""Least wanted difference between the mean inverse depth in [0, 1] of a masked object and that of the rest."""
 
 Map = NDArray[np.float32]
 
@@ -16,11 +16,11 @@ def normalize_inverse_depth(teacher: Map, meaning: str) -> Map:
     """Scale a teacher's map to inverse depth in [0, 1], between its 1st and 99th percentile.
 
     Args:
-        teacher: (h, w), `depth` (larger = farther, below 1 taken as 1) or `inverse-depth` (larger = nearer).
-        meaning: `depth` or `inverse-depth`.
+        teacher: (h, w) map of the teacher.
+        meaning: `depth` (larger = farther; values below 1 count as 1) or `inverse-depth` (larger = nearer).
 
     Returns:
-        (h, w) float32; a map without any variation becomes zeros.
+        (h, w) float32; a constant map becomes zeros.
     """
     inverse = teacher if meaning == "inverse-depth" else 1.0 / np.maximum(teacher, 1.0)
     low, high = np.percentile(inverse, (1, 99))
@@ -31,10 +31,10 @@ def normalize_inverse_depth(teacher: Map, meaning: str) -> Map:
 
 
 def lift_object(inverse_depth: Map, mask: Map) -> Map:
-    """Make a soft depth map end at the object's outline, and the object nearer than the rest.
+    """Sharpen a soft depth map at the object's outline, and move the object nearer than the rest.
 
-    A band along the outline is refilled from the same side of the outline, because a soft map mixes both sides there.
-    Then the object is raised as a whole where its mean is less than `LIFT_MARGIN` above the mean of the rest.
+    A band along the outline is filled anew from its own side of the outline, because a soft map mixes both sides there.
+    Then the whole object is raised if its mean is less than `LIFT_MARGIN` above the mean of the rest.
 
     Args:
         inverse_depth: (h, w) float32 in [0, 1].
@@ -59,7 +59,7 @@ def lift_object(inverse_depth: Map, mask: Map) -> Map:
 
 
 def _fill(values: Map, known: Map, width: int) -> Map:
-    """Keep `values` where `known` is 1, fill the rest with a local mean of the known ones (normalised convolution)."""
+    """Keep `values` where `known` is 1, and fill the rest with local means of known values (normalised convolution)."""
     weight = cv2.blur(known, (width, width))
     mean = float((values * known).sum() / known.sum())
     local = (cv2.blur(values * known, (width, width)) + 1e-3 * mean) / (weight + 1e-3)

@@ -1,4 +1,4 @@
-"""Training of the student: loss, stages of growing resolution, evaluation on held-out photos, resuming."""
+"""Training of a student: loss, stages of growing resolution, evaluation on held-out photos, and resuming."""
 
 from __future__ import annotations
 
@@ -32,16 +32,17 @@ WEIGHT_DECAY = 0.05
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a student is trained.
+    """Settings of the training of a student.
 
     Attributes:
-        stages: (smallest and largest shorter side of the input in pixels, epochs); cheap epochs first.
-        encoder, width: of `TinyDPT`.
-        meaning: of the teacher's maps, see `normalize_inverse_depth`.
+        stages: (smallest shorter side, largest shorter side, epochs) of each stage, sides of the input in pixels.
+        encoder, width: arguments of `TinyDPT`.
+        meaning: meaning of the teacher's maps, see `normalize_inverse_depth`.
         batch: photos per step.
-        learning_rate: its peak; linear warm-up, then cosine decay over the work of all stages.
-        loaders: processes that read photos.
-        start_from: folder of a student to begin with, in place of random weights.
+        learning_rate: peak learning rate, after a linear warm-up and before a cosine decay over all stages.
+        loaders: number of processes that read photos.
+        seed: seed of all random draws.
+        start_from: folder of a student whose weights replace random ones at the start.
     """
 
     stages: tuple[tuple[int, int, int], ...] = ((96, 96, 5), (128, 128, 2), (160, 256, 2))
@@ -58,10 +59,10 @@ class Recipe:
 def distillation_loss(
     predicted: Float[Tensor, "b h w"], target: Float[Tensor, "b h w"], mask: Float[Tensor, "b h w"]
 ) -> Float[Tensor, ""]:
-    """Compare inverse depth with its target in [0, 1].
+    """Return the loss of predicted inverse depth against its target in [0, 1].
 
-    L1 + (1 - Pearson correlation per image) + L1 of the gradients at two scales, as in MiDaS (Ranftl et al.,
-    2020, eq. 11), + a hinge on how far the object's mean exceeds the mean of the rest.
+    It is the sum of L1, (1 - Pearson correlation) per image, L1 of the gradients at two scales as in MiDaS (Ranftl et
+    al., 2020, eq. 11), and a hinge on the amount by which the object's mean exceeds the mean of the rest.
     """
     level = F.l1_loss(predicted, target)
     p = predicted.flatten(1) - predicted.flatten(1).mean(1, keepdim=True)
@@ -81,9 +82,9 @@ def distillation_loss(
 
 @torch.inference_mode()
 def evaluate(model: TinyDPT, held_out: list[Example], side: int, meaning: str) -> dict[str, float]:
-    """Return the median Spearman correlation with the teacher, and how often the object is nearer than the rest.
+    """Return the median Spearman correlation with the teacher, and the fraction of photos whose object is nearer.
 
-    Each photo goes through the network at the aspect's shape; its output is compared at the teacher's resolution.
+    Each photo enters the network with its own aspect ratio, and the output is compared at the teacher's resolution.
     """
     correlations, nearer = [], []
     for example in held_out:
@@ -102,7 +103,7 @@ def evaluate(model: TinyDPT, held_out: list[Example], side: int, meaning: str) -
 
 
 class Averaged:
-    """Exponential moving average of a network's weights; its other state is copied."""
+    """Exponential moving average of a network's weights; the rest of its state is copied."""
 
     def __init__(self, model: TinyDPT) -> None:
         self.model = TinyDPT(model.encoder_name, model.width).to(memory_format=torch.channels_last).eval()
@@ -111,7 +112,7 @@ class Averaged:
 
     @torch.no_grad()
     def update(self, model: TinyDPT) -> None:
-        """Move a step towards `model`; quickly at first."""
+        """Move the average a step towards `model`; the first steps are larger."""
         self.updates += 1
         decay = min(AVERAGING, (1 + self.updates) / (10 + self.updates))
         for mean, value in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
@@ -122,7 +123,7 @@ class Averaged:
 
 
 class Training:
-    """A student in training; `run` goes through all epochs and may be stopped and run again."""
+    """The training of a student; `run` may be stopped, and continues when it is called again."""
 
     def __init__(self, recipe: Recipe, examples: list[Example], held_out: list[Example], output: Path) -> None:
         self.recipe, self.held_out, self.output = recipe, held_out, output
@@ -148,7 +149,7 @@ class Training:
         self.epoch = self._resume()
 
     def run(self) -> None:
-        """Train; after each epoch write the averaged model, `training.pt` and a line of `log.jsonl`."""
+        """Train all epochs; after each, write the averaged model, `training.pt` and a line of `log.jsonl`."""
         self.output.mkdir(parents=True, exist_ok=True)
         while self.epoch < len(self.schedule):
             sides, started = self.schedule[self.epoch], time.monotonic()
@@ -205,7 +206,7 @@ class Training:
         save_whole(self.state_path, lambda partial: torch.save(state, partial))
 
     def _resume(self) -> int:
-        """Load what an earlier run left; return the number of epochs done."""
+        """Load the state of an earlier run, if any; return the number of finished epochs."""
         if not self.state_path.exists():
             return 0
         state = torch.load(self.state_path, weights_only=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 def save_whole(path: Path, save: Callable[[Path], object]) -> None:
-    """Let a function write a file that is complete as soon as it has its name.
+    """Write a file that is complete as soon as it has its name.
 
     Args:
-        path: a file in a folder that exists.
-        save: writes the file to the temporary path that it is given.
+        path: file in an existing folder.
+        save: function that writes the content to the temporary path it is called with.
     """
     partial = path.with_suffix(".partial")
     save(partial)

@@ -1,4 +1,4 @@
-"""Random weights with which a network's output depends on the photo."""
+"""Random weights that make a network's output depend on the photo."""
 
 from __future__ import annotations
 

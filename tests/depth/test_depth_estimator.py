@@ -1,4 +1,4 @@
-"""What a user of DepthEstimator sees: maps, their order, and the same bits whatever runs beside them."""
+"""Behaviour of DepthEstimator: maps, their order, and bits that depend on nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from depth.weights import InputRule, Meaning
 
 
 class RedIsNear(nn.Module):
-    """Depth by definition: the red channel at half the resolution. Refuses large batches and spoils black photos."""
+    """Depth is the red channel at half the resolution; large batches fail, and black photos give NaN."""
 
     def __init__(self, largest_batch: int = 99) -> None:
         super().__init__()

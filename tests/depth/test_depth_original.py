@@ -1,4 +1,4 @@
-"""The original checkpoints give the numbers of the original implementation.
+"""Original checkpoints give the numbers of the original implementation.
 
 `reference/dpt_hybrid_seed0.npz` holds what isl-org/DPT computed in float32 with the stand-in weights of
 `stand_in_weights.py` (seed 0), every second row and column of it.

@@ -1,4 +1,4 @@
-"""Photos in, maps out: shapes as published, the same numbers on the host and on a device."""
+"""Preparation of photos and restoration of maps: published shapes, equal numbers on the host and on a device."""
 
 from __future__ import annotations
 

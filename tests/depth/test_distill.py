@@ -119,7 +119,7 @@ def test_stages_that_cannot_be_read_are_refused(stages: str, tmp_path: Path) -> 
     command = [sys.executable, "-m", "depth.distill", "--photos", str(tmp_path), "--output", str(tmp_path)]
     done = subprocess.run([*command, "--stages", stages], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "sides multiples of 32" in done.stderr
+    assert "sides that are multiples of 32" in done.stderr
 
 
 def test_photos_without_teacher_depth_are_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from depth import DepthError
-from depth.sources import open_network
+from depth.loading import open_network
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.photos.decoding import MAX_PIXELS, decode_photo

@@ -1,4 +1,4 @@
-"""From a model's name to a network: the embedded model, a hub id, a local folder or an original checkpoint."""
+"""Loading of depth networks by name: the embedded model, a hub id, a local folder or an original checkpoint."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from depth.weights import (
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 HUB_TIMEOUT_S = 10
-"""Without an answer from the hub for so long there is no network."""
+"""The hub counts as unreachable if it does not answer within this time."""
 UNKNOWN_LICENCE = "unknown: see the model's card"
 
 
@@ -35,10 +35,10 @@ def open_network(model: str) -> LoadedNetwork:
 
     Args:
         model: `tiny-dpt`, a hub id `owner/name`, a folder with config.json and weights, or an isl-org `.pt` file.
-            Whatever exists on disk goes before a hub id.
+            A name that exists on disk takes precedence over a hub id.
 
     Raises:
-        DepthError: the name is unknown, the hub cannot be reached, or the weights are damaged or another network's.
+        DepthError: the name is unknown, the hub cannot be reached, or the weights are damaged or of another network.
     """
     path = Path(model)
     if model == EMBEDDED_MODEL:
@@ -63,7 +63,7 @@ def open_network(model: str) -> LoadedNetwork:
 
 
 def _download(model: str, revision: str | None) -> Path:
-    """Fetch a model's files from the hub, or find them in its cache; return their folder, named by the commit."""
+    """Fetch a model's files from the hub or find them in its cache; return their folder, named by the commit."""
     from huggingface_hub import errors, snapshot_download
 
     def fetch(commit: str | None, *weights: str, is_local: bool = False) -> Path:
@@ -76,14 +76,14 @@ def _download(model: str, revision: str | None) -> Path:
         )
         return Path(folder)
 
-    if revision:  # a commit cannot change: what is on this machine needs no question to the hub
+    if revision:  # a commit cannot change, so the hub need not be asked about files on this machine
         with contextlib.suppress(errors.LocalEntryNotFoundError):
             folder = fetch(revision, is_local=True)
             if _find_weights(folder):
                 return folder
     try:
         if revision:
-            fetch(None)  # without a network this fails at once, while asking for a commit retries for half a minute
+            fetch(None)  # fails at once without a network connection; asking for a commit retries for half a minute
         folder = fetch(revision, "*.safetensors", "*.safetensors.index.json")
         return (
             folder if _find_weights(folder) else fetch(revision, "pytorch_model*.bin", "pytorch_model*.bin.index.json")
@@ -107,7 +107,7 @@ def _download(model: str, revision: str | None) -> Path:
 
 def _find_weights(folder: Path) -> list[Path]:
     found = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
-    return [path for path in found if path.is_file()]  # a pipe would be waited for
+    return [path for path in found if path.is_file()]  # reading a pipe would block
 
 
 def _open_folder(folder: Path, name: str, revision: str | None) -> LoadedNetwork:
@@ -152,23 +152,24 @@ def _open_transformers(folder: Path, name: str, revision: str | None, config: di
     foreign = sorted(report["missing_keys"]) or sorted(str(x) for x in report.get("mismatched_keys", ()))
     if foreign:
         raise DepthError(
-            f"The weights in {folder} belong to another network than its config.json says: {len(foreign)} parameters "
-            f"are missing or of another shape, for example {', '.join(foreign[:3])}. Download both files together."
+            f"The weights in {folder} belong to another network than its config.json describes: {len(foreign)} "
+            f"parameters are missing or of another shape, for example {', '.join(foreign[:3])}. Download both files "
+            "together."
         )
     licence = known.licence if known else UNKNOWN_LICENCE
     return LoadedNetwork(wrap_transformers_model(model), name, revision, hash_files(weights), rule, meaning, licence)
 
 
 def _infer_meaning(name: str, config: dict[str, Any]) -> Meaning:
-    """Tell from a model's own config.json what its output means; refuse what is no depth."""
+    """Return the meaning of a model's output according to its config.json; refuse models that do not estimate depth."""
     architectures = [str(a) for a in config.get("architectures") or []]
     model_type = str(config.get("model_type"))
     if architectures and not any(a.endswith("ForDepthEstimation") for a in architectures):
         raise DepthError(f"The output of {name} is not depth: its config.json says {', '.join(architectures)}.")
     if model_type not in MEANING_BY_MODEL_TYPE:
         raise DepthError(
-            f"What {name} ({model_type}) says by its output is not known here. Networks whose meaning is known: "
-            f"{', '.join(MEANING_BY_MODEL_TYPE)}; add a row to depth/weights.py for another."
+            f"The meaning of the output of {name} ({model_type}) is not known. It is known for the network types "
+            f"{', '.join(MEANING_BY_MODEL_TYPE)}; add a row to depth/weights.py for another type."
         )
     backbone = config.get("backbone_config") or {}
     over_dinov2 = model_type == "dpt" and backbone.get("model_type") == "dinov2"
@@ -178,7 +179,7 @@ def _infer_meaning(name: str, config: dict[str, Any]) -> Meaning:
 
 
 def _infer_input(folder: Path, config: dict[str, Any]) -> InputRule:
-    """Give DPT and Depth Anything their published rule and any other network the one of its own processor."""
+    """Return the published rule for DPT and Depth Anything, and the rule of its own processor for any other network."""
     if config.get("model_type") == "depth_anything":
         return DEPTH_ANYTHING_INPUT
     if config.get("model_type") == "dpt" and (config.get("is_hybrid") or not config.get("backbone_config")):
@@ -197,10 +198,10 @@ def _infer_input(folder: Path, config: dict[str, Any]) -> InputRule:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():  # a pipe would be waited for
+    if not path.is_file():  # reading a pipe would block
         raise DepthError(
-            f"{path.parent} is no model folder: it has no {path.name}. Expected what `save_pretrained` or "
-            "`hf download --local-dir` writes: config.json, preprocessor_config.json and model.safetensors."
+            f"{path.parent} is no model folder: it has no {path.name}. Expected a folder as `save_pretrained` or "
+            "`hf download --local-dir` writes it, with config.json, preprocessor_config.json and model.safetensors."
         )
     try:
         values = json.loads(path.read_text())
@@ -214,9 +215,9 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _unreadable(path: Path, error: BaseException) -> DepthError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error):
-        lines = ["it holds more than tensors"]  # torch advises to run what is in it
-    reason = " ".join(lines[:2]) or type(error).__name__  # torch names the first foreign parameter in its second line
+        lines = ["it holds more than tensors"]  # torch's own message advises to run the code in it
+    reason = " ".join(lines[:2]) or type(error).__name__  # torch's second line names the first foreign parameter
     return DepthError(
         f"The weights in {path} cannot be read ({reason}). They are truncated or belong to another network than "
-        "config.json says; download config.json and weights again, together."
+        "config.json describes; download config.json and the weights again, together."
     )

@@ -1,4 +1,4 @@
-"""Every way to name a network, and every way in which that goes wrong."""
+"""All ways to name a network, and their errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.depth.random_networks import randomize
 
 
 def copy(folder: Path, target: Path, **changes: object) -> Path:
-    """Copy a model's folder and change its configuration."""
+    """Copy a model's folder with changes to its configuration."""
     shutil.copytree(folder, target)
     config = target / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | changes))
@@ -143,16 +143,16 @@ def test_truncated_weights_are_refused(folder: str, tmp_path: Path, request: pyt
 def test_weights_of_another_network_are_refused(tiny_folder: Path, dpt_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DepthError, match=r"size mismatch for reassemble.*another network"):
         DepthEstimator.load(str(copy(tiny_folder, tmp_path / "wide", width=64)))
-    with pytest.raises(DepthError, match=r"another network than its config.json says: \d+ parameters .*dpt\."):
+    with pytest.raises(DepthError, match=r"another network than its config.json describes: \d+ parameters .*dpt\."):
         DepthEstimator.load(str(copy(dpt_folder, tmp_path / "deep", num_hidden_layers=6)))
     with pytest.raises(DepthError, match=r"another network"):
         DepthEstimator.load(str(copy(dpt_folder, tmp_path / "fat", fusion_hidden_size=32)))
 
 
-def test_what_predicts_no_depth_is_refused(dpt_folder: Path, tmp_path: Path) -> None:
+def test_a_network_that_predicts_no_depth_is_refused(dpt_folder: Path, tmp_path: Path) -> None:
     segmenter = copy(dpt_folder, tmp_path / "segmenter", architectures=["DPTForSemanticSegmentation"])
     with pytest.raises(DepthError, match=r"is not depth: its config.json says DPTForSemanticSegmentation"):
         DepthEstimator.load(str(segmenter))
     unknown = copy(dpt_folder, tmp_path / "unknown", architectures=None, model_type="bert")
-    with pytest.raises(DepthError, match=r"bert.* is not known here"):
+    with pytest.raises(DepthError, match=r"The meaning of the output of .*bert.* is not known"):
         DepthEstimator.load(str(unknown))
