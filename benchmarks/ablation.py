@@ -1,15 +1,16 @@
-"""Does simulated flow help? Networks of one size, trained equally long on different data, judged on DAVIS-2016 val.
+"""Comparison of training data: networks of one size, trained equally long, are scored on DAVIS-2016 val.
 
     python -m benchmarks.ablation --duts DUTS --davis DAVIS --flows davis-flows.zarr --work FOLDER
 
-Every arm sees as many samples; where photos take part, they are three of four, as published. The score is that of the
-last weights: nothing is chosen on the sequences that are scored. They are judged in pictures of the size that they
-learnt from, and in larger ones, where a network that knows more than its frames by heart sees more (as Touvron et al.,
-Fixing the train-test resolution discrepancy, NeurIPS 2019, found). Beside it stands how well a threshold on the flow
-finds the object in what each arm learns from: whether its motion can teach that what moves by itself is the object.
+All arms of the comparison see the same number of samples. In arms with photos, three of four samples are photos, as
+published. The last weights are scored, so that nothing is chosen on the scored sequences. Scores are taken at the
+picture size of the training and at a larger one; at the larger size, networks that have learnt more than to recall
+their training frames gain (compare Touvron et al., Fixing the train-test resolution discrepancy, NeurIPS 2019). The
+report also says how well a threshold on the flow finds the object in the training samples of each arm, which shows
+whether their motion can teach that the object is what moves on its own.
 
-What is in FOLDER already is not made again. With `--jobs` networks are trained side by side, each on its own cores;
-small ones leave most of a GPU idle.
+Datasets and runs that exist in FOLDER are not made again. `--jobs` trains several networks at the same time, each on
+its own cores; small networks leave most of a GPU idle.
 """
 
 from __future__ import annotations
@@ -52,14 +53,14 @@ from segmentation.training.validation import score_samples, summarize
 Flow = Literal["stored", "fresh", "zero"]
 JUDGED_BY = "davis16-val"
 SEEN_IN_MOTION = 400
-"""Samples on which it is seen how well motion alone shows the object."""
+"""Number of samples for measuring how well motion alone shows the object."""
 LAST_LOSSES = 10
-"""Records of the training loss whose mean is kept: one batch says little."""
+"""Number of last records of the training loss that are averaged, because single batches vary."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What one network learns from beside the videos: photos with the flow of a motion preset, or none."""
+    """An arm of the comparison: its training data beside videos, either photos with the flow of a preset or none."""
 
     name: str
     label: str
@@ -78,7 +79,7 @@ ARMS = (
 
 
 def make_photos(arguments: argparse.Namespace, motion: str) -> Path:
-    """Make the dataset of one motion preset, or go on with it."""
+    """Make the dataset of one motion preset, or continue it."""
     output = arguments.work / f"{motion}.zarr"
     config = RunConfig(
         input=str(arguments.duts),
@@ -96,7 +97,7 @@ def make_photos(arguments: argparse.Namespace, motion: str) -> Path:
 
 
 def settings_of(arguments: argparse.Namespace, arm: Arm, seed: int) -> TrainingSettings:
-    """Return how one network is trained."""
+    """Return the settings for the training of one network."""
     output = arguments.work / "runs" / f"{arm.name}-{seed}"
     return TrainingSettings(
         output=str(output),
@@ -119,7 +120,7 @@ def settings_of(arguments: argparse.Namespace, arm: Arm, seed: int) -> TrainingS
 
 
 def train_all(settings: Sequence[TrainingSettings], judged_at_px: int, jobs: int) -> list[dict[str, Any]]:
-    """Train networks, `jobs` at a time; return the scores of each."""
+    """Train networks, `jobs` at a time; return the scores of each network."""
     if jobs == 1:
         return [train_once(one, judged_at_px) for one in settings]
     context = multiprocessing.get_context("spawn")
@@ -138,7 +139,7 @@ def _take_share(shares: Any) -> None:
 
 
 def train_once(settings: TrainingSettings, judged_at_px: int) -> dict[str, Any]:
-    """Train one network unless it is trained already; return its training loss, and the scores of its last weights."""
+    """Train a network unless that is done already; return its training loss and the scores of its last weights."""
     output = Path(settings.output)
     if not validations_of(output) or validations_of(output)[-1]["step"] < settings.steps:
         with ProgressLine(f"samples of {output.name}") as line:
@@ -162,7 +163,7 @@ def judge(network: TwoStreamNetwork, validation: ValidationData, device: str) ->
 
 
 def seen_in_motion(settings: TrainingSettings) -> float:
-    """Return the mean J of the flow threshold on what is learnt from: photos if there are any, else videos."""
+    """Return the mean J of the flow threshold on training samples: on photos if the arm has them, else on videos."""
     source = open_data(settings)[0].sources[0]
     found = []
     for number in source.order(0)[:SEEN_IN_MOTION].tolist():
@@ -173,7 +174,7 @@ def seen_in_motion(settings: TrainingSettings) -> float:
 
 
 def validations_of(output: Path) -> list[dict[str, Any]]:
-    """Return the records of a run's validations so far."""
+    """Return the records of a run's validations."""
     return [one for one in read_metrics(output) if one["kind"] == "validation"]
 
 
@@ -203,13 +204,17 @@ def draw(rows: list[dict[str, Any]], baselines: dict[str, dict[str, Any]], sizes
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what data is learnt from, and how."""
-    parser.add_argument("--duts", type=Path, required=True, help="DUTS, photos and masks")
-    parser.add_argument("--davis", type=Path, required=True, help="DAVIS-2016")
-    parser.add_argument("--flows", required=True, help="flow of DAVIS-2016 by `segmentation flows`")
-    parser.add_argument("--work", type=Path, required=True, help="folder for datasets and runs; continued if there")
-    parser.add_argument("--photos", type=int, help="so many of DUTS's photos (default: all)")
-    parser.add_argument("--max-side", type=int, default=400, help="photos are reduced to it (default %(default)s)")
+    """Add the options about data and training."""
+    parser.add_argument("--duts", type=Path, required=True, help="folder of DUTS with photos and masks")
+    parser.add_argument("--davis", type=Path, required=True, help="folder of DAVIS-2016")
+    parser.add_argument("--flows", required=True, help="flow of DAVIS-2016 made by `segmentation flows`")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="folder for datasets and runs, which are continued if they exist"
+    )
+    parser.add_argument("--photos", type=int, help="number of photos of DUTS (default: all)")
+    parser.add_argument(
+        "--max-side", type=int, default=400, help="longer side of photos in pixels (default %(default)s)"
+    )
     parser.add_argument("--depth-model", default="tiny-dpt")
     parser.add_argument("--encoder", default="mit-b0")
     parser.add_argument("--initialization", default="random")
@@ -218,16 +223,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--side-px", type=int, default=128)
-    parser.add_argument("--judged-at-px", type=int, default=256, help="side when scored (default %(default)s)")
-    parser.add_argument("--validations", type=int, default=5, help="points of each curve (default %(default)s)")
+    parser.add_argument(
+        "--judged-at-px", type=int, default=256, help="larger side for scoring in pixels (default %(default)s)"
+    )
+    parser.add_argument(
+        "--validations", type=int, default=5, help="number of points of each curve (default %(default)s)"
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
 def main() -> None:
-    """Make the datasets, train the networks seed by seed, write JSON and figure."""
+    """Make the datasets, train the networks seed by seed, and write JSON and figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
-    parser.add_argument("--jobs", type=int, default=1, help="networks trained at the same time (default %(default)s)")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="number of networks trained at the same time (default %(default)s)"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--arms", nargs="+", choices=[arm.name for arm in ARMS], default=[arm.name for arm in ARMS])
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What can be scored without learning: the whole frame as object, and a threshold on the flow."""
+"""Baselines without learning: the whole frame as object, and a threshold on the flow."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from segmentation.training.validation import SampleScore, summarize
 
 
 def everything(sample: Triplet) -> np.ndarray:
-    """Call the whole frame object."""
+    """Predict the whole frame as object."""
     return np.ones(sample.mask.shape, bool)
 
 
 def moving(sample: Triplet) -> np.ndarray:
-    """Call object what moves unlike the median of the border, by Otsu's threshold (1979) on the length of the rest."""
+    """Predict as object what moves unlike the median of the border, by Otsu's threshold (1979) on the difference."""
     flow = np.nan_to_num(sample.flow_px.numpy())
     border = np.concatenate([flow[0], flow[-1], flow[:, 0], flow[:, -1]])
     length = np.linalg.norm(flow - np.median(border, axis=0), axis=-1)
@@ -34,7 +34,7 @@ BASELINES: dict[str, Callable[[Triplet], np.ndarray]] = {"all object": everythin
 
 
 def score_baselines(validation: ValidationData) -> dict[str, dict[str, Any]]:
-    """Score every baseline on the samples that networks are judged by."""
+    """Score every baseline on the samples that networks are scored on."""
     scores: dict[str, list[SampleScore]] = {name: [] for name in BASELINES}
     for sequence, sample in validation.read():
         truth = sample.mask.numpy()[None] > 0

@@ -1,9 +1,10 @@
-"""Depth estimation against transformers' own pipeline: same network, photos and device, in the same run.
+"""Speed of depth estimation against transformers' own pipeline with the same network, photos and device.
 
     python -m benchmarks.depth --photos examples/DUTS/DUTS-TR/DUTS-TR-Image
 
-The networks have their true architecture and random weights, so that no download is needed; the arithmetic is the same.
-Both resize to a square, as the hub's processors do, so that both do the same work. Rounds alternate; medians count.
+The networks have their true architecture and random weights, which take the same time and need no download. Both sides
+resize photos to a square, as the hub's processors do, so that they do the same work. Rounds of both sides alternate,
+and their medians are compared.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ NETWORKS = ("dpt-hybrid", "dpt-large", "depth-anything-v2-small")
 
 
 def save_random_network(name: str, folder: Path) -> Path:
-    """Write a network of true architecture, its weights random with variance 1 / fan-in, and its processor."""
+    """Write a network of true architecture, with random weights of variance 1 / fan-in, and its processor."""
     from transformers import (
         DepthAnythingConfig,
         DepthAnythingForDepthEstimation,
@@ -79,12 +80,12 @@ def save_random_network(name: str, folder: Path) -> Path:
 def read_photos(folder: Path, count: int) -> list[np.ndarray]:
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not paths:
-        raise SystemExit(f"{folder}: no photos. Give a folder of .jpg or .png files with --photos.")
+        raise SystemExit(f"{folder}: found no photos. Give a folder of .jpg or .png files with --photos.")
     return [np.asarray(Image.open(paths[i % len(paths)]).convert("RGB")) for i in range(count)]
 
 
 def time_rounds(contestants: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each contestant over rounds in which each runs once, after one to warm up."""
+    """Return the median seconds of each contestant over rounds in which each runs once; a first round warms up."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds + 1):
         for name, run in contestants.items():
@@ -95,14 +96,14 @@ def time_rounds(contestants: dict[str, Callable[[], Any]], rounds: int) -> dict[
 
 
 def _count_flops(network: torch.nn.Module, photo: torch.Tensor) -> int:
-    """Count the floating point operations, two to a multiply-add, of one forward pass."""
+    """Return the floating point operations of one forward pass; a multiply-add counts as two."""
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network(photo)
     return int(counter.get_total_flops())
 
 
 def measure_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Return FLOP/s of a large matrix product, the most that this device does in this run."""
+    """Return the FLOP/s of a large matrix product, as the peak of this device in this run."""
     side = 8192 if device.type == "cuda" else 2048
     a = torch.randn(side, side, device=device, dtype=dtype)
 
@@ -116,7 +117,7 @@ def measure_peak(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def compare(name: str, photos: list[np.ndarray], arguments: argparse.Namespace) -> dict[str, Any]:
-    """Race `DepthEstimator` against transformers' pipeline with one network."""
+    """Measure `DepthEstimator` and transformers' pipeline with one network."""
     from transformers import pipeline
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -154,8 +155,8 @@ def compare(name: str, photos: list[np.ndarray], arguments: argparse.Namespace) 
 def find_difference(ours: DepthEstimator, rival: Any, photos: list[np.ndarray]) -> float:
     """Return the median over pixels of |ours - theirs| / theirs, both maps scaled to [0, 1].
 
-    transformers smooths a photo while shrinking it, DPT as published does not: on photos that already have the
-    network's size the two networks see the same pixels.
+    The photos have the network's size, so that both networks see the same pixels: transformers smooths a photo while
+    shrinking it, and DPT as published does not.
     """
     differences = []
     for one, result in zip(ours(photos), rival([Image.fromarray(photo) for photo in photos]), strict=True):
@@ -166,7 +167,7 @@ def find_difference(ours: DepthEstimator, rival: Any, photos: list[np.ndarray]) 
 
 
 def measure_tiny(photos: list[np.ndarray], rounds: int) -> dict[str, Any]:
-    """Measure tiny-dpt on the CPU: one core per photo against torch's own threads in batches of 8 of one shape."""
+    """Measure tiny-dpt on the CPU with one core per photo, and with torch's threads on batches of 8 photos."""
     with tempfile.TemporaryDirectory() as scratch:
         if not EMBEDDED_FOLDER.exists():
             TinyDPT().save(Path(scratch))
@@ -206,7 +207,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, default=Path("examples/DUTS/DUTS-TR/DUTS-TR-Image"))
     parser.add_argument("--networks", nargs="*", choices=NETWORKS, default=["dpt-hybrid", "depth-anything-v2-small"])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--count", type=int, help="photos a round (default 4 on the CPU, 256 on a GPU)")
+    parser.add_argument("--count", type=int, help="number of photos per round (default 4 on the CPU, 256 on a GPU)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compile", action="store_true")
     arguments = parser.parse_args()

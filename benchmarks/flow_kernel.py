@@ -37,7 +37,7 @@ from flowsim.prior import PRESETS
 
 HEIGHT = WIDTH = 400
 MOTIONS = 20
-"""Motions of the photo that one time is taken over."""
+"""Number of motions of a photo that each time is taken over."""
 BYTES_PER_PIXEL = 4 + 8 + 1
 """Bytes that the flow kernel moves per pixel: inverse depth in, flow and validity out."""
 

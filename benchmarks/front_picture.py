@@ -1,10 +1,10 @@
-r"""The README's first picture: what is made of photos, and real flow beside it.
+r"""The first picture of the README: samples made from photos, and real flow beside them.
 
     python -m benchmarks.front_picture dutsv2.zarr --ids cameraman coffee pagoda --fields FOLDER \
         --sequences horsejump-low scooter-gray flamingo
 
-The dataset is that of `make demo`; FOLDER holds real flow with masks, `flow` in 1/64 px and `mask` in
-.npz files, as `segmentation fit-motion --fields` reads it.
+The dataset is that of `make demo`. FOLDER holds real flow with masks as `segmentation fit-motion --fields` reads it:
+.npz files with `flow` in 1/64 px and `mask`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HEADINGS = ("photo", "inverse depth", "simulated flow", "mask", "real flow (RAFT
 
 
 def tile(pixels: np.ndarray) -> Image.Image:
-    """Fit a picture into a tile, cutting what sticks out."""
+    """Fit a picture into a tile, and crop what does not fit."""
     width, height = TILE
     scale = max(width / pixels.shape[1], height / pixels.shape[0])
     size = round(pixels.shape[1] * scale), round(pixels.shape[0] * scale)
@@ -38,7 +38,7 @@ def tile(pixels: np.ndarray) -> Image.Image:
 
 
 def real_tile(flow_px: np.ndarray, mask: np.ndarray) -> Image.Image:
-    """Colour a real field by its 98 % quantile, with the object's outline."""
+    """Colour a real field, with full saturation at its 98 % quantile, and draw the object's outline."""
     longest = float(np.quantile(np.linalg.norm(flow_px, axis=-1), 0.98))
     picture = cv2.resize(np.asarray(flow_to_rgb(flow_px, longest)), None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
     outline = cv2.resize(mask.astype(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
@@ -66,9 +66,9 @@ def main() -> None:
     """Write examples/front.png."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset")
-    parser.add_argument("--ids", nargs="+", required=True, help="samples, one a line")
+    parser.add_argument("--ids", nargs="+", required=True, help="ids of the samples, one per row")
     parser.add_argument("--fields", type=Path, required=True)
-    parser.add_argument("--sequences", nargs="+", required=True, help="videos of FOLDER, one a line")
+    parser.add_argument("--sequences", nargs="+", required=True, help="names of videos in FOLDER, one per row")
     arguments = parser.parse_args()
     videos = fields_of_folder(arguments.fields)
     sheet = Image.new("RGB", tile_box(len(arguments.ids) - 1, 4)[2:], "white")

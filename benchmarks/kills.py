@@ -1,9 +1,9 @@
-"""Runs that are killed at random moments and continued: is anything lost, damaged, or there twice?
+"""Runs that are killed at random moments and continued, to count samples that are lost, damaged or duplicated.
 
-The run is the command `pipeline run`, begun in a process that has its libraries loaded already, so that its life is
-work and not imports. Moments are drawn from a seed, in two ways: in seconds, evenly over the life of an undisturbed
-run; and in operations on the output's files (making, opening, renaming, removing), evenly over all of them, so that
-every step of writing a shard and its commit record has its turn.
+The run is the command `pipeline run`, started in a process with loaded libraries, so that it spends its time on work
+and not on imports. The moments are drawn from a seed in two ways: in seconds, evenly over the duration of an
+undisturbed run; and in operations on the output's files (making, opening, renaming, removing), evenly over all of them,
+so that every step of writing a shard and its commit record is interrupted at some time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ RAY_RUN_MAY_TAKE_S = 240.0
 
 
 class Silent:
-    """Watch and say nothing."""
+    """Progress that is not shown."""
 
     def announce(self, sentence: str) -> None:
         """Do nothing."""
@@ -54,12 +54,13 @@ class Silent:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one kill did.
+    """The outcome of one kill.
 
     Attributes:
-        state: in which the output was left.
-        exit_code: of the command; minus the signal where it was itself killed.
-        lost, damaged, duplicated: samples after the run was continued; damaged ones differ from an undisturbed run's.
+        state: state in which the output was left.
+        exit_code: exit code of the command, or the negative number of the signal if the command itself was killed.
+        lost, damaged, duplicated: number of such samples after the run was continued; a sample is damaged if it differs
+            from that of an undisturbed run.
     """
 
     victim: str
@@ -74,9 +75,9 @@ class KilledRuns:
     """Kills runs over one set of photos.
 
     Args:
-        photos: a DUTS tree.
-        folder: for outputs; emptied between runs.
-        seed: of the moments.
+        photos: folder of a DUTS tree.
+        folder: folder for outputs, which is emptied between runs.
+        seed: seed of the moments.
     """
 
     def __init__(self, photos: Path, folder: Path, seed: int = 0) -> None:
@@ -89,7 +90,7 @@ class KilledRuns:
     def at_seconds(self, moments: int) -> list[Outcome]:
         """Kill runs in their own process at moments drawn in seconds."""
         self._clear()
-        self._await(self._start())  # starts the server of processes
+        self._await(self._start())  # starts the fork server
         self._clear()
         started = time.monotonic()
         self._await(self._start())
@@ -102,7 +103,7 @@ class KilledRuns:
             if process.is_alive():
                 os.kill(process.pid or 0, signal.SIGKILL)
                 process.join()
-            if process.exitcode == -signal.SIGKILL:  # else it was at its end
+            if process.exitcode == -signal.SIGKILL:  # otherwise it had come to its end
                 outcomes.append(self._outcome("driver", process))
         return outcomes
 
@@ -135,7 +136,7 @@ class KilledRuns:
             process.join(wait_s)
             if not process.is_alive():
                 _end(family)
-                continue  # it was quicker than the undisturbed run
+                continue  # it ended sooner than the undisturbed run
             family |= descendants(process.pid or 0)
             os.kill(pid, signal.SIGKILL)
             deadline = time.monotonic() + RAY_RUN_MAY_TAKE_S
@@ -147,7 +148,7 @@ class KilledRuns:
         return outcomes
 
     def _ray_life(self, victims: dict[str, str]) -> dict[str, float]:
-        """Return for each victim the seconds from its appearance to the end of an undisturbed run."""
+        """Return for each kind of victim the seconds from its start to the end of an undisturbed run."""
         process = self._start(workers=2)
         appeared = {}
         for victim, words in victims.items():
@@ -175,7 +176,7 @@ class KilledRuns:
         shutil.rmtree(self.output, ignore_errors=True)
 
     def _outcome(self, victim: str, process: ForkServerProcess, orphans: set[int] | None = None) -> Outcome:
-        """Continue the run and compare."""
+        """Continue the run, and compare its dataset with that of an undisturbed run."""
         process.join()
         state = self._state()
         self._continue(self.output)
@@ -200,7 +201,7 @@ class KilledRuns:
         run(RunConfig(input=str(self.photos), output=str(output), workers=0, **SETTINGS), Silent())
 
     def _compare(self) -> tuple[int, int, int]:
-        """Count the samples that are lost, damaged, or there twice."""
+        """Count the samples that are lost, damaged or duplicated."""
         made, wanted = (DatasetStore.open(str(place)) for place in (self.output, self.whole))
         layout = wanted.layout
         everything = verify(str(self.output), Silent(), all_rows=True)
@@ -220,14 +221,14 @@ class KilledRuns:
 
 
 def _files(output: Path) -> Iterator[str]:
-    """List the files of a dataset: all but the lock and the notes on runs."""
+    """List the files of a dataset without locks and logs of runs."""
     for path in output.rglob("*"):
         if path.is_file() and path.name != "lock" and path.parent.name != "runs":
             yield path.relative_to(output).as_posix()
 
 
 def _command(arguments: list[str], output: str, die_at: int, count: Synchronized[int] | None) -> None:
-    """Do what the command line does, and die at some operation on the output's files."""
+    """Run the command line, and die at an operation on the output's files."""
     said = os.open(f"{output}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(said, 1)
     os.dup2(said, 2)
@@ -252,7 +253,7 @@ def _command(arguments: list[str], output: str, die_at: int, count: Synchronized
 
 
 def _find(process: ForkServerProcess, words: str) -> tuple[int, set[int]]:
-    """Wait until a process with such words in its command line runs below another; return it and all below."""
+    """Wait for a descendant process with these words in its command line; return it and its descendants."""
     if not words:
         return process.pid or 0, set()
     while process.is_alive():
@@ -261,11 +262,11 @@ def _find(process: ForkServerProcess, words: str) -> tuple[int, set[int]]:
             if words in command_line(pid):
                 return pid, family
         time.sleep(0.02)
-    raise SystemExit(f"the run ended with {process.exitcode} before there was {words}; its .log says why")
+    raise SystemExit(f"the run ended with {process.exitcode} before {words} appeared; see its .log for the cause")
 
 
 def _wait_for_the_end(pids: set[int]) -> None:
-    """Let what is left of a Ray end by itself, as it would on a user's machine; end it after a while."""
+    """Wait until the processes left of a Ray end on their own, as on a user's machine; end them after a while."""
     deadline = time.monotonic() + ORPHANS_MAY_LIVE_S
     while any(is_alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -1,12 +1,12 @@
-"""One training on real data against what can be scored without learning.
+"""One training on real data against baselines without learning.
 
     python -m benchmarks.learning --duts DUTS --davis DAVIS --flows davis-flows.zarr --work FOLDER --stages 128:40 224:8
 
-From random weights it writes learning.json, log and pictures; with `--initialization` (and `--encoder`;
-`benchmarks.package_weights` makes one) learning_pretrained.json and so on. It learns from photos with the motions of
-the preset `davis`, new ones in each epoch, and from DAVIS train, mixed as `segmentation train` does; a stage begins
-with the last weights of the one before. Scores are those of the last weights: on the training sequences that were held
-out, by which it was watched, and on DAVIS-2016 val.
+The network learns from photos with motions of the preset `davis`, drawn anew in each epoch, and from DAVIS train, mixed
+as in `segmentation train`. Each stage starts from the last weights of the stage before. The last weights are scored on
+held-out training sequences, which served for validation, and on DAVIS-2016 val. Training from random weights writes
+learning.json, a log and pictures; training with `--initialization` and `--encoder` writes learning_pretrained.json and
+so on (`benchmarks.package_weights` makes a file of weights).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from segmentation.training.settings import HELD_OUT, TrainingSettings
 
 
 def score(network: TwoStreamNetwork, validation: ValidationData, device: str) -> dict[str, Any]:
-    """Score a network, and the baselines, on some samples."""
+    """Score a network and the baselines on some samples."""
     return {
         "samples": validation.name,
         "frames": validation.samples,
@@ -50,7 +50,7 @@ def score(network: TwoStreamNetwork, validation: ValidationData, device: str) ->
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the training: the side that the network sees, and for how long."""
+    """A stage of the training: its picture size and duration."""
 
     side_px: int
     epochs: int
@@ -58,13 +58,13 @@ class Stage:
 
     @classmethod
     def parse(cls, text: str) -> Stage:
-        """Read SIDE_PX:EPOCHS or SIDE_PX:EPOCHS:LEARNING_RATE."""
+        """Parse SIDE_PX:EPOCHS or SIDE_PX:EPOCHS:LEARNING_RATE."""
         side_px, epochs, *rate = text.split(":")
         return cls(int(side_px), int(epochs), float(rate[0]) if rate else None)
 
 
 def stages_of(arguments: argparse.Namespace) -> list[TrainingSettings]:
-    """Return how each stage is trained."""
+    """Return the training settings of each stage."""
     stages: list[TrainingSettings] = []
     for place, stage in enumerate(arguments.stages):
         output = arguments.work / "runs" / f"learning-{arguments.seed}" / f"{place + 1}-{stage.side_px}px"
@@ -85,7 +85,7 @@ def stages_of(arguments: argparse.Namespace) -> list[TrainingSettings]:
 
 
 def join_logs(stages: list[TrainingSettings], output: Path) -> list[dict[str, Any]]:
-    """Write the numbers of all stages as those of one run; return them."""
+    """Write the records of all stages as those of one run, and return them."""
     records, steps, epochs = [], 0, 0
     for settings in stages:
         for record in read_metrics(Path(settings.output)):
@@ -97,7 +97,7 @@ def join_logs(stages: list[TrainingSettings], output: Path) -> list[dict[str, An
 
 
 def main() -> None:
-    """Train, score, and keep numbers, log and pictures in benchmarks/results/."""
+    """Train and score, and write figures, log and pictures to benchmarks/results/."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
     parser.add_argument("--seed", type=int, default=0)
@@ -107,7 +107,7 @@ def main() -> None:
         nargs="+",
         default=[Stage(128, 40), Stage(224, 8)],
         metavar="SIDE_PX:EPOCHS[:LEARNING_RATE]",
-        help="instead of --side-px and --epochs (default 128:40 224:8)",
+        help="stages SIDE_PX:EPOCHS, in place of --side-px and --epochs (default 128:40 224:8)",
     )
     arguments = parser.parse_args()
     photos = ShardDataset(str(make_photos(arguments, str(ARM.motion)))).samples

@@ -1,8 +1,11 @@
-"""Scoring masks at 480p against a plain implementation of the official definition: `python -m benchmarks.metrics`.
+"""Speed of scoring masks at 480p against a plain implementation of the official definition.
 
-The rival computes J and F as the published evaluation describes them: boundary maps of whole frames, dilation by a disk
-with OpenCV on all cores, one frame after the other. Both get the same arrays; numbers are compared first. From files,
-the rival reads with Pillow. Masks are drawn; with `--davis` and `--predictions` those of a DAVIS tree are used instead.
+    python -m benchmarks.metrics
+
+The rival computes J and F as the published evaluation describes them, with boundary maps of whole frames and dilation
+by a disk, in OpenCV on all cores, one frame after the other. Both sides get the same arrays, and their scores are
+compared first. When masks are read from files, the rival uses Pillow. Masks are drawn; with `--davis` and
+`--predictions`, those of a DAVIS tree are used as well.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ def rival_boundary(mask: np.ndarray) -> np.ndarray:
 
 
 def rival_scores(found: np.ndarray, wanted: np.ndarray, disk: np.ndarray) -> tuple[float, float]:
-    """Return J and F of one frame."""
+    """Return J and F of one frame by the rival's implementation."""
     union = np.sum(found | wanted)
     region = np.sum(found & wanted) / union if union else 1.0
     a, b = rival_boundary(found), rival_boundary(wanted)
@@ -63,7 +66,7 @@ def disk_of(radius: int) -> np.ndarray:
 
 
 def draw_davis(root: Path, videos: int, frames: int) -> None:
-    """Write a DAVIS tree of moving, wobbling bodies and predictions with rougher outlines, as soft grey levels."""
+    """Write a DAVIS tree of moving, wobbling bodies, with predictions in grey levels that have rougher outlines."""
     lists = root / "DAVIS/ImageSets/2016/val.txt"
     lists.parent.mkdir(parents=True)
     lists.write_text("".join(f"body_{video}\n" for video in range(videos)))
@@ -87,7 +90,7 @@ def draw_davis(root: Path, videos: int, frames: int) -> None:
 
 
 def files_of(davis: Path, predictions: Path) -> list[tuple[Path, Path]]:
-    """Pair the frames that count with their predictions."""
+    """Pair the scored frames with their predictions."""
     dataset = open_dataset("davis16", davis)
     return [
         (frame.masks[0], predictions / video.name / f"{frame.name}.png")
@@ -107,7 +110,7 @@ def ms_per_frame(work: Callable[[], Any], frames: int) -> float:
 
 
 def measure(davis: Path, predictions: Path, repeats: int) -> dict[str, Any]:
-    """Time rival and ours in turns; medians."""
+    """Measure the rival and ours in turns; return the medians."""
     files = files_of(davis, predictions)
     wanted, found = (np.stack([read(pair[side]) for pair in files]) for side in (0, 1))
     disk = disk_of(tolerance_of(*wanted.shape[1:]))
@@ -152,10 +155,10 @@ def measure(davis: Path, predictions: Path, repeats: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--davis", type=Path, help="DAVIS-2016, for real masks besides the drawn ones")
-    parser.add_argument("--predictions", type=Path, help="predictions for its val sequences")
+    parser.add_argument("--davis", type=Path, help="folder of DAVIS-2016, for real masks besides the drawn ones")
+    parser.add_argument("--predictions", type=Path, help="folder of predictions for the val sequences of --davis")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--print-only", action="store_true", help="write no JSON")
+    parser.add_argument("--print-only", action="store_true", help="do not write the JSON file")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         draw_davis(Path(folder), videos=3, frames=30)

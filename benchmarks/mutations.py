@@ -1,8 +1,8 @@
-"""Damaged photos and masks by the hundred, and what `pipeline run` makes of them.
+"""Hundreds of damaged photos and masks, and the result of `pipeline run` on them.
 
-Each file of a tree is changed in one of several ways, drawn from a seed: bytes flipped, the end cut off, a stretch
-removed or repeated, fields of the header set to extremes, another size written into the header (with a right checksum
-where the format has one).
+Each file of a tree is changed in one of several ways that is drawn from a seed: bytes are flipped, the end is cut off,
+a stretch is removed or repeated, bytes of the header are set to extremes, or another size is written into the header
+(with a correct checksum if the format has one).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ SIZE_FIELDS = ("<H", ">H", "<I", ">I", "<Q")
 
 
 def encode(pixels: np.ndarray, encoding: tuple[str, str, str, dict[str, Any]]) -> bytes:
-    """Write a picture as a file."""
+    """Encode a picture as the content of a file."""
     _, name, mode, options = encoding
     stream = io.BytesIO()
     Image.fromarray(pixels).convert(mode).save(stream, name, **options)
@@ -71,32 +71,32 @@ def encode(pixels: np.ndarray, encoding: tuple[str, str, str, dict[str, Any]]) -
 
 
 def flip_bytes(content: bytearray, draw: random.Random) -> bytearray:
-    """Change up to eight bytes anywhere."""
+    """Change up to eight bytes at random places."""
     for _ in range(draw.randint(1, 8)):
         content[draw.randrange(len(content))] ^= draw.randint(1, 255)
     return content
 
 
 def cut_off(content: bytearray, draw: random.Random) -> bytearray:
-    """End the file early, perhaps at once."""
+    """Cut off the end of the file, possibly all of it."""
     return content[: draw.randrange(len(content))]
 
 
 def remove_or_repeat(content: bytearray, draw: random.Random) -> bytearray:
-    """Take a stretch away, or have it twice."""
+    """Remove or repeat a stretch of bytes."""
     first, last = sorted(draw.randrange(len(content)) for _ in range(2))
     return content[:first] + content[last:] if draw.random() < 0.5 else content[:last] + content[first:]
 
 
 def edit_header(content: bytearray, draw: random.Random) -> bytearray:
-    """Set up to four bytes of the first 128 to extremes."""
+    """Set up to four of the first 128 bytes to extreme values."""
     for _ in range(draw.randint(1, 4)):
         content[draw.randrange(min(128, len(content)))] = draw.choice(EXTREMES)
     return _with_png_checksums(content) if draw.random() < 0.5 else content
 
 
 def edit_size(content: bytearray, draw: random.Random) -> bytearray:
-    """Say another width or height where the header says the true one."""
+    """Replace the width or height in the header by another one."""
     if content[:1] == b"P":
         return bytearray(
             re.sub(rb"%d" % SIDE, str(draw.choice(SIZES)).encode(), bytes(content), count=draw.randint(1, 2))
@@ -116,16 +116,16 @@ MUTATIONS = (flip_bytes, cut_off, remove_or_repeat, edit_header, edit_size)
 
 
 def _with_png_checksums(content: bytearray) -> bytearray:
-    """Make the checksum of a PNG's first chunk right, so that its header is believed."""
+    """Correct the checksum of a PNG's first chunk, so that readers accept its header."""
     if content[:4] == b"\x89PNG":
         content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     return content
 
 
 def write_mutated_tree(root: Path, photos: int, *, whole: bool, seed: int = 0) -> Path:
-    """Write photos with masks, one file of each pair mutated (every fourth time the mask); `whole`: none.
+    """Write photos with masks and damage one file of each pair, the mask of every fourth pair; with `whole`, none.
 
-    The first ten are whole in any case.
+    The first ten pairs are never damaged.
     """
     draw = random.Random(seed)
     for part in ("Image", "Mask"):
@@ -143,10 +143,10 @@ def write_mutated_tree(root: Path, photos: int, *, whole: bool, seed: int = 0) -
 
 
 def run_over(photos: Path, output: Path, timeout_s: float) -> dict[str, Any]:
-    """Make a dataset in a process of its own and say what became of the photos.
+    """Make a dataset in a new process, and return the outcome for the photos.
 
     Raises:
-        subprocess.TimeoutExpired: it hangs.
+        subprocess.TimeoutExpired: the process hangs.
     """
     command = [sys.executable, "-m", "benchmarks.peak_memory", "pipeline.cli", "run", "--input", str(photos)]
     command += ["--output", str(output), "--depth-model", "tiny-dpt", "--max-side", "64", "--workers", "0"]

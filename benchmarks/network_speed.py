@@ -1,10 +1,10 @@
-"""Training step and inference against the published way: sections `step` and `inference` of `benchmarks.training`.
+"""Speed of training steps and inference against the published code: `step` and `inference` of `benchmarks.training`.
 
-Rival, in the same run on the same device: the same modules in float32 with torch's own convolutions, one frame after
-the other as the published forward does, each resized to 512 and back, and features resized between the scales, by
-torch's bicubic interpolation; for the step with gradients summed over the batch and plain Adam. Rounds of both
-alternate. Ours is what `segmentation train` with the modern preset does in one step (from bytes to averaged weights),
-and what its validation does.
+The rival runs the same modules on the same device in float32 with torch's own convolutions. As in the published forward
+pass, it takes one frame after the other, resizes each to 512 and back, and resizes features between the scales by
+torch's bicubic interpolation; in the training step it sums gradients over the batch and uses plain Adam. Our side is
+one step of `segmentation train` with the modern preset, from bytes to averaged weights, and its validation. Rounds of
+both sides alternate.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RECIPE = RECIPES["modern"]
 
 
 def measure_step(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return samples per second of a training step of both, and their ratio."""
+    """Return the samples per second of a training step of both sides, and their ratio."""
     device, batch, side = _device(), arguments.batch, NETWORK_SIDE_PX
     network = TwoStreamNetwork(arguments.encoder, initialization="random").to(device).train()
     published = _published_step(_with_plain_convolutions(network))
@@ -61,7 +61,7 @@ def measure_step(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_inference(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return frames per second of both, from pixels and flow of 480p frames to masks, and their ratio."""
+    """Return the frames per second of both sides, from pixels and flow of 480p frames to masks, and their ratio."""
     device = _device()
     network = TwoStreamNetwork(arguments.encoder, initialization="random").to(device).eval()
     plain = _with_plain_convolutions(network)
@@ -102,7 +102,7 @@ def _with_plain_convolutions(network: TwoStreamNetwork) -> TwoStreamNetwork:
 
 
 def with_torch_interpolation(work: Callable[[], None]) -> Callable[[], None]:
-    """Let the network resize its features as the published code does."""
+    """Make the network resize its features as the published code does."""
 
     def run() -> None:
         with patch("segmentation.network.model.resize_features", resize_bicubic):
@@ -128,7 +128,7 @@ def _published_step(network: TwoStreamNetwork) -> Callable[[Tensor, Tensor, Tens
 def _alternate(
     ours: Callable[[], None], published: Callable[[], None], arguments: argparse.Namespace, frames: int
 ) -> dict[str, Any]:
-    """Time both in turns; the first round warms up."""
+    """Measure both sides in turns; the first round warms up."""
     rates: dict[str, list[float]] = {"ours": [], "published": []}
     for _ in range(arguments.rounds + 1):
         for name, work in (("ours", ours), ("published", published)):

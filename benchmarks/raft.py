@@ -1,9 +1,11 @@
-"""Flow of a video against the published procedure: `python -m benchmarks.raft --weights raft-small.pth --davis DAVIS`.
+"""Speed of flow estimation for a video against the published procedure.
 
-Rival, in the same run with the same weights and iterations: torchvision's forward pass, one pair at a time, features of
-both frames computed each time, float32, on all cores or the GPU. Rounds of both alternate, because a shared machine
-drifts; processor seconds are given beside rates for the same reason. Also: peak memory of `segmentation flows` for a
-short and a long video, each in a process of its own, with small frames and one iteration.
+    python -m benchmarks.raft --weights raft-small.pth --davis DAVIS
+
+The rival is torchvision's forward pass with the same weights and number of iterations, in float32 on all cores or the
+GPU, for one pair at a time, so that the features of every frame are computed twice. Rounds of both sides alternate, and
+processor seconds are given beside rates, because the speed of a shared machine changes. Also measured is the peak
+memory of `segmentation flows` for a short and a long video with small frames and one iteration, each in a new process.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ Estimate = Callable[[np.ndarray], np.ndarray]
 
 
 def published_procedure(weights: str, device: str, iterations: int) -> Estimate:
-    """Return the rival."""
+    """Return the rival, a function from frames to flow."""
     network = open_raft(weights).network.to(device)
 
     def pixels(frame: np.ndarray) -> torch.Tensor:
@@ -56,7 +58,7 @@ def published_procedure(weights: str, device: str, iterations: int) -> Estimate:
 
 
 def measure(estimate: Estimate, frames: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Return flow, pairs per second of the clock, and pairs per second of processor time."""
+    """Return the flow, and pairs per second of elapsed and of processor time."""
     clock, processor = time.perf_counter(), time.process_time()
     flow = estimate(frames)
     pairs = len(frames) - 1
@@ -64,7 +66,7 @@ def measure(estimate: Estimate, frames: np.ndarray) -> tuple[np.ndarray, float, 
 
 
 def compare(arguments: argparse.Namespace, device: str) -> dict[str, Any]:
-    """Measure both on the first frames of one DAVIS sequence."""
+    """Measure both sides on the first frames of one DAVIS sequence."""
     folder = Path(arguments.davis) / "JPEGImages/480p" / arguments.sequence
     paths = sorted(folder.glob("*.jpg"))[: arguments.pairs + 1]
     frames = np.stack([decode_photo(path.read_bytes()) for path in paths])
@@ -98,7 +100,7 @@ def compare(arguments: argparse.Namespace, device: str) -> dict[str, Any]:
 
 
 def peak_memory_mb(arguments: argparse.Namespace, folder: Path, frames: int) -> int:
-    """Return the peak memory of the command on a drawn video of so many frames."""
+    """Return the peak memory of the command on a synthetic video with this number of frames."""
     clip = folder / f"{frames}.mp4"
     writer = cv2.VideoWriter(str(clip), cv2.VideoWriter_fourcc(*"mp4v"), 25.0, (160, 128))
     texture = np.random.default_rng(0).integers(0, 256, (128, 160 + frames, 3)).astype(np.uint8)

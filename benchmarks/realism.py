@@ -1,16 +1,17 @@
-"""How far simulated flow is from real flow.
+"""Distance between the statistics of simulated and of real flow.
 
     python -m benchmarks.realism --photos duts.zarr --fields DAVIS-train-flow --side-px 854
 
-Real: fields of videos (folder of .npz, see `segmentation fit-motion`). Simulated: every preset, and a sampler with the
-ranges of depthstillation (Aleotti et al., 2021), on the photos of a dataset (`pipeline run`). All flow is averaged to a
-grid with a longer side of 214 cells and given in px of a picture 854 px long, whatever the size of its picture.
+Real fields come from videos (a folder of .npz files, see `segmentation fit-motion`). Simulated fields come from every
+preset, and from a sampler with the ranges of depthstillation (Aleotti et al., 2021), on the photos of a dataset
+(`pipeline run`). All flow is averaged to a grid with a longer side of 214 cells, in px of a picture with a longer side
+of 854 px.
 
-Videos are split into halves at random. Row "davis" is a prior fitted to the first half, with every second photo, by the
-function behind `segmentation fit-motion`; all rows are compared with the second half, on the other photos. The floor is
-the distance of the halves to each other. "over_floor" is the mean over statistics of distance / floor, both being means
-over splits. Rows of other presets use the same photos and second halves. Writes benchmarks/results/realism.json,
-realism.png (distributions) and realism_samples.png (fields).
+Videos are split into halves at random. Row "davis" is a prior that the function behind `segmentation fit-motion` fits
+to the first half, with every second photo. All rows are compared with the second half, on the other photos. The floor
+is the distance between the two halves. "over_floor" is the mean over statistics of distance / floor, where both are
+means over splits. The benchmark writes benchmarks/results/realism.json, realism.png (distributions) and
+realism_samples.png (fields).
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ from segmentation.training.motion_fit import Field, fields_of_folder, scenes_of,
 GRID = 214
 PRESETS = ("parallax", "camera", "camera+object")
 DEPTHSTILLATION = "depthstillation-style"
-# Its fixed camera: fx = 0.58 w. Its fy = 0.58 h is taken as fx here, because pixels are square.
+# The published camera has fx = 0.58 w and fy = 0.58 h. Pixels are square here, so fx serves for both.
 DEPTHSTILLATION_FOV_DEG = math.degrees(2 * math.atan(0.5 / 0.58))
 
 
 def depthstillation_motion(random: np.random.Generator) -> MotionSample:
-    """Draw a motion in the published ranges: units are nearest depths and rad, about the camera's centre."""
+    """Draw a motion in the published ranges, in nearest depths and rad, about the camera's centre."""
 
     def triple(low: float, high: float) -> tuple[float, float, float]:
         x, y, z = (random.uniform(low, high, 3) * random.choice([-1, 1], 3)).tolist()
@@ -66,7 +67,7 @@ def depthstillation_motion(random: np.random.Generator) -> MotionSample:
 
 
 def simulated(scenes: Sequence[Scene], motion_of: Callable[[int], MotionSample], grid: int) -> list[FlowStatistics]:
-    """Measure one field on every scene."""
+    """Simulate and measure one field for every scene."""
     measured = []
     for number, scene in enumerate(scenes):
         flow, valid, _ = simulate_flow(scene.inverse_depth, scene.mask, motion_of(number))
@@ -76,12 +77,12 @@ def simulated(scenes: Sequence[Scene], motion_of: Callable[[int], MotionSample],
 
 
 def from_prior(prior: MotionPrior, seed: int) -> Callable[[int], MotionSample]:
-    """Return the motion of each scene under a prior."""
+    """Return the motion that a prior gives each scene."""
     return lambda number: sample_motion(prior, seed, str(number), 0)
 
 
 def real_statistics(videos: dict[str, list[Field]]) -> dict[str, list[FlowStatistics]]:
-    """Measure every real field that shows object and background."""
+    """Measure every real field with both object and background."""
     return {
         name: [statistics_at_scale(flow, mask, side_px, GRID) for flow, mask, side_px in some if 0 < mask.mean() < 1]
         for name, some in videos.items()
@@ -97,7 +98,7 @@ def one_split(
     split: int,
     line: ProgressLine,
 ) -> tuple[dict[str, dict[str, float]], list[FlowStatistics]]:
-    """Fit on the first half, compare everything with the second; returns distances and the fitted prior's fields."""
+    """Fit on the first half, and compare all rows with the second; return distances and the fitted prior's fields."""
     halves = order[: len(order) // 2], order[len(order) // 2 :]
     first, second = ([field for name in half for field in videos[name]] for half in halves)
     prior = fit_prior(
@@ -113,7 +114,7 @@ def one_split(
 
 
 def summary(splits: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
-    """Mean distances over splits, their ratio to the floor, and the mean of these over statistics."""
+    """Return mean distances over splits, their ratios to the floor, and the mean ratio over statistics."""
     mean = {
         row: {name: float(np.mean([split[row][name] for split in splits])) for name in splits[0][row]}
         for row in splits[0]
@@ -133,7 +134,7 @@ def summary(splits: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
 
 
 def medians(rows: dict[str, list[FlowStatistics]]) -> dict[str, dict[str, list[float]]]:
-    """10, 50 and 90 % quantiles of every statistic."""
+    """Return the 10, 50 and 90 % quantiles of every statistic."""
     names = [item.name for item in fields_of(FlowStatistics) if item.name != "angles"]
     return {
         row: {

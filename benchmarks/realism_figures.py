@@ -1,4 +1,4 @@
-"""The pictures of `benchmarks.realism`."""
+"""Figures of `benchmarks.realism`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ STYLES: dict[str, dict[str, Any]] = {
 
 
 def plot_distributions(rows: dict[str, list[FlowStatistics]], results: dict[str, Any], path: Path) -> None:
-    """Draw one panel per statistic: cumulative distributions, and the histogram of directions."""
+    """Draw one panel per statistic, with cumulative distributions, or for directions the histogram."""
     figure, axes = plt.subplots(3, 5, figsize=(19, 10.5), layout="constrained")
     for panel, (name, title) in zip(axes.flat, TITLES.items(), strict=False):
         for row, style in STYLES.items():
@@ -85,7 +85,7 @@ def plot_distributions(rows: dict[str, list[FlowStatistics]], results: dict[str,
 
 
 def plot_samples(videos: dict[str, list[Field]], scenes: Sequence[Scene], prior: MotionPrior, path: Path) -> None:
-    """Draw real flow on the left and simulated flow on the right, full colour at each field's own 98 % quantile."""
+    """Draw real flow on the left and simulated flow on the right, saturated at each field's 98 % quantile."""
     rows, columns = 7, 4
     random = np.random.default_rng(4)
     names = random.permutation(sorted(videos))[: rows * columns]

@@ -1,4 +1,4 @@
-"""What every benchmark writes: its figures with commit, device and versions, as JSON in benchmarks/results/."""
+"""Files of results: figures of a benchmark with commit, device and versions, as JSON in benchmarks/results/."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def environment() -> dict[str, Any]:
-    """Return commit, device and versions of what matters."""
+    """Return the commit, the device and the versions of the libraries that matter."""
     import torch
 
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
@@ -45,7 +45,7 @@ def environment() -> dict[str, Any]:
 
 
 def write(name: str, figures: dict[str, Any]) -> Path:
-    """Write `figures` and the environment to benchmarks/results/<name>.json, <name>_gpu.json where a GPU is at hand."""
+    """Write figures and environment to benchmarks/results/<name>.json, or to <name>_gpu.json if there is a GPU."""
     RESULTS.mkdir(exist_ok=True)
     measured_on = environment()
     path = RESULTS / f"{name}{'' if measured_on['gpu'] is None else '_gpu'}.json"

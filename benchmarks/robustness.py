@@ -1,12 +1,14 @@
-"""What survives: `python -m benchmarks.robustness`, or some of its sections by name.
+"""Robustness against flipped bits, kills, damaged photos and failing stores: `python -m benchmarks.robustness`.
 
-- `verify`: one bit is flipped at a time, half of the places drawn evenly over all bytes of a dataset, half evenly over
-  all files, so that small files have their share. A flip counts as found if `verify` names the very file that was
-  changed, and no other.
+The sections can be run by name:
+
+- `verify`: one bit is flipped at a time. Half of the places are drawn evenly over all bytes of a dataset, the other
+  half evenly over all files, so that small files are covered. A flip counts as found if `verify` names the changed file
+  and no other.
 - `kills_at_seconds`, `kills_at_operations`, `kills_on_ray`: runs are killed at random moments and continued
   (`benchmarks.kills`).
-- `photos`: a thousand damaged photos and masks (`benchmarks.mutations`), beside as many whole ones.
-- `object_store`: a run on S3 (moto's server) of which 5 % of the requests fail, beside one where none does.
+- `photos`: a run on a thousand damaged photos and masks (`benchmarks.mutations`), and on as many undamaged ones.
+- `object_store`: a run on S3 (moto's server) where 5 % of the requests fail, and one where none fails.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ FAULTS = 0.05
 
 
 def flipped_bits_found(dataset: Path, places: int, seed: int = 0) -> int:
-    """Flip one bit in each of several places, one at a time; return how many `verify` finds where they are."""
+    """Flip one bit at a time in several places; return how many flips `verify` finds in the right file."""
     rng = np.random.default_rng(seed)
     files = sorted(path for path in dataset.rglob("*") if path.is_file() and path.stat().st_size)
     sizes = np.array([path.stat().st_size for path in files], float)
@@ -79,7 +81,7 @@ def verify_section(folder: Path) -> dict[str, Any]:
 
 
 def kills_section(way: str, folder: Path) -> dict[str, Any]:
-    """Kill runs in one of three ways and continue them."""
+    """Kill runs in one of three ways, and continue them."""
     runs = KilledRuns(write_tree(folder / "DUTS", PHOTOS_OF_A_KILLED_RUN, 64), folder)
     outcomes: list[Outcome] = getattr(runs, way)(MOMENTS[way])
     return {
@@ -95,7 +97,7 @@ def kills_section(way: str, folder: Path) -> dict[str, Any]:
 
 
 def photos_section(folder: Path) -> dict[str, Any]:
-    """Run over damaged photos, and over the same ones whole."""
+    """Run on damaged photos, and on the same photos undamaged."""
     figures = {}
     for name in ("mutated", "whole"):
         photos = write_mutated_tree(folder / name, MUTATED_PHOTOS, whole=name == "whole")
@@ -105,8 +107,8 @@ def photos_section(folder: Path) -> dict[str, Any]:
 
 
 def object_store_section(folder: Path) -> dict[str, Any]:
-    """Run on a store that fails now and then, and on one that does not."""
-    import pytest  # the server of the tests
+    """Run on an object store that fails now and then, and on one that does not."""
+    import pytest  # the server from the tests
 
     from tests.pipeline.faulty_s3 import BUCKET, faulty_s3
 
@@ -154,9 +156,11 @@ SECTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Measure, and write each section into benchmarks/results/robustness.json as it is done."""
+    """Measure, and write each finished section to benchmarks/results/robustness.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"default: all of {', '.join(SECTIONS)}")
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"sections to run (default: {', '.join(SECTIONS)})"
+    )
     path = RESULTS / "robustness.json"
     sections = parser.parse_args().sections or list(SECTIONS)
     if unknown := set(sections) - SECTIONS.keys():

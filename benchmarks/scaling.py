@@ -1,13 +1,13 @@
-"""What the engine costs: `python -m benchmarks.scaling`.
+"""Costs of the engine: `python -m benchmarks.scaling`.
 
-Scaling: photos per second of two workers over one, with a stand-in for a photo that takes a fixed amount of one core
-(SHA-256 of 4 MB), 64 a shard; rounds of one and of two workers alternate, the clock runs from when every worker has
-delivered until the last task is handed out. Two cores are needed.
+Scaling: photos per second of two workers relative to one. A stand-in for a photo takes a fixed amount of work on one
+core (SHA-256 of 4 MB), and a shard has 64 of them. Rounds of one and of two workers alternate. Time is measured from
+the moment when every worker has delivered a shard until the last task is handed out. Two cores are needed.
 
-Overhead: shards of no work with 64 rows each, so that all the time is the engine's; from the first report to the last.
+Overhead: time per shard without work, with 64 rows per shard, from the first report to the last.
 
-Memory: a plan of a million rows, and one of ten thousand, each in a process of its own, with workers that do nothing:
-what the listing holds, what the plan adds, and what running all tasks adds.
+Memory: a plan of a million rows and one of ten thousand rows, each in a new process with workers that do nothing. The
+figures are the memory of the listing, of the plan, and of running all tasks.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PHOTOS_PER_SHARD = 64
 
 
 def rows(start: int, stop: int) -> Iterator[Row]:
-    """Yield rows of a listing whose names are as long as those of DUTS in a bucket."""
+    """Yield rows of a listing with names as long as those of DUTS in a bucket."""
     folder = "s3://bucket/DUTS/DUTS-TR/DUTS-TR"
     for index in range(start, stop):
         name = f"ILSVRC2012_test_{index:08d}"
@@ -51,13 +51,13 @@ def rows(start: int, stop: int) -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class StandIn:
-    """Keeps one core busy by the same amount for each photo; of no bytes, it does nothing."""
+    """A worker with a fixed amount of work for each photo; with no bytes it does nothing."""
 
     share: Share
     photo: bytes
 
     def make(self, task: ShardTask) -> int:
-        """Go through the photos of a shard; return who did it."""
+        """Work on the photos of a shard; return the number of the process."""
         if self.photo:
             for _ in task.rows:
                 hashlib.sha256(self.photo).digest()
@@ -70,13 +70,13 @@ def fixed_work(share: Share) -> StandIn:
 
 
 def no_work(share: Share) -> StandIn:
-    """Start a worker without."""
+    """Start a worker without work."""
     return StandIn(share, b"")
 
 
 @dataclass(frozen=True)
 class Shards:
-    """So many tasks, each with rows of its own."""
+    """A number of tasks, each with its own rows."""
 
     number: int
 
@@ -94,7 +94,7 @@ def silence(sentence: str) -> None:
 
 
 def photos_per_second(workers: int, shards: int) -> float:
-    """Return the rate of workers with fixed work, all of them running."""
+    """Return the photos per second of workers with fixed work, while all of them run."""
     seen: set[int] = set()
     counted, started = 0, 0.0
     with closing(run_tasks(fixed_work, Shards(10 * shards), Placement(workers, "cpu"), silence)) as reports:
@@ -105,11 +105,11 @@ def photos_per_second(workers: int, shards: int) -> float:
                 started = time.perf_counter()
             if counted == shards:
                 return PHOTOS_PER_SHARD * counted / (time.perf_counter() - started)
-    raise SystemExit("a worker never delivered; is there a core for each?")
+    raise SystemExit("a worker never delivered a shard; make sure that there is one core per worker")
 
 
 def overhead_ms(workers: int, shards: int) -> float:
-    """Return milliseconds per shard of no work."""
+    """Return the milliseconds per shard without work."""
     with closing(run_tasks(no_work, Shards(shards), Placement(workers, "cpu"), silence)) as reports:
         next(reports)
         started = time.perf_counter()
@@ -118,13 +118,13 @@ def overhead_ms(workers: int, shards: int) -> float:
 
 
 def resident_mb() -> float:
-    """Return the memory that this process holds now."""
+    """Return the resident memory of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def memory_of_a_plan(samples: int) -> dict[str, float]:
-    """List so many photos, plan them, and hand all tasks to a Ray worker that does nothing; return what each holds."""
+    """List photos, plan them, and run all tasks on an idle Ray worker; return the memory that each step adds."""
     with tempfile.TemporaryDirectory() as folder, ray_session():
         list(run_tasks(no_work, Shards(50), Placement(1, "cpu"), silence))
         before = resident_mb()
@@ -159,9 +159,9 @@ def main() -> None:
     """Measure and write benchmarks/results/scaling.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--shards", type=int, default=40, help="with work, per measurement")
+    parser.add_argument("--shards", type=int, default=40, help="shards with work per measurement")
     parser.add_argument("--empty-shards", type=int, default=2000)
-    parser.add_argument("--plan", type=int, help="measure only the memory of a plan of so many rows")
+    parser.add_argument("--plan", type=int, help="measure only the memory of a plan with this number of rows")
     given = parser.parse_args()
     if given.plan:
         print(json.dumps(memory_of_a_plan(given.plan)))

@@ -1,7 +1,7 @@
-"""Judge `tiny-dpt` on photos that it has not seen: `python -m benchmarks.tiny_dpt --help`.
+"""Accuracy of `tiny-dpt` on held-out photos: `python -m benchmarks.tiny_dpt --help`.
 
-The photos are those that `python -m depth.distill` holds out: 300, evenly spread over the first folder.
-Depth goes the whole way through `DepthEstimator`, as in the pipeline.
+The 300 photos are those that `python -m depth.distill` holds out, evenly spread over the first folder. Depth is
+estimated by `DepthEstimator`, as in the pipeline.
 """
 
 from __future__ import annotations

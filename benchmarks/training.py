@@ -1,9 +1,10 @@
-"""Training against the published way, one section at a time: `python -m benchmarks.training loader`.
+"""Speed of training against the published code, one section at a time: `python -m benchmarks.training loader`.
 
-`loader`: samples per second of one core (of its time, from which others on a shared machine take nothing), from files
-to the tensors that the network eats. Ours reads a dataset of `pipeline run` in training order and makes batches with
-flips, as a training does; the rival is `published_loader` on the same samples, the files in the page cache for both.
-Beside a GPU the cores are done with the bytes, which the GPU turns into floats: `to_a_gpu`. Rounds alternate.
+`loader` measures samples per second of one core, from files to the network's input, by processor time, which other
+processes on a shared machine do not count towards. Our side reads a dataset of `pipeline run` in training order and
+makes batches with flips, as in a training. The rival is `published_loader` on the same samples. The files are in the
+page cache for both, and rounds of both alternate. `to_a_gpu` measures loading up to the batches of bytes that a GPU
+turns into floats itself.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ BATCH = 16
 
 
 def measure_loader(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return samples per second and core of both loaders, their ratio, and where our time goes."""
+    """Return the samples per second and core of both loaders, their ratio, and the parts of our time."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     numcodecs.blosc.set_nthreads(1)
@@ -105,13 +106,15 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Measure one section and write benchmarks/results/training_<section>.json."""
+    """Measure one section, and write benchmarks/results/training_<section>.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("section", choices=SECTIONS)
-    parser.add_argument("--input", default="examples/DUTS", help="photos and masks for the loader")
+    parser.add_argument("--input", default="examples/DUTS", help="folder of photos and masks for the loader")
     parser.add_argument("--samples", type=int, default=256)
-    parser.add_argument("--encoder", default="mit-b0", help="for step and inference")
-    parser.add_argument("--batch", type=int, default=4, help="samples of a step, frames of an inference")
+    parser.add_argument("--encoder", default="mit-b0", help="encoder for step and inference")
+    parser.add_argument(
+        "--batch", type=int, default=4, help="number of samples of a step, or of frames of an inference"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     figures = SECTIONS[arguments.section](arguments)
