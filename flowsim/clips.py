@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from flowsim.layers import LayeredPhoto
 from flowsim.magnitude import resolve
 from flowsim.paths import motion_paths
-from flowsim.rendering import FlowBetween, common_window, flow_between, photo_view, render_view
+from flowsim.rendering import FlowBetween, common_window, fetch_labels, flow_between, photo_view, render_view
 from flowsim.sampling import MotionSample
 
 
@@ -36,7 +36,11 @@ class Clip:
 
 
 def make_clip(
-    image: UInt8[np.ndarray, "h w 3"], photo: LayeredPhoto, motions: Sequence[MotionSample], frames: int = 2
+    image: UInt8[np.ndarray, "h w 3"],
+    photo: LayeredPhoto,
+    motions: Sequence[MotionSample],
+    frames: int = 2,
+    device: str = "cpu",
 ) -> Clip:
     """Move a layered photo and render the frames after it.
 
@@ -47,9 +51,10 @@ def make_clip(
         photo: its layers.
         motions: for the objects 1, 2, ..., all with the same camera; resolved here if they are not.
         frames: frames of the clip, the photo included; 2 .. 16.
+        device: where to render: `cpu`, or a device of torch.
 
     Returns:
-        The clip; the same arguments give the same bits in any thread.
+        The clip. On the CPU the same arguments give the same bits in any thread.
 
     Raises:
         FlowsimError: the number of frames is out of range, or an object has no motion.
@@ -58,12 +63,14 @@ def make_clip(
     if not motions[0].is_resolved:
         moves_objects = any(motion.moves_object for motion in motions)
         motions = resolve(motions, photo.inverse_depth, photo.labels if moves_objects else None)
-    views = [photo_view(photo, image), *(render_view(photo, step) for step in motion_paths(motions, frames))]
+    paths = motion_paths(motions, frames)
+    views = [photo_view(photo, image, device), *(render_view(photo, motions, device) for motions in paths)]
+    labels = np.stack([fetch_labels(view) for view in views[1:]])
     return Clip(
         images=np.stack([view.image for view in views[1:]]),
-        labels=np.stack([view.labels for view in views[1:]]),
+        labels=labels,
         forward=tuple(flow_between(photo, *pair) for pair in pairwise(views)),
         backward=tuple(flow_between(photo, *pair) for pair in zip(views[1:], views, strict=False)),
-        window=common_window([view.labels for view in views[1:]]),
+        window=common_window(labels),
         motions=motions,
     )

@@ -1,20 +1,19 @@
 """The next frame: what a layered photo looks like after a motion, and the flow and occlusion between two such views."""
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from flowsim.camera import depth_range_terms, pixel_axes
 from flowsim.completion import complete_by_reflection
 from flowsim.deformation import add_deformation
 from flowsim.errors import FlowsimError
-from flowsim.kernels import rasterization
-from flowsim.kernels.composition import compose
-from flowsim.kernels.tracking import LEAVES, find_covered, follow
+from flowsim.kernels.tracking import LEAVES
 from flowsim.layers import Layer, LayeredPhoto
 from flowsim.sampling import MotionSample
 
@@ -30,9 +29,9 @@ class Surface(NamedTuple):
         next_depth: (h,w) float32: inverse depth of every pixel of the photo as the view's camera sees it.
     """
 
-    displacement: Float32[np.ndarray, "h w 2"]
-    winner: Int32[np.ndarray, "h w"]
-    next_depth: Float32[np.ndarray, "h w"]
+    displacement: Any
+    winner: Any
+    next_depth: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +43,14 @@ class View:
         labels: (h,w) uint8: the layer in front; `NO_LAYER` where the photo shows nothing of what is seen here.
         source: (h,w,2) float32: column and row in the photo of what is in front; NaN where nothing is.
         surfaces: of the layers, in their order.
+        device: where labels, source and surfaces are: arrays on `cpu`, else tensors.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
-    labels: UInt8[np.ndarray, "h w"]
-    source: Float32[np.ndarray, "h w 2"]
+    labels: Any
+    source: Any
     surfaces: tuple[Surface, ...]
+    device: str
 
 
 class FlowBetween(NamedTuple):
@@ -66,17 +67,18 @@ class FlowBetween(NamedTuple):
     fate: UInt8[np.ndarray, "h w"]
 
 
-def photo_view(photo: LayeredPhoto, image: UInt8[np.ndarray, "h w 3"]) -> View:
+def photo_view(photo: LayeredPhoto, image: UInt8[np.ndarray, "h w 3"], device: str = "cpu") -> View:
     """Return the photo itself as a view: the first frame."""
+    steps = _steps(device)
     height, width = photo.labels.shape
-    grid = _grid(height, width)
-    places = np.minimum(np.arange(height), height - 2)[:, None] * width + np.minimum(np.arange(width), width - 2)
-    winner = (2 * places).astype(np.int32)
-    surfaces = tuple(Surface(np.zeros_like(grid), winner, layer.inverse_depth) for layer in photo.layers)
-    return View(image, photo.labels, grid, surfaces)
+    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+    squares = np.minimum(np.arange(height), height - 2)[:, None] * width + np.minimum(np.arange(width), width - 2)
+    winner, still = steps.place((2 * squares).astype(np.int32), device), steps.place(np.zeros_like(grid), device)
+    surfaces = tuple(Surface(still, winner, steps.place(layer.inverse_depth, device)) for layer in photo.layers)
+    return View(image, steps.place(photo.labels, device), steps.place(grid, device), surfaces, device)
 
 
-def render_view(photo: LayeredPhoto, motions: Sequence[MotionSample]) -> View:
+def render_view(photo: LayeredPhoto, motions: Sequence[MotionSample], device: str = "cpu") -> View:
     """Render a layered photo after a motion.
 
     Every layer is a grid of triangles whose corners move as the flow says. The nearest triangle at a pixel tells where
@@ -86,6 +88,7 @@ def render_view(photo: LayeredPhoto, motions: Sequence[MotionSample]) -> View:
     Args:
         photo: the layers.
         motions: resolved, for the objects 1, 2, ...; all with the same camera.
+        device: `cpu` for compiled loops that give the same bits in any thread; else tensors of torch on that device.
 
     Returns:
         The frame. Where it shows nothing of the photo, `image` is completed and `labels` is `NO_LAYER`.
@@ -94,23 +97,25 @@ def render_view(photo: LayeredPhoto, motions: Sequence[MotionSample]) -> View:
         FlowsimError: a motion is unresolved, or an object has none.
     """
     _check_motions(photo, motions)
-    height, width = photo.labels.shape
-    shape = (height, width)
-    colors = np.zeros((*shape, 3), np.float32)
-    labels = np.full(shape, NO_LAYER, np.uint8)
-    source = np.full((*shape, 2), np.nan, np.float32)
+    steps = _steps(device)
+    shape = photo.labels.shape
+    colors = steps.place(np.zeros((*shape, 3), np.float32), device)
+    labels = steps.place(np.full(shape, NO_LAYER, np.uint8), device)
+    source = steps.place(np.full((*shape, 2), np.nan, np.float32), device)
+    photo_labels = steps.place(photo.labels, device)
     surfaces = []
     for layer in photo.layers:
-        surface = _surface(layer, motions)
+        surface = _surface(layer, motions, steps, device)
         surfaces.append(surface)
-        layer_source = np.empty((*shape, 2), np.float32)
-        rasterization.sources(surface.displacement, surface.winner, layer_source)
-        compose(layer.colors, layer.opacity, photo.labels, layer.label, layer_source, colors, labels, source)
-    shows_nothing = np.isnan(source[..., 0])
-    if shows_nothing.any() and not shows_nothing.all():
-        colors = complete_by_reflection(colors, ~shows_nothing)
-    image = np.clip(np.rint(colors), 0, 255).astype(np.uint8)
-    return View(image, labels, source, tuple(surfaces))
+        layer_source = steps.sources(surface.displacement, surface.winner)
+        layer_colors, opacity = steps.place(layer.colors, device), steps.place(layer.opacity, device)
+        steps.compose(layer_colors, opacity, photo_labels, layer.label, layer_source, colors, labels, source)
+    picture = steps.fetch(colors)
+    is_known = steps.fetch(labels) != NO_LAYER
+    if is_known.any() and not is_known.all():
+        picture = complete_by_reflection(picture, is_known)
+    image = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    return View(image, labels, source, tuple(surfaces), device)
 
 
 def flow_between(photo: LayeredPhoto, start: View, end: View) -> FlowBetween:
@@ -119,32 +124,25 @@ def flow_between(photo: LayeredPhoto, start: View, end: View) -> FlowBetween:
     Args:
         photo: the layers.
         start: the view whose pixels are followed.
-        end: the view they go to; earlier or later, the photo's own included.
+        end: the view they go to; earlier or later, the photo's own included; on the same device.
     """
-    height, width = start.labels.shape
-    flow = np.zeros((height, width, 2), np.float32)
-    valid = np.zeros((height, width), np.bool_)
-    fate = np.full((height, width), LEAVES, np.uint8)
+    device = start.device
+    steps = _steps(device)
+    height, width = photo.labels.shape
+    flow = steps.place(np.zeros((height, width, 2), np.float32), device)
+    valid = steps.place(np.zeros((height, width), np.bool_), device)
+    fate = steps.place(np.full((height, width), LEAVES, np.uint8), device)
+    photo_labels = steps.place(photo.labels, device)
     for rank, (layer, surface) in enumerate(zip(photo.layers, end.surfaces, strict=True)):
-        follow(
-            start.labels,
-            start.source,
-            layer.label,
-            surface.displacement,
-            surface.next_depth,
-            surface.winner,
-            flow,
-            valid,
-            fate,
-        )
+        pixels = (start.labels, start.source, layer.label)
+        steps.follow(*pixels, surface.displacement, surface.next_depth, surface.winner, flow, valid, fate)
         for nearer, cover in zip(photo.layers[rank + 1 :], end.surfaces[rank + 1 :], strict=True):
-            find_covered(
-                start.labels, layer.label, flow, photo.labels, nearer.label, cover.displacement, cover.winner, fate
-            )
-    return FlowBetween(flow, valid, fate)
+            covering = (nearer.label, cover.displacement, cover.winner)
+            steps.find_covered(start.labels, layer.label, flow, photo_labels, *covering, fate)
+    return FlowBetween(*(steps.fetch(part) for part in (flow, valid, fate)))
 
 
-def common_window(labels: Sequence[np.ndarray], smallest_part: float = 0.6) -> tuple[slice, slice]:
+def common_window(labels: Sequence[np.ndarray] | np.ndarray, smallest_part: float = 0.6) -> tuple[slice, slice]:
     """Find a part of the picture in which views need nothing from outside of the photo.
 
     Rows and columns are cut off one at a time, always at the side of which the largest part is unknown.
@@ -176,33 +174,42 @@ def common_window(labels: Sequence[np.ndarray], smallest_part: float = 0.6) -> t
     return slice(top, bottom), slice(left, right)
 
 
-def _surface(layer: Layer, motions: Sequence[MotionSample]) -> Surface:
+def fetch_labels(view: View) -> UInt8[np.ndarray, "h w"]:
+    """Return which layer is in front at each pixel of a view, as an array on the CPU."""
+    labels: np.ndarray = _steps(view.device).fetch(view.labels)
+    return labels
+
+
+def _surface(layer: Layer, motions: Sequence[MotionSample], steps: Any, device: str) -> Surface:
     """Move a layer and find which part of it is at each pixel of the view."""
     motion = motions[max(layer.label - 1, 0)] if layer.label <= len(motions) else motions[0]
     moves_alone = layer.label > 0 and motion.moves_object
     height, width = layer.inverse_depth.shape
     xs, ys = pixel_axes(height, width)
-    displacement = np.empty((height, width, 2), np.float32)
-    next_depth = np.empty((height, width), np.float32)
     matrix = motion.matrices(height, width)[1 if moves_alone else 0].astype(np.float32)
-    nearness = np.array(depth_range_terms(motion.far), np.float32)
-    rasterization.project(matrix, layer.inverse_depth, nearness, xs, ys, displacement, next_depth)
-    # the whole layer bends as its part that the photo shows
-    everywhere = np.full((height, width), layer.label if moves_alone else 0, np.uint8)
-    add_deformation(displacement, everywhere, motions, (xs, ys), max(height, width))
-    displacement[next_depth < 0] = 0
+    displacement, next_depth = steps.project(
+        steps.place(matrix, device),
+        steps.place(layer.inverse_depth, device),
+        depth_range_terms(motion.far),
+        steps.place(xs, device),
+        steps.place(ys, device),
+    )
+    if any(part.is_deformed for part in motions):
+        # the whole layer bends as its part that the photo shows
+        bent = np.zeros((height, width, 2), np.float32)
+        everywhere = np.full((height, width), layer.label if moves_alone else 0, np.uint8)
+        add_deformation(bent, everywhere, motions, (xs, ys), max(height, width))
+        displacement += steps.place(bent, device)
+        displacement[next_depth < 0] = 0
     used = np.ones((height, width), np.bool_)
     if layer.label > 0:  # squares with a corner that is not quite transparent, and their neighbours
         used = cv2.dilate((layer.opacity > 0).view(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    nearest = np.full((height, width), -1, np.float32)
-    winner = np.full((height, width), rasterization.NOTHING, np.int32)
-    rasterization.rasterize(displacement, next_depth, used, nearest, winner)
-    return Surface(displacement, winner, next_depth)
+    return Surface(displacement, steps.rasterize(displacement, next_depth, steps.place(used, device)), next_depth)
 
 
-def _grid(height: int, width: int) -> Float32[np.ndarray, "h w 2"]:
-    """Column and row of every pixel."""
-    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+def _steps(device: str) -> Any:
+    """Return the module that takes the steps on a device."""
+    return importlib.import_module("flowsim.rendering_numpy" if device == "cpu" else "flowsim.rendering_torch")
 
 
 def _check_motions(photo: LayeredPhoto, motions: Sequence[MotionSample]) -> None:

@@ -11,7 +11,8 @@ NOTHING = -1
 """Winner of a pixel that no triangle covers."""
 _ONE = np.float32(1)
 _SMALLEST = np.float32(SMALLEST_DEPTH_RATIO)
-_TOLERANCE = 1e-6  # of barycentric coordinates: neighbours overlap by this much, so that no crack opens between them
+TOLERANCE = 1e-6
+"""Of barycentric coordinates: neighbouring triangles overlap by this much, so that no crack opens between them."""
 _plane_and_parallax = compiled(plane_and_parallax)
 
 
@@ -75,17 +76,25 @@ def barycentric(x0: Any, y0: Any, x1: Any, y1: Any, x2: Any, y2: Any, x: Any, y:
 _barycentric = compiled(barycentric)
 
 
-def _corners(triangle: Any, width: Any) -> Any:
-    """Column and row of the three corners: triangle 2 i + t is half t of the square right and below pixel i."""
+def triangle_corners(triangle: Any, width: Any) -> tuple[Any, Any, Any, Any, Any, Any]:
+    """Column and row of the three corners of a triangle; arithmetic that serves tensors as well.
+
+    Triangle 2 i + t is half t of the square right and below pixel i. Corner 1 lies beside corner 0, corner 2 above or
+    below it.
+
+    Args:
+        triangle: its number.
+        width: columns of the grid.
+    """
     place = triangle // 2
-    y = place // width
-    x = place - y * width
-    if triangle % 2 == 0:
-        return x, y, x + 1, y, x, y + 1
-    return x + 1, y + 1, x, y + 1, x + 1, y
+    half = triangle - 2 * place
+    row = place // width
+    column = place - row * width
+    x, y, step = column + half, row + half, 1 - 2 * half
+    return x, y, x + step, y, x, y + step
 
 
-corners = compiled(_corners)
+corners = compiled(triangle_corners)
 
 
 def _rasterize(displacement: Any, next_depth: Any, used: Any, nearest: Any, winner: Any) -> None:
@@ -115,14 +124,14 @@ def _rasterize(displacement: Any, next_depth: Any, used: Any, nearest: Any, winn
                 x0, y0 = xa + np.float64(displacement[ya, xa, 0]), ya + np.float64(displacement[ya, xa, 1])
                 x1, y1 = xb + np.float64(displacement[yb, xb, 0]), yb + np.float64(displacement[yb, xb, 1])
                 x2, y2 = xc + np.float64(displacement[yc, xc, 0]), yc + np.float64(displacement[yc, xc, 1])
-                first_column: Any = max(np.int64(np.ceil(min(x0, x1, x2) - _TOLERANCE)), 0)
-                last_column: Any = min(np.int64(np.floor(max(x0, x1, x2) + _TOLERANCE)), right)
-                first_row: Any = max(np.int64(np.ceil(min(y0, y1, y2) - _TOLERANCE)), 0)
-                last_row: Any = min(np.int64(np.floor(max(y0, y1, y2) + _TOLERANCE)), bottom)
+                first_column: Any = max(np.int64(np.ceil(min(x0, x1, x2) - TOLERANCE)), 0)
+                last_column: Any = min(np.int64(np.floor(max(x0, x1, x2) + TOLERANCE)), right)
+                first_row: Any = max(np.int64(np.ceil(min(y0, y1, y2) - TOLERANCE)), 0)
+                last_row: Any = min(np.int64(np.floor(max(y0, y1, y2) + TOLERANCE)), bottom)
                 for row in range(first_row, last_row + 1):
                     for column in range(first_column, last_column + 1):
                         w1, w2, area = _barycentric(x0, y0, x1, y1, x2, y2, np.float64(column), np.float64(row))
-                        slack = _TOLERANCE * area
+                        slack = TOLERANCE * area
                         if area <= 0 or w1 < -slack or w2 < -slack or w1 + w2 > area + slack:
                             continue
                         depth = np.float32(d0 + (w1 * (d1 - d0) + w2 * (d2 - d0)) / area)

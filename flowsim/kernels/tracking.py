@@ -8,8 +8,10 @@ from flowsim.kernels.jit import compiled
 from flowsim.kernels.rasterization import corners, locate
 
 VISIBLE, HIDDEN, LEAVES = 0, 1, 2
-# A surface hides a part of itself that is farther away by more than this inverse depth.
-_FOLD = 1e-3
+FOLD = 1e-3
+"""A surface hides a part of itself that is farther away by more than this inverse depth."""
+NEIGHBOURHOOD_PX = 1.5
+"""A triangle whose middle is this near to a pixel of the surface does not hide it."""
 
 
 def _follow(
@@ -65,13 +67,13 @@ def _follow(
             if triangle < 0:
                 continue
             xa, ya, xb, yb, xc, yc = corners(triangle, width)
-            if abs(0.5 * (xb + xc) - sx) <= 1.5 and abs(0.5 * (yb + yc) - sy) <= 1.5:
+            if abs(0.5 * (xb + xc) - sx) <= NEIGHBOURHOOD_PX and abs(0.5 * (yb + yc) - sy) <= NEIGHBOURHOOD_PX:
                 continue
             there_x, there_y = locate(displacement, triangle, target_x, target_y)
             e0, e1, e2 = next_depth[ya, xa], next_depth[yb, xb], next_depth[yc, xc]
             w1, w2 = (there_x - xa) * (xb - xa), (there_y - ya) * (yc - ya)
             depth_there = e0 + w1 * (e1 - e0) + w2 * (e2 - e0)
-            if depth_there > w0 * d0 + fx * d1 + fy * d2 + _FOLD:
+            if depth_there > w0 * d0 + fx * d1 + fy * d2 + FOLD:
                 fate[y, x] = HIDDEN
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowsim import FlowsimError, MotionPrior, sample_motion, simulate_flow
+from flowsim import FlowsimError, MotionPrior, make_clip, rendering_torch, sample_motion, simulate_flow
 from flowsim.layers import separate_layers
 from flowsim.rendering import NO_LAYER, common_window, flow_between, photo_view, render_view
 from tests.flowsim import rendering_reference as reference
@@ -226,3 +226,28 @@ def test_motions_without_size_or_for_too_few_objects_are_refused():
         render_view(photo, [motion(scale=-1.0)])
     with pytest.raises(FlowsimError, match="1 motions for 2 objects"):
         render_view(photo, [DRIFT])
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        pytest.param("tensors", id="cpu"),
+        pytest.param("cuda", marks=pytest.mark.gpu),
+    ],
+)
+@pytest.mark.parametrize("made", [DRIFT, BENDING, motion(rotation=(0.0, 0.1, 0.0))], ids=["rigid", "deformed", "pan"])
+def test_tensors_give_the_frame_that_the_compiled_loops_give(made, device, monkeypatch):
+    image, depth, mask = scene()
+    labels = (mask > 127).astype(np.uint8)
+    photo = separate_layers(image, depth, labels, mask)
+    expected = make_clip(image, photo, [made])
+    if device == "tensors":  # the steps for tensors, on tensors of the CPU
+        monkeypatch.setattr("flowsim.rendering._steps", lambda _: rendering_torch)
+        device = "cpu"
+    found = make_clip(image, photo, [made], device=device)
+    assert (found.labels != expected.labels).mean() < 1e-3
+    assert (np.abs(found.images.astype(int) - expected.images) > 1).mean() < 1e-3
+    for one, other in zip((*found.forward, *found.backward), (*expected.forward, *expected.backward), strict=True):
+        assert (one.fate != other.fate).mean() < 2e-3
+        same = (one.valid == other.valid) & (one.fate == other.fate)
+        assert np.percentile(np.abs(one.flow - other.flow)[same], 99.9) < 1e-3
