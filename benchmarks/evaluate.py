@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from benchmarks.record import write
+from pipeline.command.progress import Silent
 from pipeline.engine.placement import Placement
 from pipeline.photos.decoding import decode_photo
 from segmentation.flow.estimate import FlowSettings
@@ -29,16 +30,6 @@ from segmentation.network.model import TwoStreamNetwork
 from segmentation.prediction.evaluate import Benchmark, predict_and_score
 from segmentation.prediction.video_masks import write_mask
 from segmentation.videos.datasets import open_dataset
-
-
-class Silence:
-    """Progress that is not shown."""
-
-    def announce(self, sentence: str) -> None:
-        """Do nothing."""
-
-    def update(self, to_do: int, done: int, failed: int) -> None:
-        """Do nothing."""
 
 
 def part_of_davis(davis: Path, folder: Path, frames: int) -> Path:
@@ -102,14 +93,14 @@ def main() -> None:
         root = part_of_davis(given.davis, work / "DAVIS", given.frames)
         raft, here = FlowSettings(given.raft, iterations=1), Placement(workers=0)
         predict_and_score(
-            [Benchmark("davis16", root)], checkpoint, work / "out", raft, Silence(), here
+            [Benchmark("davis16", root)], checkpoint, work / "out", raft, Silent(), here
         )  # makes the flow, and warms up
         flows = str(work / "out/flows/davis16.zarr")
         ours, plain = [], []
         for _ in range(given.rounds):
             shutil.rmtree(work / "out/davis16")
             done = predict_and_score(
-                [Benchmark("davis16", root, flows)], checkpoint, work / "out", raft, Silence(), here
+                [Benchmark("davis16", root, flows)], checkpoint, work / "out", raft, Silent(), here
             )
             ours.append((done.frames / done.seconds, done.waiting_share or 0.0))
             plain.append(plain_loop(root, flows, checkpoint, work / "plain", device))

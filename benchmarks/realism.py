@@ -106,7 +106,7 @@ def one_split(
         [field for name in halves[0] for field in coarse[name]],
         scenes[0],
         seed=split,
-        progress=lambda done, total: line.update(total, done, 0),
+        progress=lambda to_do, done: line.update(to_do, done, 0),
     )
     fitted = simulated(scenes[1], from_prior(prior, split), GRID)
     found = {name: distance(second, some) for name, some in {**rows, "davis": fitted}.items()}

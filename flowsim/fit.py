@@ -25,7 +25,7 @@ def fit_prior(
     *,
     types: int = 6,
     seed: int = 0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda to_do, done: None,
 ) -> MotionPrior:
     """Fit a mixture of shot types to the statistics of real flow.
 
@@ -35,7 +35,7 @@ def fit_prior(
         scenes: depths and masks of photos to simulate on.
         types: number of types of shot, at most.
         seed: seed of all random draws; the same arguments give the same prior.
-        progress: called with the number of finished simulations and their total number.
+        progress: called with the total number of simulations and the number of finished ones.
 
     Returns:
         The prior, in which left and right are equally likely.

@@ -85,7 +85,7 @@ def invert(
         real: statistics of real fields at the common scale on a grid of `FIT_GRID`.
         scenes: depths and masks of photos to simulate on, best no larger than that grid.
         seed: seed of all random draws.
-        progress: called with the number of finished simulations and their total number.
+        progress: called with the total number of simulations and the number of finished ones.
 
     Returns:
         The kept motions of each field.
@@ -106,7 +106,7 @@ def invert(
         simulated = []
         for candidate in candidates:
             simulated.append(_simulate(candidate, scenes[int(random.integers(len(scenes)))], random))
-            progress(len(parameters) + len(simulated), total)
+            progress(total, len(parameters) + len(simulated))
         new_features, is_reflected = _reflected_to_right(np.array([field for _, field in simulated]))
         new = np.array([made for made, _ in simulated])
         parameters = np.concatenate([parameters, np.where(is_reflected[:, None], new * REFLECTION, new)])

@@ -37,16 +37,12 @@ def score_command(settings: ScoreSettings) -> None:
     from segmentation.scoring.protocols import protocol_for
 
     protocol_for(settings.dataset, settings.protocol)  # before anything is loaded
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from pipeline.command.progress import ProgressLine
     from segmentation.scoring.reporting import show_report
     from segmentation.scoring.scored_folder import score_folder, write_outcome
 
-    errors = Console(stderr=True)
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("frames", total=None)
-        report, opened = score_folder(settings, lambda done, total: bar.update(task, completed=done, total=total))
+    with ProgressLine("frames") as line:
+        report, opened = score_folder(settings, line)
     show_report(report)
     for path in write_outcome(settings, report, opened):
         typer.echo(path)

@@ -126,11 +126,11 @@ class FileChecker:
         self._check_manifest()
         surplus = self.sizes.keys() - self.result.files.keys() - self._tolerated - NO_PART
         for key in sorted(surplus - self._live_partials(surplus)):
-            self._report(key, "does not belong to the dataset", is_surplus=True)
+            self._add_finding(key, "does not belong to the dataset", is_surplus=True)
         if unread := sorted(self.sizes.keys() & NO_PART):
             self.result.notes.append(f"not read, since no part of the dataset: {', '.join(unread)}")
 
-    def _report(self, key: str, problem: str, shard: int | None = None, *, is_surplus: bool = False) -> None:
+    def _add_finding(self, key: str, problem: str, shard: int | None = None, *, is_surplus: bool = False) -> None:
         self.result.findings.append(Finding(key, problem, shard, is_surplus=is_surplus))
 
     def _live_partials(self, surplus: set[str]) -> set[str]:
@@ -168,25 +168,25 @@ class FileChecker:
 
     def _check_root(self, key: str, content: bytes | None) -> Inventory | None:
         if content is None:
-            self._report(key, "is missing")
+            self._add_finding(key, "is missing")
             return None
         try:
             inventory = read_inventory(content, _schema_of(content))
         except DamagedFileError as damage:
-            self._report(key, str(damage))
+            self._add_finding(key, str(damage))
             return None
         attributes = inventory.attributes
         if "settings" in attributes and attributes.get("fingerprint") != fingerprint(attributes["settings"]):
-            self._report(key, "has settings that do not give its fingerprint")
+            self._add_finding(key, "has settings that do not give its fingerprint")
         if attributes.get("kind") == DatasetStore.kind:
             for problem in _differences_from_schema(inventory):
-                self._report(key, problem)
+                self._add_finding(key, problem)
         return inventory
 
     def _check_note(self, folder: str) -> None:
         key = f"{folder}{COMMITS_NOTE}"
         if self.storage.read_if_there(key) != COMMITS_NOTE_TEXT:
-            self._report(key, "is missing or changed")
+            self._add_finding(key, "is missing or changed")
         self.result.files[key] = _sha256(COMMITS_NOTE_TEXT)
 
     def _check_record(self, folder: str, key: str, shard: int, inventory: Inventory) -> bool:
@@ -195,7 +195,7 @@ class FileChecker:
         try:
             record = read_record(content, shard, inventory)
         except DamagedFileError as damage:
-            self._report(key, str(damage), shard)
+            self._add_finding(key, str(damage), shard)
             self._tolerated.add(key)
             return False
         for name, sha256 in record["objects"].items():
@@ -209,7 +209,7 @@ class FileChecker:
         self._tolerated |= set(notes)
         for key in notes:
             if not is_intact(self.storage.read_if_there(key) or b""):
-                self._report(key, "differs from its own checksum", is_surplus=True)
+                self._add_finding(key, "differs from its own checksum", is_surplus=True)
 
     def _check_arrays(self, folder: str, inventory: Inventory) -> None:
         """Check the metadata of the arrays."""
@@ -218,11 +218,11 @@ class FileChecker:
             self.result.files[key] = sha256
             content = self.storage.read_if_there(key)
             if content is None:
-                self._report(key, "is missing")
+                self._add_finding(key, "is missing")
             elif _sha256(content) != sha256:
-                self._report(key, "differs from its checksum in the root's zarr.json")
+                self._add_finding(key, "differs from its checksum in the root's zarr.json")
             elif not _says(content, inventory.arrays[name.removesuffix(f"/{ROOT_METADATA}")]):
-                self._report(key, "says something else than the root's zarr.json")
+                self._add_finding(key, "says something else than the root's zarr.json")
 
     def _check_objects(self, progress: Progress) -> None:
         """Compare all objects with their checksums."""
@@ -250,7 +250,7 @@ class FileChecker:
         try:
             listed = read_manifest(self.storage)
         except PipelineError as damage:
-            self._report(MANIFEST, str(damage))
+            self._add_finding(MANIFEST, str(damage))
             self._tolerated |= {*PUBLISHED_EXTRAS}
             return
         for key in PUBLISHED_EXTRAS:
@@ -259,12 +259,12 @@ class FileChecker:
             self._tolerated.add(key)
             content = self.storage.read_if_there(key)
             if content is None or _sha256(content) != listed[key]["sha256"]:
-                self._report(key, "is missing or differs from its checksum in the manifest")
+                self._add_finding(key, "is missing or differs from its checksum in the manifest")
         if self.result.is_whole:
             checksums = {key: entry["sha256"] for key, entry in listed.items() if key not in PUBLISHED_EXTRAS}
             different = sorted(dict(self.result.files.items() ^ checksums.items()))
             if different:
-                self._report(MANIFEST, f"lists other files than the dataset has: {', '.join(different[:3])}")
+                self._add_finding(MANIFEST, f"lists other files than the dataset has: {', '.join(different[:3])}")
 
 
 def groups(sizes: dict[str, int]) -> list[str]:

@@ -123,6 +123,14 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         self._inventory = self._read_inventory(metadata)
         return True
 
+    def refuse_foreign_content(self) -> None:
+        """Raise if something other than a dataset of this kind and version is at the URL.
+
+        Raises:
+            PipelineError: the message says what is there.
+        """
+        self.exists()
+
     @classmethod
     def open(cls, url: str) -> Self:
         """Open an existing dataset.

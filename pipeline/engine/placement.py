@@ -119,10 +119,10 @@ def plan_workers(nodes: Sequence[Node], placement: Placement) -> tuple[Share, in
     device, gpus = ("cuda", placement.gpus_per_worker or 1.0) if use_gpu else ("cpu", 0.0)
     smallest = Share(device, 1, gpus)
     machines = sum(node.cpus > 0 for node in nodes)
-    count = placement.workers or (places(nodes, smallest) if use_gpu else machines)
+    count = placement.workers or (count_fitting(nodes, smallest) if use_gpu else machines)
     for cpus in range(max((node.cpus for node in nodes), default=0), 0, -1):
         share = Share(device, cpus, gpus)
-        if 0 < count <= places(nodes, share):
+        if 0 < count <= count_fitting(nodes, share):
             return share, count
     if not machines:
         raise PipelineError(
@@ -131,12 +131,12 @@ def plan_workers(nodes: Sequence[Node], placement: Placement) -> tuple[Share, in
         )
     raise PipelineError(
         f"{count_of(max(count, 1), 'worker')} with at least {describe(smallest)} each do not fit: {_inventory(nodes)} "
-        f"have room for {places(nodes, smallest)}. Use fewer --workers or more machines"
+        f"have room for {count_fitting(nodes, smallest)}. Use fewer --workers or more machines"
         + (", or a smaller --gpus-per-worker." if use_gpu else ".")
     )
 
 
-def places(nodes: Sequence[Node], share: Share) -> int:
+def count_fitting(nodes: Sequence[Node], share: Share) -> int:
     """Count the workers that fit on the machines."""
     return sum(_fitting(node, share) for node in nodes)
 

@@ -1,7 +1,8 @@
-"""Runs workers: in the calling process, or on Ray.
+"""Workers and their tasks, in the calling process or on Ray.
 
-A worker is any object with `make(task) -> report`. Tasks and reports are small; pixels never travel. Tasks of a worker
-that dies are given to others, which is safe because a task writes its shard whole or not at all.
+A worker is any object with `make(task) -> outcome`. Tasks and outcomes are small; pixels are never sent between
+processes. If a worker dies, its tasks are given to others. This is safe because a task writes its shard whole or not at
+all.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from pipeline.engine.cluster import go_to, live_nodes, ray_session
 from pipeline.engine.placement import (
     Placement,
     Share,
+    count_fitting,
     count_of,
     describe,
     describe_crew,
     local_share,
-    places,
     plan_workers,
 )
 from pipeline.errors import PipelineError
@@ -39,7 +40,7 @@ class Worker(Protocol):
     """What the engine runs; `make` must be safe to call from several threads and to repeat."""
 
     def make(self, task: Any) -> Any:
-        """Do one task and return a small report."""
+        """Do one task and return a small outcome."""
 
 
 class Tasks(Protocol):
@@ -57,7 +58,7 @@ Announce = Callable[[str], None]
 def run_tasks(
     factory: WorkerFactory, tasks: Tasks, placement: Placement, announce: Announce
 ) -> Generator[Any, None, None]:
-    """Run all tasks and yield their reports as they come; closed before its end, it stops the workers.
+    """Run all tasks and yield their outcomes as they come; closed before its end, it stops the workers.
 
     Args:
         factory: makes a worker for its share of the machine; called once in each worker.
@@ -150,7 +151,7 @@ class _Crew:
         announce: told of losses, of new workers, and of waiting.
 
     Attributes:
-        running: by the reference of its report, a worker and its task.
+        running: workers and their tasks, by the reference of the task's outcome.
     """
 
     def __init__(self, factory: WorkerFactory, share: Share, most: int | None, announce: Announce) -> None:
@@ -172,7 +173,7 @@ class _Crew:
             return
         self._looked = now
         there = len(self._loads) + len(self._starting)
-        fitting = places(live_nodes(), self.share)
+        fitting = count_fitting(live_nodes(), self.share)
         wanted = min(fitting if self.most is None else min(self.most, fitting), waiting + len(self.running))
         if self._has_begun and wanted > there:
             self.announce(f"{count_of(wanted - there, 'more worker')} for machines that joined or came back")
@@ -197,7 +198,7 @@ class _Crew:
             self._loads[worker] += 1
 
     def collect(self, waiting: _Waiting) -> Iterator[Any]:
-        """Wait for something to happen, for some seconds at most; yield reports, put lost tasks back.
+        """Wait for something to happen, for some seconds at most; yield outcomes, put lost tasks back.
 
         Raises:
             PipelineError: workers cannot be started, or are lost one after the other.
@@ -212,7 +213,7 @@ class _Crew:
         for reference in ready:
             worker, task = self.running.pop(reference, None) or (self._starting.pop(reference), None)
             try:
-                report = ray.get(reference)
+                outcome = ray.get(reference)
             except RayActorError as error:
                 if task is not None:
                     waiting.put_back(task)
@@ -231,7 +232,7 @@ class _Crew:
             self._losses = 0
             if worker in self._loads:
                 self._loads[worker] -= 1
-            yield report
+            yield outcome
         if not self._loads and time.monotonic() - self._heard > SECONDS_OF_PATIENCE:
             self._heard = time.monotonic()
             self.announce(f"waiting for a machine with {describe(self.share)} to spare")

@@ -12,8 +12,7 @@ from pipeline.engine.placement import count_of
 from pipeline.errors import PipelineError
 from pipeline.making.config import differences, fingerprint
 from pipeline.photos.listing import Manifest, hash_listing
-from pipeline.photos.originals import Places, changed, each_used, places_of
-from pipeline.redaction import redact
+from pipeline.photos.originals import LocateFiles, changed, each_used, locate_photo_and_mask
 
 LISTING = frozenset({"limit", "listing_hash", "photos"})
 """Settings that say which photos there are; a dataset that differs in these alone may grow."""
@@ -55,7 +54,7 @@ def create_or_grow(
     attributes: Mapping[str, Any],
     manifest: Manifest,
     announce: Announce,
-    places: Places = places_of,
+    locate: LocateFiles = locate_photo_and_mask,
 ) -> None:
     """Create or continue a dataset of photos; let it grow if photos were added after its last one.
 
@@ -66,7 +65,7 @@ def create_or_grow(
         attributes: what else to keep with it.
         manifest: the photos.
         announce: told of growth, and of comparisons that take long.
-        places: where the files of a row lie.
+        locate: returns the paths or URLs of the files of a row.
 
     Raises:
         PipelineError: the dataset there has other settings, other photos, or was made of other bytes.
@@ -74,14 +73,14 @@ def create_or_grow(
     if store.exists() and _without_listing(before := store.attributes["settings"]) == _without_listing(settings):
         if before != settings:
             _refuse_other_photos(store, manifest, before)
-        _refuse_changed(store, manifest, announce, places)
+        _refuse_changed(store, manifest, announce, locate)
         if before != settings:
             announce(f"the dataset grows from {before['photos']} to {len(manifest)} photos")
             store.grow(layout, {"fingerprint": fingerprint(settings), "settings": dict(settings), **attributes})
     create_or_continue(store, layout, settings, attributes)
 
 
-def _refuse_changed(store: DatasetStore, manifest: Manifest, announce: Announce, places: Places) -> None:
+def _refuse_changed(store: DatasetStore, manifest: Manifest, announce: Announce, locate: LocateFiles) -> None:
     """Compare the files that the dataset was made of with those that are there now."""
     unrecorded = 0
 
@@ -91,12 +90,12 @@ def _refuse_changed(store: DatasetStore, manifest: Manifest, announce: Announce,
             records = store.commits.read(shard).get("originals")
             unrecorded += records is None
             rows = store.layout.rows(shard)
-            yield from each_used(manifest.rows[rows.start : rows.stop], records or (), places)
+            yield from each_used(manifest.rows[rows.start : rows.stop], records or (), locate)
 
     names = changed(used(), announce)
     if names:
         raise PipelineError(
-            f"{store.name}: {_some([redact(name) for name in names])} changed since the dataset was made of "
+            f"{store.name}: {_some(names)} changed since the dataset was made of "
             f"{'them' if len(names) > 1 else 'it'}. Put the earlier {'files' if len(names) > 1 else 'file'} back, or "
             "choose another --output."
         )

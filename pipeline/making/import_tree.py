@@ -25,7 +25,7 @@ from pipeline.making.continuing import create_or_grow
 from pipeline.making.plan import ShardTask, make_plan
 from pipeline.making.run import RunSummary
 from pipeline.photos.listing import Manifest, build_manifest, find_partners
-from pipeline.photos.originals import Places, Record, places_of, read_original
+from pipeline.photos.originals import LocateFiles, Record, locate_photo_and_mask, read_original
 from pipeline.photos.rows import Row
 
 SAMPLES_PER_SHARD = 64
@@ -62,16 +62,16 @@ def import_tree(
     flow_urls = find_partners(manifest.rows, f"{root.rstrip('/')}/{FLOWS}", "flow picture")
     flow_of = {row.id: url for row, url in zip(manifest.rows, flow_urls, strict=True)}
 
-    def places(row: Row) -> dict[str, str]:
-        return {**places_of(row), "flow": flow_of[row.id]}
+    def locate(row: Row) -> dict[str, str]:
+        return {**locate_photo_and_mask(row), "flow": flow_of[row.id]}
 
     progress.announce(f"{len(manifest)} photos with flow pictures ({manifest.source})")
     store = DatasetStore(output)
-    store.exists()  # refuses what is not ours, before anything is written
+    store.refuse_foreign_content()  # before anything is written
     layout = Layout(len(manifest), 1, settings.max_side, (), SAMPLES_PER_SHARD, settings.longest_px)
     with store.sole_writer(progress.announce) as lock:
         create_or_grow(
-            store, layout, _content(manifest, settings), _attributes(manifest), manifest, progress.announce, places
+            store, layout, _content(manifest, settings), _attributes(manifest), manifest, progress.announce, locate
         )
         plan = make_plan(store, manifest, retry_failed)
         # Decoding is cheap: a shard with failures is made anew as a whole.
@@ -81,7 +81,7 @@ def import_tree(
         with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sample") as pool:
             for task in tasks:
                 lock.check()
-                failures = _make_shard(store, task, places, pool)
+                failures = _make_shard(store, task, locate, pool)
                 done, failed = done + task.photos, failed + len(failures)
                 progress.update(to_do, done, failed)
         store.refuse_unfinished()
@@ -106,7 +106,7 @@ def _attributes(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _make_shard(store: DatasetStore, task: ShardTask, places: Places, pool: ThreadPoolExecutor) -> list[Failure]:
+def _make_shard(store: DatasetStore, task: ShardTask, locate: LocateFiles, pool: ThreadPoolExecutor) -> list[Failure]:
     """Decode, write and commit one shard; return what could not be used."""
     arrays = schema.empty_shard(store.layout, len(task.rows))
     arrays["id"][:] = [row.id for row in task.rows]
@@ -116,7 +116,7 @@ def _make_shard(store: DatasetStore, task: ShardTask, places: Places, pool: Thre
         row = task.rows[position]
         number = store.layout.rows(task.shard).start + position
         try:
-            files = {role: read_original(url, role) for role, url in places(row).items()}
+            files = {role: read_original(url, role) for role, url in locate(row).items()}
             _put_sample(arrays, position, store.layout, *(files[role].content for role in ("photo", "mask", "flow")))
             used[position] = {role: file.record for role, file in files.items()}
         except UnusablePhoto as problem:

@@ -53,7 +53,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
     )
     progress.announce(f"{len(manifest)} photos ({manifest.source}); loading {config.depth_model}")
     store = DatasetStore(config.output)
-    store.exists()  # refuses what is not ours, before anything is written or loaded
+    store.refuse_foreign_content()  # before anything is written or loaded
     resolved = _resolve(config)
     with store.sole_writer(progress.announce) as lock:
         prepare(store, config, manifest, _layout(config, manifest), resolved, progress.announce)
@@ -65,12 +65,12 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
         progress.update(plan.photos_to_do, 0, 0)
         log = RunLog(progress)
         try:
-            with closing(engine.run_tasks(start_worker, plan.tasks, config.placement, log.announce)) as reports:
-                for report in reports:
+            with closing(engine.run_tasks(start_worker, plan.tasks, config.placement, log.announce)) as outcomes:
+                for outcome in outcomes:
                     lock.check()
-                    done += report.photos
-                    failed += len(report.failures)
-                    log.add(report.photos, len(report.failures), report.seconds)
+                    done += outcome.photos
+                    failed += len(outcome.failures)
+                    log.add(outcome.photos, len(outcome.failures), outcome.seconds)
                     progress.update(plan.photos_to_do, done, failed)
         finally:
             with suppress(PipelineError):  # a full disk has been said by then, and a note is not worth a failed run

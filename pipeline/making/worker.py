@@ -27,17 +27,15 @@ from pipeline.files.storage import is_of_store, is_transient
 from pipeline.making.config import RunConfig
 from pipeline.making.plan import ShardTask
 from pipeline.photos.decoding import decode_pair
-from pipeline.photos.originals import Record, places_of, read_original
+from pipeline.photos.originals import Record, locate_photo_and_mask, read_original
 from pipeline.photos.rows import Row
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-Kept = tuple[dict[int, Failure], dict[int, Record]]
-"""By position in a shard, what stays of a record: failures, and what samples were made of."""
 
 
 @dataclass(frozen=True)
-class ShardReport:
-    """What became of one shard. Seconds are wall-clock; those of several shards overlap."""
+class ShardOutcome:
+    """Result of making one shard. Seconds are wall-clock; those of several shards overlap."""
 
     shard: int
     photos: int
@@ -62,7 +60,7 @@ class ShardWorker:
         self._network = threading.Lock()
         self._pool = ThreadPoolExecutor(share.cpus, thread_name_prefix="sample")
 
-    def make(self, task: ShardTask) -> ShardReport:
+    def make(self, task: ShardTask) -> ShardOutcome:
         """Make, write and commit one shard.
 
         Raises:
@@ -72,7 +70,8 @@ class ShardWorker:
         layout = self.store.layout
         positions = range(len(task.rows)) if task.only is None else task.only
         arrays = schema.empty_shard(layout, len(task.rows))
-        failures, used = ({}, {}) if task.only is None else self._keep_stored(task, arrays)
+        failures: dict[int, Failure] = {}
+        used = {} if task.only is None else self._keep_stored(task, arrays)
         arrays["id"][:] = [row.id for row in task.rows]
 
         pairs: dict[int, Pair] = {}
@@ -100,7 +99,7 @@ class ShardWorker:
         write_shard(self.store, task.shard, arrays, listed, precision, self._pool.map, originals)
         clock.lap("write")
         new = tuple(failures[position] for position in positions if position in failures)
-        return ShardReport(task.shard, task.photos, new, clock.seconds)
+        return ShardOutcome(task.shard, task.photos, new, clock.seconds)
 
     def _decode(self, position: int, task: ShardTask) -> tuple[Pair, Record] | Failure:
         row = task.rows[position]
@@ -150,17 +149,18 @@ class ShardWorker:
         arrays["status"][position] = schema.USABLE
         return None
 
-    def _keep_stored(self, task: ShardTask, arrays: dict[str, NDArray[Any]]) -> Kept:
-        """Copy the rows of a committed shard that are not made anew; return their failures and originals."""
+    def _keep_stored(self, task: ShardTask, arrays: dict[str, NDArray[Any]]) -> dict[int, Record]:
+        """Copy the rows of a committed shard that are not made anew; return their originals by position.
+
+        `task.only` holds every failed row of the shard, so the rows that are kept are all usable.
+        """
         rows = self.store.layout.rows(task.shard)
         made_anew = set(task.only or ())
         kept = [position for position in range(len(task.rows)) if position not in made_anew]
         for name, values in arrays.items():
             values[kept] = self.store.read(name, slice(rows.start, rows.stop))[kept]
         record = self.store.commits.read(task.shard)
-        recorded = self.store.commits.failures(task.shard)
-        failures = {f.row - rows.start: f for f in recorded if f.row - rows.start not in made_anew}
-        return failures, {place: used for place, used in enumerate(record.get("originals", ())) if place in kept}
+        return {place: used for place, used in enumerate(record.get("originals", ())) if place in kept}
 
 
 def load_estimator(config: RunConfig, device: str) -> DepthEstimator:
@@ -189,7 +189,7 @@ def _check_folders(config: RunConfig) -> None:
 
 
 def _read_pair(row: Row, max_side: int) -> tuple[Pair, Record]:
-    files = {role: read_original(url, role) for role, url in places_of(row).items()}
+    files = {role: read_original(url, role) for role, url in locate_photo_and_mask(row).items()}
     mask = files["mask"].content if "mask" in files else None
     return decode_pair(files["photo"].content, mask, max_side), {role: file.record for role, file in files.items()}
 

@@ -21,8 +21,8 @@ READERS = 8
 
 Record = dict[str, dict[str, str]]
 """What a sample was made of: role (`photo`, `mask`, `flow`) -> `sha256` of the bytes, and `stamp`."""
-Places = Callable[[Row], Mapping[str, str]]
-"""From a row to role -> path or URL."""
+LocateFiles = Callable[[Row], Mapping[str, str]]
+"""A function that returns the path or URL of each file of a row by its role."""
 
 _VERSIONS = ("ETag", "etag", "md5Hash", "blob_id", "LastModified", "last_modified", "updated", "mtime", "created")
 """What stores say of an object that changes with its content, the best first."""
@@ -46,8 +46,8 @@ class Original(NamedTuple):
         return {"sha256": hashlib.sha256(self.content).hexdigest(), "stamp": self.stamp}
 
 
-def places_of(row: Row) -> dict[str, str]:
-    """Return where the photo and the mask of a row lie."""
+def locate_photo_and_mask(row: Row) -> dict[str, str]:
+    """Return the path or URL of the photo and, if there is one, of the mask of a row."""
     return {"photo": row.image} if row.mask is None else {"photo": row.image, "mask": row.mask}
 
 
@@ -159,9 +159,11 @@ def _stamp(info: Mapping[str, Any]) -> str:
     return f"{info.get('size')} {version}" if version else ""
 
 
-def each_used(rows: Iterable[Row], records: Iterable[Record], places: Places) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield where each file of some rows lies, and what was recorded of it."""
+def each_used(
+    rows: Iterable[Row], records: Iterable[Record], locate: LocateFiles
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the path or URL of each file of some rows, with its record."""
     for row, record in zip(rows, records, strict=False):
-        urls = places(row)
+        urls = locate(row)
         for role in record.keys() & urls.keys():
             yield urls[role], record[role]

@@ -211,7 +211,7 @@ def make_flows(
     from segmentation.flow.raft_weights import open_raft
 
     dataset = FlowDataset(output)
-    dataset.exists()  # refuses what is not ours, before anything is loaded
+    dataset.refuse_foreign_content()  # before anything is loaded
     loaded = open_raft(settings.weights, settings.size)
     summary = FlowSummary()
     with dataset.sole_writer(progress.announce) as lock:

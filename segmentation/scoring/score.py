@@ -1,7 +1,7 @@
 """Score predicted masks against a dataset by a protocol."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
+from pipeline.command.progress import Progress
 from pipeline.engine.placement import count_of
 from segmentation.errors import PredictionError
 from segmentation.scoring.metrics import Statistics, score_frames, statistics
@@ -18,8 +19,6 @@ from segmentation.scoring.protocols import Protocol
 from segmentation.scoring.saliency import Saliency, join, score_saliency
 from segmentation.videos.datasets import OpenedDataset
 from segmentation.videos.trees import Frame, some
-
-Progress = Callable[[int, int], None]  # frames done, frames in all
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def score_predictions(
         with_saliency: also compute MAE, F-beta, S- and E-measure of the soft masks, on the same frames.
         allow_missing: score what there is, instead of refusing missing and surplus predictions; what is missing is left
             out of all means, and noted.
-        progress: called with the number of frames done and to do.
+        progress: told how many frames are scored; by default nobody is.
 
     Raises:
         SegmentationError: what is wrong with which file, in one sentence.
@@ -165,7 +164,7 @@ def score_predictions(
             if scored is not None:
                 scores[video].append(scored)
             if progress is not None:
-                progress(done, len(tasks))
+                progress.update(len(tasks), done, 0)
     finally:
         workers.shutdown(cancel_futures=True)
     sequences = [_sequence(v.name, v.group, scores[v.name], protocol) for v in dataset.videos if v.name in scores]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.command.progress import Progress
 from segmentation.scoring.plots import plot_scores_over_time
 from segmentation.scoring.protocols import protocol_for
 from segmentation.scoring.reporting import write_json
-from segmentation.scoring.score import Progress, Report, score_predictions
+from segmentation.scoring.score import Report, score_predictions
 from segmentation.scoring.settings import ScoreSettings
 from segmentation.scoring.worst_frames import draw_worst_frames
 from segmentation.videos.datasets import OpenedDataset, open_dataset

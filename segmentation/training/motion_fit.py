@@ -213,7 +213,7 @@ def fit_motion(
     progress.announce(f"{count_of(len(measured), 'video')}, {count_of(len(chosen), 'field')}; {photos_known}")
     try:
         prior = fit_prior(
-            output.stem, chosen, scenes, seed=seed, progress=lambda done, total: progress.update(total, done, 0)
+            output.stem, chosen, scenes, seed=seed, progress=lambda to_do, done: progress.update(to_do, done, 0)
         )
     except FlowsimError as error:
         raise FlowError(str(error)) from None

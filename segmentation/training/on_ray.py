@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline.command.progress import Progress
+from pipeline.command.progress import Progress, Silent
 from pipeline.command.stopping import take_all_time
 from pipeline.engine.cluster import go_to, live_nodes, ray_session
 from pipeline.engine.placement import Share, describe_crew, plan_workers
@@ -147,21 +147,11 @@ def _work(config: dict[str, Any]) -> None:
         mixture, validation = open_data(settings, rank, ranks)
         place = Place(device.type, readers_for(device.type, config["cpus"]), rank, ranks)
         network = make_network(settings.encoder, settings.initialization, side_px=settings.side_px, seed=settings.seed)
-        Trainer(settings, place, mixture, validation, network, Silence()).run()
+        Trainer(settings, place, mixture, validation, network, Silent()).run()
     except Stopped:
         return
     except SegmentationError as error:
         write_whole(output / FAILURE_FILE, json.dumps(str(error)).encode())
-
-
-class Silence:
-    """Progress that nobody sees: the driver reads the run's metrics instead."""
-
-    def announce(self, sentence: str) -> None:
-        """Say nothing."""
-
-    def update(self, to_do: int, done: int, failed: int, note: str = "") -> None:
-        """Show nothing."""
 
 
 def _clear(output: Path) -> None:
