@@ -12,7 +12,7 @@ from flowsim import FlowsimError, MotionSample, simulate_flow
 from pipeline.dataset import schema
 from pipeline.dataset.store import DatasetStore
 from pipeline.files.ids import is_plain
-from pipeline.photos.decoding import MIN_SIDE
+from pipeline.photos.image_files import MIN_SIDE
 
 FLOW_TOLERANCE_PX = 1 / schema.FLOW_STEPS_PER_PIXEL
 """Flow made again may differ by one step of storage: another processor may round otherwise."""

@@ -10,6 +10,7 @@ from shlex import quote
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from pipeline.photos.masks import MAX_LABEL
 from segmentation.errors import MaskError, PredictionError
 from segmentation.videos import mask_files as masks
 from segmentation.videos.datasets import Video
@@ -148,7 +149,7 @@ def check_size(prediction: UInt8[np.ndarray, "_ _"], truth: Bool[np.ndarray, "_ 
 
 
 def _exceeds_labels(levels: masks.Levels) -> bool:
-    return levels.colors is None and bool(levels.values.max(initial=0) > masks.MAX_LABEL)
+    return levels.colors is None and bool(levels.values.max(initial=0) > MAX_LABEL)
 
 
 def _names(frame: Frame) -> tuple[str, ...]:

@@ -5,9 +5,6 @@ soft grey levels, coloured regions. A file is read into `Levels`, which keeps wh
 what counts as object is decided by a `Convention`.
 """
 
-import io
-import struct
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,28 +14,14 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
+from pipeline.errors import UnusablePhoto
 from pipeline.files.regular_files import read_file
+from pipeline.photos.image_files import is_deep, load_pixels, open_image, upper_byte, without_warnings
+from pipeline.photos.masks import MAX_LABEL, OBJECT_LEVEL
 from segmentation.errors import MaskError
 
-OBJECT_LEVEL = 128  # grey levels from here on are object
-MAX_LABEL = 15  # files whose values never exceed this hold object numbers, not grey levels
 WHITE = 255
-MAX_PIXELS = 160_000_000
-FORMATS = ("PNG", "JPEG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".pbm", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
-
-_DECODING_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    LookupError,
-    ArithmeticError,
-    MemoryError,
-    Image.DecompressionBombError,
-)
 # PNG: 8-bit grey, not interlaced, complete to its last chunk; OpenCV decodes these twice as fast as Pillow.
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_GREY = b"\x08\x00\x00\x00\x00"
@@ -81,16 +64,10 @@ def read_levels(path: Path) -> Levels:
         if values is not None and values.ndim == 2 and values.dtype == np.uint8:
             return Levels(values)
     try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
-        if image.width * image.height > MAX_PIXELS:
-            raise MaskError(f"the mask {path} is {image.width}x{image.height}; expected at most {MAX_PIXELS} pixels")
-        image.load()
-        return _levels(image, path)
-    except _DECODING_ERRORS as error:
-        if isinstance(error, MaskError):
-            raise
-        reason = f"{type(error).__name__}: {error}".replace("\n", " ")
-        raise MaskError(f"the mask {path} cannot be decoded ({reason}); expected an image such as PNG") from error
+        with without_warnings:
+            return load_pixels(open_image(content), _levels)
+    except UnusablePhoto as error:
+        raise MaskError(f"the mask {path} cannot be used: {error}") from error
 
 
 def as_grey(levels: Levels, path: Path) -> Bool[np.ndarray, "h w"]:
@@ -146,20 +123,16 @@ def labels_of(values: UInt8[np.ndarray, "h w"]) -> list[int]:
     return [int(value) for value in np.flatnonzero(np.bincount(values.ravel(), minlength=1)) if value]
 
 
-def _levels(image: Image.Image, path: Path) -> Levels:
+def _levels(image: Image.Image) -> Levels:
     if image.mode == "P":
         return _palette_levels(image)
     if image.mode in ("1", "L", "LA", "La"):
         return Levels(np.array(image.convert("L")))
-    if image.mode.startswith("I"):
-        samples = np.asarray(image)
-        if samples.min() < 0 or samples.max() > 65535:
-            raise MaskError(f"the mask {path} has grey levels beyond 16 bits; expected 8 or 16 bits")
+    if is_deep(image):
+        upper, samples = upper_byte(image), np.asarray(image)
         has_small_values = samples.max() <= MAX_LABEL or not set(np.unique(samples)) - {0, WHITE}
-        return Levels((samples if has_small_values else samples >> 8).astype(np.uint8))
-    if image.mode == "F":
-        raise MaskError(f"the mask {path} holds floating-point numbers; expected 8 or 16 bits")
-    return _color_levels(image, path)
+        return Levels(samples.astype(np.uint8) if has_small_values else upper)
+    return _color_levels(image)
 
 
 def _palette_levels(image: Image.Image) -> Levels:
@@ -175,14 +148,14 @@ def _palette_levels(image: Image.Image) -> Levels:
     return Levels(indices, palette)
 
 
-def _color_levels(image: Image.Image, path: Path) -> Levels:
+def _color_levels(image: Image.Image) -> Levels:
     pixels = np.array(image.convert("RGB"))
     if (pixels == pixels[..., :1]).all():
         return Levels(np.ascontiguousarray(pixels[..., 0]))
     codes = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
     found, numbers = np.unique(codes, return_inverse=True)
     if len(found) > MAX_LABEL + 1:
-        raise MaskError(f"the mask {path} is a coloured picture of {len(found)} colours; expected a mask")
+        raise UnusablePhoto("many_colors", f"it is a coloured picture of {len(found)} colours; expected a mask")
     if found[0] != 0:  # black is background, and number 0 even where it does not occur
         found, numbers = np.concatenate([[0], found]), numbers + 1
     colors = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1).astype(np.uint8)

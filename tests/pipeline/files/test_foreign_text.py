@@ -15,7 +15,8 @@ from depth import DepthError
 from depth.loading import open_network
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError, UnusablePhoto
-from pipeline.photos.decoding import MAX_PIXELS, decode_photo
+from pipeline.photos.decoding import decode_photo
+from pipeline.photos.image_files import MAX_PIXELS
 from pipeline.photos.listing import build_manifest
 from pipeline.sharing.card import dataset_card
 from pipeline.showing.status import describe

@@ -232,9 +232,9 @@ def test_bad_predictions_are_named(davis: Path, tmp_path: Path, score: Score) ->
     trees.save(broken, trees.palette(trees.square(2) * 1 + trees.square(2, 4) * 1))
     assert "libby/00002.png holds the labels 0, 1, 2: several objects" in message()
     broken.write_bytes(broken.read_bytes()[:60])
-    assert "libby/00002.png cannot be decoded" in message()
+    assert "libby/00002.png cannot be used: the file" in message()
     trees.save(broken, np.random.default_rng(0).integers(0, 255, (*trees.SIZE, 3), np.uint8))
-    assert "libby/00002.png is a coloured picture" in message()
+    assert "libby/00002.png cannot be used: it is a coloured picture" in message()
     trees.save(out / "libby/00002.jpg", trees.grey(trees.square(0)))
     assert "two predictions of one frame" in message()
 

@@ -158,7 +158,7 @@ def test_a_damaged_mask_is_named(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for content in (b"", b"no image", whole[: len(whole) // 2], whole[:50] + b"\0\0\0\0" + whole[54:]):
         path.write_bytes(content)
-        with pytest.raises(MaskError, match=r"libby/00001.png cannot be decoded"):
+        with pytest.raises(MaskError, match=r"libby/00001.png cannot be used: the file cannot be decoded"):
             dataset.read_mask(frame)
 
 
