@@ -15,7 +15,8 @@ from pipeline.engine.placement import count_of
 from pipeline.errors import PipelineError
 from pipeline.files.ids import shown
 from pipeline.files.video_writer import VideoWriter
-from pipeline.showing.preview import TILE, draw_sheet, scaled_to, spread
+from pipeline.showing.preview import spread
+from pipeline.showing.sheets import TILE, Line, draw_sheet, scaled_to
 
 COLUMNS = 4
 FRAMES_FOR_SCALE = 16
@@ -111,15 +112,11 @@ def flow_pictures(store: VideoFlowStore, rows: list[int], longest_px: float) -> 
     return [np.asarray(flow_to_rgb(_flow(store, row, longest_px), longest_px)) for row in rows]
 
 
-def _line(
-    name: str, store: VideoFlowStore, rows: list[int], longest_px: float | None = None
-) -> tuple[list[Image.Image], str]:
+def _line(name: str, store: VideoFlowStore, rows: list[int], longest_px: float | None = None) -> Line:
     longest_px = longest_px or scale_px(store)
     frames = [str(store.read("frame", row)) for row in rows]
-    which = shown(frames[0] if len(frames) == 1 else f"{frames[0]} to {frames[-1]}")
-    caption = (
-        f"{shown(name)}   {store.layout.width} x {store.layout.height}   full colour at {longest_px:.1f} px   {which}"
-    )
+    which = frames[0] if len(frames) == 1 else f"{frames[0]} to {frames[-1]}"
+    caption = f"{name}   {store.layout.width} x {store.layout.height}   full colour at {longest_px:.1f} px   {which}"
     return [scaled_to(picture, TILE) for picture in flow_pictures(store, rows, longest_px)], caption
 
 

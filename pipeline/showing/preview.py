@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import quote
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from flowsim import flow_to_rgb
 from pipeline.dataset import schema
 from pipeline.dataset.provenance import origin
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
-from pipeline.files.ids import shown
+from pipeline.showing.sheets import TILE, Line, draw_sheet, scaled_to
 
-TILE = 220
-GAP = 6
-HEADER = 52
-LABEL = 22
 OUTLINE = (255, 64, 64)
 
 
@@ -43,24 +38,6 @@ def contact_sheet(store: DatasetStore, rows: int) -> Image.Image:
     title = f"{len(chosen)} of {store.layout.samples} samples"
     title += "".join(f", {what} {words}" for what, words in origin(store.attributes) if what in ("depth", "motion"))
     return draw_sheet(title, columns, [_line(store, row) for row in chosen])
-
-
-def draw_sheet(title: str, columns: Sequence[str], lines: Sequence[tuple[list[Image.Image], str]]) -> Image.Image:
-    """Draw lines of pictures, each with its caption, below a title and the columns' names."""
-    heights = [max(tile.height for tile in tiles) + LABEL + GAP for tiles, _ in lines]
-    sheet = Image.new("RGB", (GAP + len(columns) * (TILE + GAP), HEADER + sum(heights)), "white")
-    draw = ImageDraw.Draw(sheet)
-    font, small = ImageFont.load_default(16), ImageFont.load_default(13)
-    draw.text((GAP, 6), title, fill="black", font=font)
-    for column, name in enumerate(columns):
-        draw.text((GAP + column * (TILE + GAP), 30), name, fill="gray", font=small)
-    top = HEADER
-    for (tiles, caption), height in zip(lines, heights, strict=True):
-        draw.text((GAP, top), caption, fill="black", font=small)
-        for column, tile in enumerate(tiles):
-            sheet.paste(tile, (GAP + column * (TILE + GAP) + (TILE - tile.width) // 2, top + LABEL))
-        top += height
-    return sheet
 
 
 def depth_in_colour(inverse_depth: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -120,15 +97,8 @@ def sample_pictures(store: DatasetStore, row: int) -> SamplePictures:
     return SamplePictures(str(store.read("id", row)), photo, depth, colours, shaded, longest_px)
 
 
-def scaled_to(pixels: NDArray[np.uint8], side: int) -> Image.Image:
-    """Scale a picture so that its longer side is `side` px."""
-    picture = Image.fromarray(pixels)
-    scale = side / max(picture.size)
-    return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
-
-
-def _line(store: DatasetStore, row: int) -> tuple[list[Image.Image], str]:
+def _line(store: DatasetStore, row: int) -> Line:
     sample = sample_pictures(store, row)
     height, width = sample.photo.shape[:2]
-    caption = f"{shown(sample.id)}   {width} x {height}   flow up to {sample.longest_px:.0f} px"
+    caption = f"{sample.id}   {width} x {height}   flow up to {sample.longest_px:.0f} px"
     return [scaled_to(pixels, TILE) for pixels in sample.all], caption

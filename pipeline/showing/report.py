@@ -26,7 +26,7 @@ from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.files.ids import shown
 from pipeline.files.whole_files import write_whole
-from pipeline.showing.preview import sample_pictures, scaled_to, spread
+from pipeline.showing.preview import sample_pictures, spread
 from pipeline.showing.report_measures import (
     MeasuredField,
     Quantity,
@@ -37,6 +37,7 @@ from pipeline.showing.report_measures import (
     read_motions,
 )
 from pipeline.showing.report_plots import histogram, in_words, rose
+from pipeline.showing.sheets import scaled_to
 from pipeline.showing.status import size_in_words
 
 GALLERY = 6

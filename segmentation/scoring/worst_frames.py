@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.errors import UnusablePhoto
 from pipeline.files.regular_files import read_file
 from pipeline.photos.decoding import decode_photo
+from pipeline.showing.sheets import Line, draw_sheet, scaled_to
 from segmentation.errors import SegmentationError
 from segmentation.scoring.predicted_masks import PredictionReader, match_predictions
 from segmentation.scoring.score import Report
@@ -24,7 +24,7 @@ FRAMES = 12
 OF_ONE_SEQUENCE = 3
 APART = 10  # frames between two of one sequence, or the sheet would show one moment only
 TRUTH_COLOR, PREDICTION_COLOR = (60, 230, 90), (255, 60, 200)
-_COLUMNS, _TILE, _GAP, _HEADER, _LABEL = 2, 320, 8, 54, 22
+_LINES_ABREAST, _TILE_PX = 2, 320
 
 
 class BadFrame(NamedTuple):
@@ -71,15 +71,18 @@ def draw_worst_frames(report: Report, dataset: OpenedDataset, predictions: Path,
     matches = match_predictions(dataset.videos, counted, predictions)
     files = {(name, m.frame.name): m for name, matched in matches.frames.items() for m in matched}
     reader = PredictionReader((matched.prediction for matched in files.values()), threshold)
-    cells = []
+    lines: list[Line] = []
     for bad in choose_worst(report):
         matched = files[bad.sequence, bad.frame]
         truth = dataset.read_mask(matched.frame)
         found = reader.threshold(reader.read(matched.prediction))
         image = _image(matched.frame, truth)
         outlines = outlined(outlined(image, truth, TRUTH_COLOR), found, PREDICTION_COLOR)
-        cells.append((f"{bad.sequence} / {bad.frame}   J {bad.J:.3f}", _fit(image), _fit(outlines)))
-    sheet = _sheet(report, cells)
+        tiles = [scaled_to(pixels, _TILE_PX) for pixels in (image, outlines)]
+        lines.append((tiles, f"{bad.sequence} / {bad.frame}   J {bad.J:.3f}"))
+    title = f"{report.protocol.name}: the frames of lowest J, up to {OF_ONE_SEQUENCE} of a sequence"
+    headings = ("frame", "outlines: green = truth, pink = prediction")
+    sheet = draw_sheet(title, headings, lines, tile_px=_TILE_PX, lines_abreast=_LINES_ABREAST)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(path)
@@ -99,33 +102,3 @@ def _image(frame: Frame, truth: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h
     except (UnusablePhoto, OSError):
         return grey
     return np.array(image) if image.shape[:2] == truth.shape else grey
-
-
-def _sheet(report: Report, cells: list[tuple[str, Image.Image, Image.Image]]) -> Image.Image:
-    width = _GAP + _COLUMNS * (2 * _TILE + 3 * _GAP)
-    rows = [cells[start : start + _COLUMNS] for start in range(0, len(cells), _COLUMNS)]
-    heights = [_LABEL + max(tile.height for _, tile, _ in row) + _GAP for row in rows]
-    sheet = Image.new("RGB", (width, _HEADER + sum(heights)), "white")
-    draw, font, small = ImageDraw.Draw(sheet), ImageFont.load_default(16), ImageFont.load_default(13)
-    title = f"{report.protocol.name}: the frames of lowest J, up to {OF_ONE_SEQUENCE} of a sequence"
-    draw.text((_GAP, 6), title, fill="black", font=font)
-    x = float(_GAP)
-    for words, color in (("outlines: ", "gray"), ("truth", (20, 150, 50)), ("   prediction", (200, 20, 150))):
-        draw.text((x, 30), words, fill=color, font=small)
-        x += draw.textlength(words, font=small)
-    top = _HEADER
-    for row, height in zip(rows, heights, strict=True):
-        for column, (label, *tiles) in enumerate(row):
-            left = _GAP + column * (2 * _TILE + 3 * _GAP)
-            draw.text((left, top), label, fill="black", font=small)
-            for place, tile in enumerate(tiles):
-                sheet.paste(tile, (left + place * (_TILE + _GAP), top + _LABEL))
-        top += height
-    return sheet
-
-
-def _fit(pixels: UInt8[np.ndarray, "h w 3"]) -> Image.Image:
-    """Scale a picture so that its longer side fills a tile."""
-    picture = Image.fromarray(pixels)
-    scale = _TILE / max(picture.size)
-    return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
