@@ -1,4 +1,9 @@
-"""The rows of a listing, packed, so that the driver of a run over millions of photos stays small."""
+"""The rows of a listing, packed to spare the memory of the process that drives a run.
+
+A million rows of a bucket take 22 MB packed and 419 MB as a tuple of `Row`, for as long as the run lasts; while the
+photos are listed, both need 440 MB. Reading them all in order takes 10 s and 0.3 s (`python -m benchmarks.scaling`
+measures a whole plan).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,7 @@ ROWS_PER_BLOCK = 1024
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One photo: its id, where it lies, and where its mask lies (None: it has none)."""
+    """The id of a photo, its path or URL, and that of its mask; None if it has no mask."""
 
     id: str
     image: str
@@ -22,7 +27,7 @@ class Row:
 
 
 class Rows(Sequence[Row]):
-    """Rows in compressed blocks, some ten bytes each; fast when read in order."""
+    """Rows in compressed blocks, about 20 bytes each; fast when they are read in order."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self._blocks: list[bytes] = []

@@ -156,9 +156,14 @@ def test_a_damaged_mask_is_named(tmp_path: Path) -> None:
     dataset = open_dataset("davis16", tmp_path)
     frame = dataset.videos[0].frames[1]
     whole = path.read_bytes()
-    for content in (b"", b"no image", whole[: len(whole) // 2], whole[:50] + b"\0\0\0\0" + whole[54:]):
+    for content, problem in (
+        (b"", "the file is empty"),
+        (b"no image", "not an image"),
+        (whole[: len(whole) // 2], "the file (ends before|cannot be decoded)"),
+        (whole[:50] + b"\0\0\0\0" + whole[54:], "the file cannot be decoded"),
+    ):
         path.write_bytes(content)
-        with pytest.raises(MaskError, match=r"libby/00001.png cannot be used: the file cannot be decoded"):
+        with pytest.raises(MaskError, match=rf"libby/00001.png cannot be used: {problem}"):
             dataset.read_mask(frame)
 
 
