@@ -1,1 +1,1 @@
-"""Checks a dataset: checksums, plausible values, and repair."""
+"""Checks of a dataset: checksums, plausible values, and repair."""

@@ -1,7 +1,8 @@
-"""Is every file of a dataset as it was written, and does it belong there?
+"""Checks that every file of a dataset has the bytes that were written, and belongs to the dataset.
 
-Every file is covered by a checksum: objects by their shard's commit record, the arrays' metadata by the root's, and
-records, the root's metadata and a published dataset's manifest by their own (`pipeline.dataset.sealed`).
+Every file is covered by a checksum. Commit records hold the checksums of the objects of their shards, and the root's
+metadata those of the arrays' metadata. Records, the root's metadata and the manifest of a published dataset hold their
+own checksums (`pipeline.dataset.sealed`).
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from pipeline.checking.findings import Finding, Verification
 from pipeline.command.progress import Progress
 from pipeline.dataset.commits import (
     COMMITS,
@@ -36,62 +38,14 @@ from pipeline.files.whole_files import PARTIAL
 from pipeline.making.config import fingerprint
 
 READERS = 4
-"""Objects that are read at the same time; also how many are in memory."""
+"""Largest number of objects that are read, and held in memory, at the same time."""
 NO_PART = frozenset({LOCK, *MADE_BY_HOSTS})
-"""Files that may lie in a dataset without being part of it; what they hold does not matter and is not read."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is wrong.
-
-    Attributes:
-        key: of the file; empty if the fault lies in several.
-        problem: what was found and what was expected.
-        shard: that must be made again; None if none can repair it.
-        ids: of the samples concerned, if known.
-        is_surplus: the file does not belong there, nothing else is wrong with it.
-    """
-
-    key: str
-    problem: str
-    shard: int | None = None
-    ids: tuple[str, ...] = ()
-    is_surplus: bool = False
-
-
-@dataclass
-class Verification:
-    """What `verify` found.
-
-    Attributes:
-        findings: what is wrong.
-        files: key -> sha256 of every file that is part of the dataset; each shard's objects come before its record,
-            the root's metadata last.
-        objects: that were compared with their checksum.
-        shard_count: number of shards of a complete dataset.
-        missing_shard_count: number of shards that are not made yet.
-        rows_compared: samples whose values were looked at, not only their checksums.
-        notes: what was not checked.
-    """
-
-    findings: list[Finding] = field(default_factory=list)
-    files: dict[str, str] = field(default_factory=dict)
-    objects: int = 0
-    shard_count: int = 0
-    missing_shard_count: int = 0
-    rows_compared: int = 0
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing is wrong and nothing missing."""
-        return not self.findings and not self.missing_shard_count
+"""Files that may lie in a dataset without being part of it; their contents are not read."""
 
 
 @dataclass(frozen=True)
 class _Object:
-    """An object of a shard, and the checksum that its commit record gives."""
+    """An object of a shard, with its checksum from the commit record."""
 
     key: str
     sha256: str
@@ -99,10 +53,10 @@ class _Object:
 
 
 class FileChecker:
-    """Looks at all files below a URL, group by group.
+    """Checks all files below a URL, group by group.
 
     Attributes:
-        result: what was found.
+        result: the findings so far.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -117,7 +71,7 @@ class FileChecker:
         """Check every file.
 
         Args:
-            progress: who watches; counts objects.
+            progress: told how many objects are checked.
         """
         plain = {key: size for key, size in self.sizes.items() if key not in self._strange}
         for folder in groups(plain):
@@ -128,13 +82,13 @@ class FileChecker:
         for key in sorted(surplus - self._live_partials(surplus)):
             self._add_finding(key, "does not belong to the dataset", is_surplus=True)
         if unread := sorted(self.sizes.keys() & NO_PART):
-            self.result.notes.append(f"not read, since no part of the dataset: {', '.join(unread)}")
+            self.result.notes.append(f"not read, because they are not part of the dataset: {', '.join(unread)}")
 
     def _add_finding(self, key: str, problem: str, shard: int | None = None, *, is_surplus: bool = False) -> None:
         self.result.findings.append(Finding(key, problem, shard, is_surplus=is_surplus))
 
     def _live_partials(self, surplus: set[str]) -> set[str]:
-        """Return the files among some that a living run is just writing, or has renamed by now."""
+        """Return those of the surplus files that a live run is writing, or has renamed in the meantime."""
         partials = {key for key in surplus if key.endswith(PARTIAL)}
         if partials and is_held(self.storage, LOCK):
             self.result.notes.append("another run is writing the dataset, so its unfinished files were not checked")
@@ -146,7 +100,7 @@ class FileChecker:
         root = f"{folder}{ROOT_METADATA}"
         content = self.storage.read_if_there(root)
         inventory = self._check_root(root, content)
-        if inventory is None:  # which of its files belong there cannot be told
+        if inventory is None:  # without it, the files of the group cannot be told from others
             self._tolerated |= {root, *(key for key in keys if _may_be_of_group(key[len(folder) :]))}
             self.result.notes.append(f"{root} is damaged or missing, so the arrays were not checked")
             return
@@ -160,7 +114,7 @@ class FileChecker:
         self.result.missing_shard_count += len(left_over)
         for shard, key in sorted(recorded.items()):
             if not self._check_record(folder, key, shard, inventory):
-                left_over.add(str(shard))  # its objects are not surplus: they go, or are made again, with the shard
+                left_over.add(str(shard))  # its objects are no surplus: repair removes them with the shard
         self._tolerated |= {key for key in keys if _shard_of(key[len(folder) :]) in left_over}
         self._check_run_notes(folder, keys)
         self._check_arrays(folder, inventory)
@@ -190,7 +144,7 @@ class FileChecker:
         self.result.files[key] = _sha256(COMMITS_NOTE_TEXT)
 
     def _check_record(self, folder: str, key: str, shard: int, inventory: Inventory) -> bool:
-        """Check a commit record and list its objects; return whether it is right."""
+        """Check a commit record and list its objects; return whether the record is valid."""
         content = self.storage.read_if_there(key) or b""
         try:
             record = read_record(content, shard, inventory)
@@ -222,7 +176,7 @@ class FileChecker:
             elif _sha256(content) != sha256:
                 self._add_finding(key, "differs from its checksum in the root's zarr.json")
             elif not _says(content, inventory.arrays[name.removesuffix(f"/{ROOT_METADATA}")]):
-                self._add_finding(key, "says something else than the root's zarr.json")
+                self._add_finding(key, "differs from what the root's zarr.json says about it")
 
     def _check_objects(self, progress: Progress) -> None:
         """Compare all objects with their checksums."""
@@ -243,7 +197,7 @@ class FileChecker:
         return None
 
     def _check_manifest(self) -> None:
-        """Check the files that publishing added."""
+        """Check the manifest and the other files that `publish` adds."""
         if MANIFEST not in self.sizes:
             return
         self._tolerated.add(MANIFEST)
@@ -268,7 +222,7 @@ class FileChecker:
 
 
 def groups(sizes: dict[str, int]) -> list[str]:
-    """Return the folders, each empty or with a trailing `/`, that hold a dataset of their own; the root's first."""
+    """Return the folders that hold a dataset of their own, the root first; each is empty or ends with `/`."""
     note = f"/{COMMITS_NOTE}"
     inner = {key.removesuffix(COMMITS_NOTE) for key in sizes if key.endswith(note)}
     inner |= {key.partition(f"{COMMITS}/")[0] for key in sizes if f"/{COMMITS}/" in key}
@@ -276,12 +230,12 @@ def groups(sizes: dict[str, int]) -> list[str]:
 
 
 def is_of_shard(key: str, shard: int) -> bool:
-    """Tell whether a file of a group is an object of a shard."""
+    """Return whether a file of a group is an object of a shard."""
     return _shard_of(key) == str(shard)
 
 
 def _schema_of(content: bytes) -> SpecsOf | None:
-    """Return the schema of a dataset of photos of this version; None for other kinds."""
+    """Return the schema of a dataset of photos of this version; None for other kinds and versions."""
     try:
         attributes = json.loads(content)["attributes"][OURS]
         is_known = (attributes["kind"], attributes["schema_version"]) == (DatasetStore.kind, DatasetStore.version)
@@ -291,7 +245,7 @@ def _schema_of(content: bytes) -> SpecsOf | None:
 
 
 def _differences_from_schema(inventory: Inventory) -> Iterator[str]:
-    """Compare the arrays of a dataset of photos with what this version would write."""
+    """Yield the differences between the arrays of a dataset of photos and those that this version writes."""
     attributes = inventory.attributes
     if attributes["schema_version"] != DatasetStore.version:
         version = attributes["schema_version"]
@@ -315,14 +269,14 @@ def _says(content: bytes, wanted: dict[str, Any]) -> bool:
 
 
 def _may_be_of_group(key: str) -> bool:
-    """Tell whether a file may be part of the group that it lies in; all that can be told without the metadata."""
+    """Return whether a file may belong to its group, judged by its name alone, without the metadata."""
     parts = key.split("/")
     is_array = len(parts) > 1 and (parts[1:] == [ROOT_METADATA] or bool(_shard_of(key)))
     return is_array or parts[0] == PRIVATE_FOLDER
 
 
 def _shard_of(key: str) -> str:
-    """Return the number of the shard that an object `<array>/c/<shard>/...` is of; empty for other files."""
+    """Return the shard number of an object `<array>/c/<shard>/...`; empty for other files."""
     parts = key.split("/")
     return parts[2] if len(parts) > 2 and parts[1] == "c" and not key.endswith(PARTIAL) else ""
 

@@ -1,4 +1,4 @@
-"""Do the values of a dataset of photos make sense? Flow is made again from depth, mask and motion, and compared."""
+"""Plausibility of the values of a dataset of photos; flow is made again from depth, mask and motion, and compared."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from pipeline.files.ids import is_plain
 from pipeline.photos.image_files import MIN_SIDE
 
 FLOW_TOLERANCE_PX = 1 / schema.FLOW_STEPS_PER_PIXEL
-"""Flow made again may differ by one step of storage: another processor may round otherwise."""
+"""Largest difference between stored and repeated flow: one step of storage, because processors round differently."""
 UNKNOWN_TOLERANCE = 1e-4
-"""Share of pixels that may be unknown in one of both alone: points at the very edge of the camera's view."""
+"""Largest share of pixels that are unknown in only one of both flows: points at the edge of the camera's view."""
 SPREAD_ROWS = 256
 
 Problem = tuple[tuple[str, ...], str]
-"""Ids of the samples concerned, and what is wrong."""
+"""Ids of the samples concerned, and a description of the defect."""
 
 
 class DatasetChecker:
-    """Looks at shards one after the other, in rising order.
+    """Checks the values of shards, one after the other in rising order.
 
     Attributes:
-        rows_to_compare: samples whose pictures are read.
-        rows_compared: of these, so far.
-        notes: what could not be checked.
+        rows_to_compare: number of samples whose pictures are compared.
+        rows_compared: number of samples whose pictures have been compared so far.
+        notes: sentences about values that could not be checked.
     """
 
     def __init__(self, store: DatasetStore, all_rows: bool) -> None:
@@ -50,7 +50,7 @@ class DatasetChecker:
             self.notes.append("the dataset keeps no motion of this version, so flow was not made again")
 
     def problems(self, shard: int) -> Iterator[Problem]:
-        """Yield what is wrong with a shard."""
+        """Yield the defects of a shard."""
         rows = self.layout.rows(shard)
         here = slice(rows.start, rows.stop)
         ids, status, sizes = (self.store.read(name, here) for name in ("id", "status", "size"))
@@ -96,7 +96,7 @@ class DatasetChecker:
         return "" if np.isfinite(motion).all() else "motion parameters are not finite"
 
     def _check_pictures(self, row: int, size: NDArray[np.int32], motion: NDArray[np.float64]) -> str:
-        """Compare the pictures of one sample with what they must be; return what is wrong."""
+        """Check the pictures of one sample; return a description of the first defect, or an empty text."""
         height, width = (int(side) for side in size)
         names = ("image", "mask", "flow", *(("inverse_depth",) if self.layout.is_simulated else ("flow_rgb",)))
         pictures = {name: self.store.read(name, row) for name in names}
@@ -129,7 +129,7 @@ class DatasetChecker:
 def _compare_flow(
     stored: NDArray[np.int16], depth: NDArray[np.float32], mask: NDArray[np.bool_], motion: NDArray[np.float64]
 ) -> str:
-    """Make flow again and compare; return what is wrong."""
+    """Make flow again and compare it with the stored flow; return a description of the difference, or an empty text."""
     try:
         again = simulate_flow(depth, mask, MotionSample.from_vector(motion))
     except FlowsimError as error:

@@ -1,8 +1,9 @@
-"""Dropping what `pipeline verify` found broken, so that the command that made the dataset makes it again."""
+"""Repair of a dataset: broken shards are removed, so that the command that made the dataset makes them again."""
 
 from __future__ import annotations
 
-from pipeline.checking.file_check import Verification, groups, is_of_shard
+from pipeline.checking.file_check import groups, is_of_shard
+from pipeline.checking.findings import Verification
 from pipeline.dataset.commits import COMMITS_NOTE, COMMITS_NOTE_TEXT, PRIVATE_FOLDER, commit_key
 from pipeline.dataset.metadata import ROOT_METADATA
 from pipeline.dataset.published_files import MANIFEST, PUBLISHED_EXTRAS
@@ -13,18 +14,18 @@ from pipeline.files.whole_files import PARTIAL
 
 
 def repair(url: str, found: Verification, announce: Announce) -> list[str]:
-    """Drop what is broken, so that the command that made the dataset makes it again.
+    """Remove the broken parts of a dataset, so that the command that made the dataset makes them again.
 
-    Broken shards lose their commit record and objects. Broken metadata lose the root's `zarr.json`; the command
-    writes all metadata anew, and keeps the shards if its settings are those of the shards.
+    The commit record and the objects of a broken shard are deleted. If metadata are broken, the root's `zarr.json` is
+    deleted; the command then writes all metadata again, and keeps the shards that were made with its settings.
 
     Args:
         url: the dataset.
-        found: what `verify` found.
-        announce: told on what is waited for.
+        found: result of `verify`.
+        announce: told if the dataset is locked and the lock is waited for.
 
     Returns:
-        Sentences that say what was done, what was left alone, and what is to do next.
+        Sentences about what was done, what was left alone, and what to do next.
     """
     storage = Storage(url)
     done: list[str] = []
@@ -65,6 +66,6 @@ def repair(url: str, found: Verification, announce: Announce) -> list[str]:
 
 
 def _is_in_dataset(key: str) -> bool:
-    """Tell whether a file lies where only the dataset's own files may lie."""
+    """Return whether a file lies in a folder that is reserved for files of the dataset."""
     parts = key.split("/")
     return parts[0] == PRIVATE_FOLDER or (len(parts) > 1 and parts[1] == "c") or key.endswith(PARTIAL)

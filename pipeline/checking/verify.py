@@ -1,11 +1,12 @@
-"""Is a dataset what was written, whole, and does it make sense?"""
+"""Verification of a dataset: all bytes as written, nothing missing, plausible values."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 
-from pipeline.checking.file_check import FileChecker, Finding, Verification
+from pipeline.checking.file_check import FileChecker
+from pipeline.checking.findings import Finding, Verification
 from pipeline.command.progress import Progress
 from pipeline.dataset.commits import PRIVATE_FOLDER, commit_key
 from pipeline.dataset.metadata import OURS, ROOT_METADATA
@@ -19,9 +20,9 @@ def verify(url: str, progress: Progress, all_rows: bool = False) -> Verification
     """Check every file's checksum, the schema, and the values of some or all samples.
 
     Args:
-        url: a dataset of photos or the flows of videos; local or in an object store, published or not.
-        progress: who watches; counts objects.
-        all_rows: compare the values of every sample, not only of an even spread.
+        url: a dataset of photos or the flow of videos; local or in an object store, published or not.
+        progress: told how many objects, and then samples, are checked.
+        all_rows: compare the values of every sample, not only of some that are evenly spread.
 
     Raises:
         PipelineError: there is no dataset, or it cannot be read.
@@ -40,7 +41,7 @@ def verify(url: str, progress: Progress, all_rows: bool = False) -> Verification
 
 
 def _check_values(url: str, progress: Progress, all_rows: bool, result: Verification) -> None:
-    """Look at the values of photos' samples, shard by shard; checksums were right."""
+    """Check the values of a dataset of photos shard by shard, after its checksums were found right."""
     root = json.loads(Storage(url).read(ROOT_METADATA))["attributes"][OURS]
     if root["kind"] != DatasetStore.kind:
         result.notes.append(f"{root['kind']}: checksums and metadata were checked, values were not")
@@ -59,7 +60,7 @@ def _check_values(url: str, progress: Progress, all_rows: bool, result: Verifica
 
 
 def _with_ids(url: str, finding: Finding) -> Finding:
-    """Say whose samples a broken shard of photos holds, where that can still be read."""
+    """Add the ids of the samples of a broken shard of photos to a finding, if they can still be read."""
     if finding.shard is None or finding.ids:
         return finding
     try:

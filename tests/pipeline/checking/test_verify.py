@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.checking.findings import Verification
 from pipeline.checking.repair import repair
-from pipeline.checking.verify import Verification, verify
+from pipeline.checking.verify import verify
 from pipeline.cli import app
 from pipeline.dataset import schema
 from pipeline.dataset.commits import Failure
@@ -242,9 +243,9 @@ def test_the_bytes_of_a_lock_do_not_matter_and_verify_says_what_it_does_not_read
     (dataset / ".gitattributes").write_bytes(b"*.png lfs")
     result = check(dataset)
     assert result.is_whole
-    assert result.notes == ["not read, since no part of the dataset: .fakeflow/lock, .gitattributes"]
+    assert result.notes == ["not read, because they are not part of the dataset: .fakeflow/lock, .gitattributes"]
     done = CliRunner().invoke(app, ["verify", str(dataset)])
-    assert "note: not read, since no part of the dataset: .fakeflow/lock, .gitattributes" in done.output
+    assert "note: not read, because they are not part of the dataset: .fakeflow/lock, .gitattributes" in done.output
 
 
 def test_a_lock_file_that_goes_with_its_holder_still_lets_one_in_at_a_time(tmp_path: Path) -> None:
