@@ -29,7 +29,7 @@ from depth.preprocess import network_shape, prepare_on_host
 from depth.streams import map_on_cores
 from pipeline.dataset.store import DatasetStore
 from pipeline.photos.decoding import decode_pair
-from pipeline.photos.listing import build_manifest
+from pipeline.photos.listing import build_listing
 
 DUTS_PHOTOS = 15_572
 """DUTS-TR and DUTS-TE."""
@@ -125,8 +125,8 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=256, help="number of photos for the network alone")
     arguments = parser.parse_args()
 
-    manifest = build_manifest(arguments.input)
-    rows = manifest.rows[:: max(1, len(manifest) // arguments.sample)][: arguments.sample]
+    listing = build_listing(arguments.input)
+    rows = listing.rows[:: max(1, len(listing) // arguments.sample)][: arguments.sample]
     photos = [decode_pair(Path(row.image).read_bytes(), None, 400)[0] for row in rows]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with tempfile.TemporaryDirectory() as folder:
@@ -137,7 +137,7 @@ def main() -> None:
         output = Path(folder) / "dutsv2.zarr"
         short = whole_path(arguments, output, arguments.short)
         alone += network_alone(estimator, photos, 1)
-        long = whole_path(arguments, output, min(arguments.long, len(manifest)))
+        long = whole_path(arguments, output, min(arguments.long, len(listing)))
         alone += network_alone(estimator, photos, 2)
         figures: dict[str, Any] = {
             "motion": arguments.motion,

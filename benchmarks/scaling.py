@@ -35,7 +35,7 @@ from pipeline.engine.placement import Placement, Share
 from pipeline.engine.run_tasks import run_tasks
 from pipeline.making.config import RunConfig
 from pipeline.making.plan import ShardTask, make_plan, prepare
-from pipeline.photos.listing import Manifest
+from pipeline.photos.listing import Listing
 from pipeline.photos.rows import Row, Rows
 
 PHOTOS_PER_SHARD = 64
@@ -128,12 +128,12 @@ def memory_of_a_plan(samples: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder, ray_session():
         list(run_tasks(no_work, Shards(50), Placement(1, "cpu"), silence))
         before = resident_mb()
-        manifest = Manifest(Rows(rows(0, samples)), "DUTS", "0" * 64)
+        listing = Listing(Rows(rows(0, samples)), "DUTS", "0" * 64)
         listed = resident_mb()
         store = DatasetStore(f"{folder}/x.zarr")
         settings = RunConfig(input="s3://bucket/DUTS", output=store.url)
-        prepare(store, settings, manifest, Layout(samples, 1, 400, ("x",), PHOTOS_PER_SHARD), {})
-        plan = make_plan(store, manifest, retry_failed=False)
+        prepare(store, settings, listing, Layout(samples, 1, 400, ("x",), PHOTOS_PER_SHARD), {})
+        plan = make_plan(store, listing, retry_failed=False)
         planned = highest = resident_mb()
         for number, _ in enumerate(run_tasks(no_work, plan.tasks, Placement(1, "cpu"), silence)):
             if number % 100 == 0:

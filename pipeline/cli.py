@@ -64,7 +64,7 @@ def run_command(
 
     with stoppable(), ProgressLine("photos") as line:
         summary = run(settings, line)
-    for note in summary.manifest_notes:
+    for note in summary.listing_notes:
         typer.echo(f"note: {note}", err=True)
     failed = len(summary.failures)
     made = summary.photos_made_now
@@ -241,7 +241,7 @@ def import_command(settings: ImportCommandSettings) -> None:
     sizes = ImportSettings(max_side=settings.max_side, longest_px=settings.longest_px)
     with stoppable(), ProgressLine("photos") as line:
         summary = import_tree(settings.tree, dataset, sizes, line, settings.retry_failed)
-    for note in summary.manifest_notes:
+    for note in summary.listing_notes:
         typer.echo(f"note: {note}", err=True)
     failed = len(summary.failures)
     typer.echo(f"{dataset}: {summary.photos - failed} of {summary.photos} photos usable, {summary.photos_made_now} now")

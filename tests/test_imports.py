@@ -41,6 +41,8 @@ LIGHT = (
     "pipeline.making.config",
     "pipeline.making.plan",
     "pipeline.making.run",
+    "pipeline.photos.folders",
+    "pipeline.photos.layouts",
     "pipeline.photos.listing",
     "pipeline.photos.rows",
 )

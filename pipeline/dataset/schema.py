@@ -2,7 +2,7 @@
 
 A shard holds one task (unit of writing). A chunk holds one sample (unit of reading) of the images, masks, depths and
 flows; arrays of a few numbers per sample have one chunk per shard. All arrays share the first
-axis, `sample`; a row is one photo of the manifest. Fixed-point arrays carry the CF attributes `scale_factor` and
+axis, `sample`; a row is one photo of the listing. Fixed-point arrays carry the CF attributes `scale_factor` and
 `add_offset`, so that xarray decodes them; `_FillValue` marks what is not known.
 """
 

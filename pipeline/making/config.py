@@ -152,7 +152,7 @@ NOT_CONTENT = {"input", "output", "images", "masks", "max_failures", "retry_fail
     "gpus_per_worker",
     "device",
 }
-"""Settings that do not change the dataset; the input counts through the manifest's listing hash."""
+"""Settings that do not change the dataset; the input counts through the listing's listing hash."""
 
 
 def load_config(given: Mapping[str, Any], config_file: Path | None) -> RunConfig:

@@ -11,7 +11,7 @@ from pipeline.dataset.store import DatasetStore
 from pipeline.engine.placement import count_of
 from pipeline.errors import PipelineError
 from pipeline.making.config import differences, fingerprint
-from pipeline.photos.listing import Manifest, hash_listing
+from pipeline.photos.listing import Listing, hash_listing
 from pipeline.photos.originals import LocateFiles, changed, each_used, locate_photo_and_mask
 
 LISTING = frozenset({"limit", "listing_hash", "photos"})
@@ -52,7 +52,7 @@ def create_or_grow(
     layout: Layout,
     settings: Mapping[str, Any],
     attributes: Mapping[str, Any],
-    manifest: Manifest,
+    listing: Listing,
     announce: Announce,
     locate: LocateFiles = locate_photo_and_mask,
 ) -> None:
@@ -63,7 +63,7 @@ def create_or_grow(
         layout: sizes.
         settings: everything that decides the dataset's values, as plain values; `LISTING` says which photos there are.
         attributes: what else to keep with it.
-        manifest: the photos.
+        listing: the photos.
         announce: told of growth, and of comparisons that take long.
         locate: returns the paths or URLs of the files of a row.
 
@@ -72,15 +72,15 @@ def create_or_grow(
     """
     if store.exists() and _without_listing(before := store.attributes["settings"]) == _without_listing(settings):
         if before != settings:
-            _refuse_other_photos(store, manifest, before)
-        _refuse_changed(store, manifest, announce, locate)
+            _refuse_other_photos(store, listing, before)
+        _refuse_changed(store, listing, announce, locate)
         if before != settings:
-            announce(f"the dataset grows from {before['photos']} to {len(manifest)} photos")
+            announce(f"the dataset grows from {before['photos']} to {len(listing)} photos")
             store.grow(layout, {"fingerprint": fingerprint(settings), "settings": dict(settings), **attributes})
     create_or_continue(store, layout, settings, attributes)
 
 
-def _refuse_changed(store: DatasetStore, manifest: Manifest, announce: Announce, locate: LocateFiles) -> None:
+def _refuse_changed(store: DatasetStore, listing: Listing, announce: Announce, locate: LocateFiles) -> None:
     """Compare the files that the dataset was made of with those that are there now."""
     unrecorded = 0
 
@@ -90,7 +90,7 @@ def _refuse_changed(store: DatasetStore, manifest: Manifest, announce: Announce,
             records = store.commits.read(shard).get("originals")
             unrecorded += records is None
             rows = store.layout.rows(shard)
-            yield from each_used(manifest.rows[rows.start : rows.stop], records or (), locate)
+            yield from each_used(listing.rows[rows.start : rows.stop], records or (), locate)
 
     names = changed(used(), announce)
     if names:
@@ -104,18 +104,18 @@ def _refuse_changed(store: DatasetStore, manifest: Manifest, announce: Announce,
         announce(f"{shards} made by an earlier version: whether their photos have changed since is not known")
 
 
-def _refuse_other_photos(store: DatasetStore, manifest: Manifest, before: Mapping[str, Any]) -> None:
+def _refuse_other_photos(store: DatasetStore, listing: Listing, before: Mapping[str, Any]) -> None:
     """Raise unless the dataset's photos are the first of those that are listed now."""
     had = int(before["photos"])
-    if had <= len(manifest) and hash_listing(manifest.rows[:had]) == before["listing_hash"]:
+    if had <= len(listing) and hash_listing(listing.rows[:had]) == before["listing_hash"]:
         return
     there = {row: name for shard in store.committed() for row, name in _ids_of(store, shard)}
-    now = {row.id for row in manifest.rows}
+    now = {row.id for row in listing.rows}
     gone = [name for _, name in sorted(there.items()) if name not in now]
     known = set(there.values())
-    between = [manifest.rows[row].id for row in sorted(there) if row < len(manifest)]
+    between = [listing.rows[row].id for row in sorted(there) if row < len(listing)]
     came = [name for name in between if name not in known] if len(there) == had else []
-    facts = [f"{had} photos there, {len(manifest)} now"]
+    facts = [f"{had} photos there, {len(listing)} now"]
     facts += [f"not listed any more: {_some(gone)}"] if gone else []
     facts += [f"new before its last photo: {_some(came)}"] if came else []
     facts += [] if gone or came else ["some photos or masks have other names"]

@@ -24,7 +24,7 @@ from pipeline.making.config import ImportSettings
 from pipeline.making.continuing import create_or_grow
 from pipeline.making.plan import ShardTask, make_plan
 from pipeline.making.run import RunSummary
-from pipeline.photos.listing import Manifest, build_manifest, find_partners
+from pipeline.photos.listing import Listing, build_listing, find_partners
 from pipeline.photos.originals import LocateFiles, Record, locate_photo_and_mask, read_original
 from pipeline.photos.rows import Row
 
@@ -53,27 +53,27 @@ def import_tree(
     Raises:
         PipelineError: no such tree, photos without mask or flow, another dataset as output, no room.
     """
-    manifest = build_manifest(root)
-    if manifest.source != "DUTSv2":
+    listing = build_listing(root)
+    if listing.source != "DUTSv2":
         raise PipelineError(
-            f"{root} is {manifest.source}; expected a tree of JPEGImages, {FLOWS} and Annotations. Photos without flow "
+            f"{root} is {listing.source}; expected a tree of JPEGImages, {FLOWS} and Annotations. Photos without flow "
             "are the input of `pipeline run`."
         )
-    flow_urls = find_partners(manifest.rows, f"{root.rstrip('/')}/{FLOWS}", "flow picture")
-    flow_of = {row.id: url for row, url in zip(manifest.rows, flow_urls, strict=True)}
+    flow_urls = find_partners(listing.rows, f"{root.rstrip('/')}/{FLOWS}", "flow picture")
+    flow_of = {row.id: url for row, url in zip(listing.rows, flow_urls, strict=True)}
 
     def locate(row: Row) -> dict[str, str]:
         return {**locate_photo_and_mask(row), "flow": flow_of[row.id]}
 
-    progress.announce(f"{len(manifest)} photos with flow pictures ({manifest.source})")
+    progress.announce(f"{len(listing)} photos with flow pictures ({listing.source})")
     store = DatasetStore(output)
     store.refuse_foreign_content()  # before anything is written
-    layout = Layout(len(manifest), 1, settings.max_side, (), SAMPLES_PER_SHARD, settings.longest_px)
+    layout = Layout(len(listing), 1, settings.max_side, (), SAMPLES_PER_SHARD, settings.longest_px)
     with store.sole_writer(progress.announce) as lock:
         create_or_grow(
-            store, layout, _content(manifest, settings), _attributes(manifest), manifest, progress.announce, locate
+            store, layout, _content(listing, settings), _attributes(listing), listing, progress.announce, locate
         )
-        plan = make_plan(store, manifest, retry_failed)
+        plan = make_plan(store, listing, retry_failed)
         # Decoding is cheap: a shard with failures is made anew as a whole.
         tasks = [dataclasses.replace(task, only=None) for task in plan.tasks]
         to_do, done, failed = sum(task.photos for task in tasks), 0, 0
@@ -85,22 +85,22 @@ def import_tree(
                 done, failed = done + task.photos, failed + len(failures)
                 progress.update(to_do, done, failed)
         store.refuse_unfinished()
-        return RunSummary(len(manifest), done, tuple(store.failures()), manifest.notes)
+        return RunSummary(len(listing), done, tuple(store.failures()), listing.notes)
 
 
-def _content(manifest: Manifest, settings: ImportSettings) -> dict[str, Any]:
+def _content(listing: Listing, settings: ImportSettings) -> dict[str, Any]:
     return {
         "imported": "DUTSv2",
-        "listing_hash": manifest.listing_hash,
-        "photos": len(manifest),
+        "listing_hash": listing.listing_hash,
+        "photos": len(listing),
         "samples_per_shard": SAMPLES_PER_SHARD,
         **dataclasses.asdict(settings),
     }
 
 
-def _attributes(manifest: Manifest) -> dict[str, Any]:
+def _attributes(listing: Listing) -> dict[str, Any]:
     return {
-        "source": f"{manifest.source} with {FLOWS}",
+        "source": f"{listing.source} with {FLOWS}",
         "flow": FLOW_NOTE,
         "licence": "unknown: photos and flow keep the licence of their source",
     }

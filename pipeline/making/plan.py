@@ -1,4 +1,4 @@
-"""Which shards are still to do: manifest + commit records + fingerprint."""
+"""Which shards are still to do: listing + commit records + fingerprint."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pipeline.dataset.schema import Layout
 from pipeline.dataset.store import DatasetStore
 from pipeline.making.config import RunConfig, content_settings
 from pipeline.making.continuing import Announce, create_or_grow
-from pipeline.photos.listing import Manifest
+from pipeline.photos.listing import Listing
 from pipeline.photos.rows import Row
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One unit of work: a shard and the manifest rows that belong into it.
+    """One unit of work: a shard and the listing rows that belong into it.
 
     Attributes:
         shard: its number.
@@ -40,13 +40,13 @@ class ShardTasks:
 
     Attributes:
         layout: of the dataset.
-        manifest: its photos.
+        listing: its photos.
         shard_numbers: numbers of the shards to make.
         failed: by shard, the positions of the rows to make anew while the others are kept.
     """
 
     layout: Layout
-    manifest: Manifest
+    listing: Listing
     shard_numbers: tuple[int, ...]
     failed: Mapping[int, tuple[int, ...]]
 
@@ -56,7 +56,7 @@ class ShardTasks:
     def __iter__(self) -> Iterator[ShardTask]:
         for shard in self.shard_numbers:
             rows = self.layout.rows(shard)
-            yield ShardTask(shard, tuple(self.manifest.rows[rows.start : rows.stop]), self.failed.get(shard))
+            yield ShardTask(shard, tuple(self.listing.rows[rows.start : rows.stop]), self.failed.get(shard))
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Plan:
 def prepare(
     store: DatasetStore,
     config: RunConfig,
-    manifest: Manifest,
+    listing: Listing,
     layout: Layout,
     resolved: Mapping[str, Any],
     announce: Announce = lambda sentence: None,
@@ -81,7 +81,7 @@ def prepare(
     Args:
         store: the output; the caller holds its lock.
         config: settings.
-        manifest: photos.
+        listing: photos.
         layout: sizes.
         resolved: `depth` (the model's provenance) and `motion_prior`, plain values.
         announce: told of what takes long.
@@ -89,12 +89,12 @@ def prepare(
     Raises:
         PipelineError: the dataset there has other settings or photos; the message lists them.
     """
-    settings = content_settings(config, listing_hash=manifest.listing_hash, photos=len(manifest), **resolved)
-    attributes = {"source": manifest.source, "licence": "unknown: the photos keep the licence of their source"}
-    create_or_grow(store, layout, settings, attributes, manifest, announce)
+    settings = content_settings(config, listing_hash=listing.listing_hash, photos=len(listing), **resolved)
+    attributes = {"source": listing.source, "licence": "unknown: the photos keep the licence of their source"}
+    create_or_grow(store, layout, settings, attributes, listing, announce)
 
 
-def make_plan(store: DatasetStore, manifest: Manifest, retry_failed: bool) -> Plan:
+def make_plan(store: DatasetStore, listing: Listing, retry_failed: bool) -> Plan:
     """Return the shards without a commit record; with `retry_failed` also the failed rows of the others."""
     layout, committed = store.layout, store.committed()
     failed: dict[int, list[int]] = {}
@@ -105,4 +105,4 @@ def make_plan(store: DatasetStore, manifest: Manifest, retry_failed: bool) -> Pl
     shard_numbers = tuple(shard for shard in range(layout.shard_count) if shard not in committed or shard in failed)
     to_do = sum(len(failed.get(shard, layout.rows(shard))) for shard in shard_numbers)
     again = {shard: tuple(positions) for shard, positions in failed.items()}
-    return Plan(ShardTasks(layout, manifest, shard_numbers, again), len(manifest) - to_do, to_do)
+    return Plan(ShardTasks(layout, listing, shard_numbers, again), len(listing) - to_do, to_do)

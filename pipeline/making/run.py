@@ -1,4 +1,4 @@
-"""`pipeline run`: manifest -> plan -> workers -> summary."""
+"""`pipeline run`: listing -> plan -> workers -> summary."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.engine.placement import Share
 from pipeline.errors import PipelineError
 from pipeline.making.config import RunConfig
 from pipeline.making.plan import make_plan, prepare
-from pipeline.photos.listing import Manifest, build_manifest
+from pipeline.photos.listing import Listing, build_listing
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class RunSummary:
     photos: int
     photos_made_now: int
     failures: tuple[Failure, ...]
-    manifest_notes: tuple[str, ...]
+    listing_notes: tuple[str, ...]
 
 
 def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
@@ -43,7 +43,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
             Shards that were committed before stay.
     """
     progress = progress or Silent()
-    manifest = build_manifest(
+    listing = build_listing(
         config.input,
         images=config.images,
         masks=config.masks,
@@ -51,13 +51,13 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
         allow_missing_masks=config.allow_missing_masks,
         limit=config.limit,
     )
-    progress.announce(f"{len(manifest)} photos ({manifest.source}); loading {config.depth_model}")
+    progress.announce(f"{len(listing)} photos ({listing.source}); loading {config.depth_model}")
     store = DatasetStore(config.output)
     store.refuse_foreign_content()  # before anything is written or loaded
     resolved = _resolve(config)
     with store.sole_writer(progress.announce) as lock:
-        prepare(store, config, manifest, _layout(config, manifest), resolved, progress.announce)
-        plan = make_plan(store, manifest, config.retry_failed)
+        prepare(store, config, listing, _layout(config, listing), resolved, progress.announce)
+        plan = make_plan(store, listing, config.retry_failed)
         done = failed = 0
         if plan.photos_done:
             progress.announce(f"{plan.photos_done} photos are done already")
@@ -76,13 +76,13 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
             with suppress(PipelineError):  # a full disk has been said by then, and a note is not worth a failed run
                 log.save(store)
         store.refuse_unfinished()
-        return RunSummary(len(manifest), done, tuple(store.failures()), manifest.notes)
+        return RunSummary(len(listing), done, tuple(store.failures()), listing.notes)
 
 
-def _layout(config: RunConfig, manifest: Manifest) -> Layout:
+def _layout(config: RunConfig, listing: Listing) -> Layout:
     from flowsim import MotionSample
 
-    return Layout(len(manifest), config.motions, config.max_side, MotionSample.names, config.samples_per_shard)
+    return Layout(len(listing), config.motions, config.max_side, MotionSample.names, config.samples_per_shard)
 
 
 def _resolve(config: RunConfig) -> dict[str, Any]:

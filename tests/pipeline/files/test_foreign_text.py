@@ -17,7 +17,7 @@ from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.photos.decoding import decode_photo
 from pipeline.photos.image_files import MAX_PIXELS
-from pipeline.photos.listing import build_manifest
+from pipeline.photos.listing import build_listing
 from pipeline.sharing.card import dataset_card
 from pipeline.showing.status import describe
 from segmentation.data.photo_samples import ShardDataset
@@ -118,7 +118,7 @@ def test_photos_of_a_web_server_have_the_ids_of_their_files(served: tuple[Path, 
         photo, mask = draw_scene(1)
         write_png(folder / "DUTSv2/JPEGImages" / f"{name}.png", photo)
         write_png(folder / "DUTSv2/Annotations" / f"{name}.png", mask)
-    remote, local = build_manifest(f"{url}/DUTSv2"), build_manifest(str(folder / "DUTSv2"))
+    remote, local = build_listing(f"{url}/DUTSv2"), build_listing(str(folder / "DUTSv2"))
     assert [row.id for row in remote.rows] == ["50 %", "a b", "ä"]
     assert remote.listing_hash == local.listing_hash
 

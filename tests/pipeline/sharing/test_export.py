@@ -17,7 +17,7 @@ from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.making.config import RunConfig
 from pipeline.making.run import run
-from pipeline.photos.listing import build_manifest
+from pipeline.photos.listing import build_listing
 from pipeline.sharing.export import export_tree
 from tests.conftest import draw_duts
 from tests.file_operations import assert_written_whole, watched_files
@@ -72,7 +72,7 @@ def test_tree_has_the_published_layout_and_the_samples_pixels(one: DatasetStore,
 
 def test_our_own_manifest_reads_the_tree(one: DatasetStore, tmp_path: Path) -> None:
     export_tree(one, tmp_path / "tree", Watcher())
-    manifest = build_manifest(str(tmp_path / "tree"))
+    manifest = build_listing(str(tmp_path / "tree"))
     assert manifest.source == "DUTSv2"
     assert [row.id for row in manifest.rows] == ["scene_000", "scene_002", "scene_003", "scene_004"]
     assert manifest.notes == ()
