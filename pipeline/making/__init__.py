@@ -1,1 +1,1 @@
-"""Makes a dataset: configuration, plan, worker and run."""
+"""The making of a dataset: configuration, plan, worker and run."""

@@ -95,18 +95,18 @@ class RunConfig:
     def __post_init__(self) -> None:
         check_limits(self, PipelineError)
         Placement(self.workers, self.device, self.gpus_per_worker)  # refuses contradictions
-        self.motion_prior()  # refuses what is none, before anything is listed or loaded
+        self.motion_prior()  # refuses an unknown motion model before anything is listed or loaded
 
     @property
     def placement(self) -> Placement:
-        """Where the work is done."""
+        """The placement of the work."""
         return Placement(self.workers, self.device, self.gpus_per_worker)
 
     def motion_prior(self) -> MotionPrior:
         """Return the motion model.
 
         Raises:
-            PipelineError: there is no such preset, or the file is none of a motion model.
+            PipelineError: there is no such preset, or the file does not hold a motion model.
         """
         from flowsim import FlowsimError, MotionPrior
 
@@ -122,7 +122,7 @@ class RunConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportSettings:
-    """How ready-made flow pictures become samples."""
+    """Settings of `pipeline import`, which makes samples of ready-made flow pictures."""
 
     max_side: int = setting_of(RunConfig, "max_side")
     longest_px: float = setting(
@@ -145,25 +145,25 @@ class ImportSettings:
 
 
 LONGEST_SHOWN = 70
-"""Characters of a setting in a list of differences."""
+"""Largest number of characters of a setting in a list of differences."""
 
 NOT_CONTENT = {"input", "output", "images", "masks", "max_failures", "retry_failed"} | {
     "workers",
     "gpus_per_worker",
     "device",
 }
-"""Settings that do not change the dataset; the input counts through the listing's listing hash."""
+"""Settings that do not change the dataset; the input is represented by the hash of its listing."""
 
 
 def load_config(given: Mapping[str, Any], config_file: Path | None) -> RunConfig:
-    """Merge defaults < TOML file < options given on the command line.
+    """Return the settings of a run; options win over the TOML file, and the file over defaults.
 
     Args:
-        given: field name -> value; None means not given.
-        config_file: TOML with the names of `RunConfig`, with `-` or `_`.
+        given: options of the command line by field name; None stands for an option that is not given.
+        config_file: TOML file whose keys are names of `RunConfig`, written with `-` or `_`.
 
     Raises:
-        PipelineError: unknown key, wrong type, or no output.
+        PipelineError: a key is unknown, a value has the wrong type, or there is no output.
     """
     hints = get_type_hints(RunConfig)
     values: dict[str, Any] = {}
@@ -188,11 +188,11 @@ def load_config(given: Mapping[str, Any], config_file: Path | None) -> RunConfig
 
 
 def content_settings(config: RunConfig, **resolved: Any) -> dict[str, Any]:
-    """Return everything that decides the dataset's values, as plain values.
+    """Return all settings that determine the values of the dataset, as plain values.
 
     Args:
         config: the settings; those in `NOT_CONTENT` are left out.
-        resolved: what settings stand for: `listing_hash`, `depth` (provenance), `motion_prior`.
+        resolved: settings in full: `listing_hash`, `photos`, `depth` (provenance of the network) and `motion_prior`.
     """
     settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_CONTENT}
     plain: dict[str, Any] = json.loads(json.dumps({**settings, **resolved}))
@@ -200,7 +200,7 @@ def content_settings(config: RunConfig, **resolved: Any) -> dict[str, Any]:
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
-    """Return the sha256 of settings, independent of the order of keys."""
+    """Return the sha256 of settings; it does not depend on the order of keys."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 

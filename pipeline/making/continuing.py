@@ -1,4 +1,4 @@
-"""Begin a dataset, continue it, or let it grow; refuse what would mix two."""
+"""Begin, continue and grow datasets; settings or photos that do not fit the existing dataset are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.photos.listing import Listing, hash_listing
 from pipeline.photos.originals import LocateFiles, changed, each_used, locate_photo_and_mask
 
 LISTING = frozenset({"limit", "listing_hash", "photos"})
-"""Settings that say which photos there are; a dataset that differs in these alone may grow."""
+"""Settings that identify the photos; a dataset that differs only in these may grow."""
 _SHOWN = 3
 
 Announce = Callable[[str], None]
@@ -24,16 +24,16 @@ Announce = Callable[[str], None]
 def create_or_continue(
     store: ShardedStore[AnyLayout], layout: AnyLayout, settings: Mapping[str, Any], attributes: Mapping[str, Any]
 ) -> None:
-    """Create a dataset, or make sure that the one there was begun with the same settings.
+    """Create a dataset, or check that the existing one was begun with the same settings.
 
     Args:
         store: the output; the caller holds its lock.
-        layout: sizes.
-        settings: everything that decides the dataset's values, as plain values.
-        attributes: what else to keep with it.
+        layout: sizes of the dataset.
+        settings: all settings that determine the dataset's values, as plain values.
+        attributes: further attributes of the dataset.
 
     Raises:
-        PipelineError: the dataset there has other settings; the message lists them.
+        PipelineError: the existing dataset has other settings; the message lists them.
     """
     if not store.exists():
         store.create(layout, {"fingerprint": fingerprint(settings), "settings": dict(settings), **attributes})
@@ -56,19 +56,20 @@ def create_or_grow(
     announce: Announce,
     locate: LocateFiles = locate_photo_and_mask,
 ) -> None:
-    """Create or continue a dataset of photos; let it grow if photos were added after its last one.
+    """Create or continue a dataset of photos, and grow it if photos were added after its last one.
 
     Args:
         store: the output; the caller holds its lock.
-        layout: sizes.
-        settings: everything that decides the dataset's values, as plain values; `LISTING` says which photos there are.
-        attributes: what else to keep with it.
+        layout: sizes of the dataset.
+        settings: all settings that determine the dataset's values, as plain values; `LISTING` names those that identify
+            the photos.
+        attributes: further attributes of the dataset.
         listing: the photos.
-        announce: told of growth, and of comparisons that take long.
+        announce: told if the dataset grows, and before comparisons that take long.
         locate: returns the paths or URLs of the files of a row.
 
     Raises:
-        PipelineError: the dataset there has other settings, other photos, or was made of other bytes.
+        PipelineError: the existing dataset has other settings or other photos, or was made of other bytes.
     """
     if store.exists() and _without_listing(before := store.attributes["settings"]) == _without_listing(settings):
         if before != settings:
@@ -81,7 +82,7 @@ def create_or_grow(
 
 
 def _refuse_changed(store: DatasetStore, listing: Listing, announce: Announce, locate: LocateFiles) -> None:
-    """Compare the files that the dataset was made of with those that are there now."""
+    """Raise if files have other bytes than those that the dataset was made of."""
     unrecorded = 0
 
     def used() -> Iterator[tuple[str, dict[str, str]]]:
@@ -101,11 +102,11 @@ def _refuse_changed(store: DatasetStore, listing: Listing, announce: Announce, l
         )
     if unrecorded:
         shards = count_of(unrecorded, "shard")
-        announce(f"{shards} made by an earlier version: whether their photos have changed since is not known")
+        announce(f"{shards} made by an earlier version: their photos cannot be compared with the ones used then")
 
 
 def _refuse_other_photos(store: DatasetStore, listing: Listing, before: Mapping[str, Any]) -> None:
-    """Raise unless the dataset's photos are the first of those that are listed now."""
+    """Raise unless the photos of the dataset are the first ones of the listing."""
     had = int(before["photos"])
     if had <= len(listing) and hash_listing(listing.rows[:had]) == before["listing_hash"]:
         return

@@ -1,4 +1,4 @@
-"""A DUTSv2 tree with ready-made flow pictures to a dataset: direction and relative length, no depth, no motion."""
+"""Import of a DUTSv2 tree with ready-made flow pictures: direction and relative length, no depth, no motion."""
 
 from __future__ import annotations
 
@@ -38,20 +38,21 @@ FLOW_NOTE = (
 def import_tree(
     root: str, output: str, settings: ImportSettings, progress: Progress, retry_failed: bool = False
 ) -> RunSummary:
-    """Make a dataset of `JPEGImages`, `JPEGFlows` and `Annotations`, or what is missing of it.
+    """Make a dataset of `JPEGImages`, `JPEGFlows` and `Annotations`, or the missing part of it.
 
     Flow pictures of another size than the photo's are stretched to it, as the original training code does. Black pixels
     are unknown flow.
 
     Args:
-        root: the tree; folder or URL.
-        output: the dataset; folder or URL.
-        settings: sizes and unit.
+        root: the tree; a folder or URL.
+        output: the dataset; a folder or URL.
+        settings: sizes and the unit of flow.
         progress: told how many samples are done.
-        retry_failed: make the shards again in which samples had failed.
+        retry_failed: make shards with failed samples again.
 
     Raises:
-        PipelineError: no such tree, photos without mask or flow, another dataset as output, no room.
+        PipelineError: there is no such tree, photos lack a mask or flow, the output is another dataset, or the disk is
+            full.
     """
     listing = build_listing(root)
     if listing.source != "DUTSv2":
@@ -74,7 +75,7 @@ def import_tree(
             store, layout, _content(listing, settings), _attributes(listing), listing, progress.announce, locate
         )
         plan = make_plan(store, listing, retry_failed)
-        # Decoding is cheap: a shard with failures is made anew as a whole.
+        # Decoding is cheap, so a shard with failures is made again as a whole.
         tasks = [dataclasses.replace(task, only=None) for task in plan.tasks]
         to_do, done, failed = sum(task.photos for task in tasks), 0, 0
         progress.update(to_do, done, failed)
@@ -107,7 +108,7 @@ def _attributes(listing: Listing) -> dict[str, Any]:
 
 
 def _make_shard(store: DatasetStore, task: ShardTask, locate: LocateFiles, pool: ThreadPoolExecutor) -> list[Failure]:
-    """Decode, write and commit one shard; return what could not be used."""
+    """Decode, write and commit one shard; return its failures."""
     arrays = schema.empty_shard(store.layout, len(task.rows))
     arrays["id"][:] = [row.id for row in task.rows]
     used: list[Record] = [{} for _ in task.rows]
@@ -121,7 +122,7 @@ def _make_shard(store: DatasetStore, task: ShardTask, locate: LocateFiles, pool:
             used[position] = {role: file.record for role, file in files.items()}
         except UnusablePhoto as problem:
             return Failure(number, row.id, problem.reason, f"{row.image}: {problem}")
-        except Exception as problem:  # whatever it is, it concerns this sample alone
+        except Exception as problem:  # any error here concerns this sample alone
             reason = "unreadable" if isinstance(problem, OSError) else "internal"
             return Failure(number, row.id, reason, f"{row.image}: {type(problem).__name__}: {problem}")
         return None
@@ -153,7 +154,7 @@ def _put_sample(
 
 
 def _resized(colours: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Bring a picture to another size."""
+    """Resize a picture."""
     if colours.shape[:2] == (height, width):
         return colours
     shrinks = colours.shape[0] >= height and colours.shape[1] >= width
@@ -164,7 +165,7 @@ def _resized(colours: NDArray[np.uint8], height: int, width: int) -> NDArray[np.
 def _stretched(
     flow_px: NDArray[np.float32], valid: NDArray[np.bool_], height: int, width: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Bring a field to another size; its vectors stay as they are, for their unit is the picture's longest one."""
+    """Resize a flow field; its vectors keep their lengths, because their unit is the longest vector of the picture."""
     if flow_px.shape[:2] == (height, width):
         return flow_px, valid
     enlarges = flow_px.shape[0] < height or flow_px.shape[1] < width

@@ -1,4 +1,4 @@
-"""Which shards are still to do: listing + commit records + fingerprint."""
+"""The plan of a run: shards that are still to be made, from the listing and the commit records."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pipeline.photos.rows import Row
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One unit of work: a shard and the listing rows that belong into it.
+    """One unit of work: a shard and its rows of the listing.
 
     Attributes:
-        shard: its number.
-        rows: all its photos.
-        only: positions in `rows` to make anew, the others are kept as stored; None = all.
+        shard: number of the shard.
+        rows: all photos of the shard.
+        only: positions in `rows` that are made again while the others keep their stored values; None = all.
     """
 
     shard: int
@@ -30,19 +30,19 @@ class ShardTask:
 
     @property
     def photos(self) -> int:
-        """Number of photos to go through."""
+        """Number of photos to make."""
         return len(self.rows) if self.only is None else len(self.only)
 
 
 @dataclass(frozen=True)
 class ShardTasks:
-    """The tasks of a plan, made one by one when they are read.
+    """The tasks of a plan; each is built when it is read.
 
     Attributes:
-        layout: of the dataset.
-        listing: its photos.
+        layout: sizes of the dataset.
+        listing: photos of the dataset.
         shard_numbers: numbers of the shards to make.
-        failed: by shard, the positions of the rows to make anew while the others are kept.
+        failed: positions of the rows that are made again while the others are kept, by shard.
     """
 
     layout: Layout
@@ -61,7 +61,7 @@ class ShardTasks:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run has to do."""
+    """The work of a run: its tasks, and the numbers of photos that are done and to do."""
 
     tasks: ShardTasks
     photos_done: int
@@ -76,18 +76,18 @@ def prepare(
     resolved: Mapping[str, Any],
     announce: Announce = lambda sentence: None,
 ) -> None:
-    """Create the dataset, or make sure that the one there can be continued.
+    """Create the dataset, or check that the existing one can be continued.
 
     Args:
         store: the output; the caller holds its lock.
-        config: settings.
-        listing: photos.
-        layout: sizes.
-        resolved: `depth` (the model's provenance) and `motion_prior`, plain values.
-        announce: told of what takes long.
+        config: settings of the run.
+        listing: photos of the run.
+        layout: sizes of the dataset.
+        resolved: `depth` (provenance of the network) and `motion_prior`, as plain values.
+        announce: told before anything that takes long.
 
     Raises:
-        PipelineError: the dataset there has other settings or photos; the message lists them.
+        PipelineError: the existing dataset has other settings or photos; the message lists them.
     """
     settings = content_settings(config, listing_hash=listing.listing_hash, photos=len(listing), **resolved)
     attributes = {"source": listing.source, "licence": "unknown: the photos keep the licence of their source"}
@@ -95,7 +95,7 @@ def prepare(
 
 
 def make_plan(store: DatasetStore, listing: Listing, retry_failed: bool) -> Plan:
-    """Return the shards without a commit record; with `retry_failed` also the failed rows of the others."""
+    """Plan the shards without a commit record and, with `retry_failed`, the failed rows of the other shards."""
     layout, committed = store.layout, store.committed()
     failed: dict[int, list[int]] = {}
     if retry_failed:

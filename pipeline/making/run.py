@@ -1,4 +1,4 @@
-"""`pipeline run`: listing -> plan -> workers -> summary."""
+"""The course of `pipeline run`: listing, plan, workers, summary."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipeline.photos.listing import Listing, build_listing
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a finished run leaves behind, over the whole dataset."""
+    """Summary of a finished run: numbers and failures of the whole dataset, and photos made by this run."""
 
     photos: int
     photos_made_now: int
@@ -32,15 +32,15 @@ class RunSummary:
 
 
 def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
-    """Make the dataset that `config` describes, or what is missing of it.
+    """Make the dataset that `config` describes, or the missing part of it.
 
     Args:
-        config: what is made, of what, and where it runs.
-        progress: told what happens; by default nobody is.
+        config: settings of the dataset and of the machines.
+        progress: told about the course of the run; by default nothing is printed.
 
     Raises:
-        PipelineError, depth.DepthError: nothing usable as input, another dataset as output, no room, no such model...
-            Shards that were committed before stay.
+        PipelineError, depth.DepthError: the run cannot go on, for example because there is no usable input, the output
+            is another dataset, the disk is full, or there is no such model. Shards that were committed before stay.
     """
     progress = progress or Silent()
     listing = build_listing(
@@ -73,7 +73,9 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
                     log.add(outcome.photos, len(outcome.failures), outcome.seconds)
                     progress.update(plan.photos_to_do, done, failed)
         finally:
-            with suppress(PipelineError):  # a full disk has been said by then, and a note is not worth a failed run
+            with suppress(
+                PipelineError
+            ):  # a full disk has been reported by then, and a missing note should not fail a run
                 log.save(store)
         store.refuse_unfinished()
         return RunSummary(len(listing), done, tuple(store.failures()), listing.notes)
@@ -86,7 +88,7 @@ def _layout(config: RunConfig, listing: Listing) -> Layout:
 
 
 def _resolve(config: RunConfig) -> dict[str, Any]:
-    """Find out what the depth model and the motion model are, exactly."""
+    """Return the exact provenance of the depth network and the parameters of the motion model."""
     from depth import DepthEstimator
 
     estimator = DepthEstimator.load(
@@ -103,5 +105,5 @@ def _start_worker(config: RunConfig, share: Share) -> engine.Worker:
 
 
 def reasons(failures: tuple[Failure, ...]) -> list[tuple[str, int]]:
-    """Count failures by reason, most frequent first."""
+    """Return the reasons of failures with their counts, the most frequent first."""
     return Counter(failure.reason for failure in failures).most_common()

@@ -1,4 +1,4 @@
-"""One shard from photos to Zarr: decode -> depth -> motion -> flow -> write."""
+"""Worker that makes shards: it decodes photos, estimates depth, draws motion, simulates flow and writes."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class ShardOutcome:
 class ShardWorker:
     """Makes shards of one dataset with one depth network on one device.
 
-    `make` may be called from several threads at once: the network serves one of them at a time, while the others
-    decode, simulate and write. Calling it twice with one task writes the same bytes twice.
+    `make` may be called from several threads: one of them uses the network at a time, while the others decode, simulate
+    and write. If it is called twice with one task, it writes the same bytes twice.
     """
 
     def __init__(self, config: RunConfig, share: Share) -> None:
@@ -107,10 +107,10 @@ class ShardWorker:
             return _read_pair(row, self.config.max_side)
         except UnusablePhoto as problem:
             return self._failure(task, position, problem.reason, str(problem))
-        except Exception as problem:  # whatever it is, it concerns this photo alone
+        except Exception as problem:  # any error here concerns this photo alone
             is_local = "://" not in row.image
             if not is_local and is_of_store(problem) and is_transient(problem):
-                raise PipelineError(  # the store's trouble, not this photo's: the shard is made again by the next run
+                raise PipelineError(  # the store fails, not the photo: the shard is made again by the next run
                     f"{row.image}: the store keeps failing ({problem}). "
                     "Run the same command again when it works: it resumes."
                 ) from None
@@ -129,7 +129,7 @@ class ShardWorker:
         pair: Pair,
         inverse_depth: NDArray[np.float32],
     ) -> Failure | None:
-        """Fill one row; flow is computed from depth as stored, so that a reader can compute it again."""
+        """Fill one row; flow is computed from the stored, rounded depth, so that a reader can compute it again."""
         if not np.isfinite(inverse_depth).all():
             return self._failure(task, position, "depth_not_finite", "the depth model gave values that are not finite")
         row = task.rows[position]
@@ -164,10 +164,10 @@ class ShardWorker:
 
 
 def load_estimator(config: RunConfig, device: str) -> DepthEstimator:
-    """Load the depth model that a run asks for.
+    """Load the depth network of a run.
 
     Raises:
-        DepthError: it cannot be loaded; the message says how to repair that.
+        DepthError: the network cannot be loaded; the message says how to repair that.
     """
     return DepthEstimator.load(
         config.depth_model, device=device, resize=config.resize, normalization=config.normalization
@@ -175,15 +175,15 @@ def load_estimator(config: RunConfig, device: str) -> DepthEstimator:
 
 
 def _check_folders(config: RunConfig) -> None:
-    """Make sure that this machine sees the photos, lest each of them counts as one that cannot be read.
+    """Raise if this machine does not see the folders of photos; otherwise, every photo would count as unreadable.
 
     Raises:
-        PipelineError: it does not.
+        PipelineError: a folder does not exist on this machine.
     """
     for url in (config.input, config.images, config.masks):
         if url is not None and "://" not in url and not Path(url).exists():
             raise PipelineError(
-                f"{url} is not there on {socket.gethostname()}, where a worker runs. Give a folder that all machines "
+                f"{url} does not exist on {socket.gethostname()}, where a worker runs. Give a folder that all machines "
                 "see, or a URL such as s3://bucket/DUTS."
             )
 
@@ -202,6 +202,7 @@ class _Clock:
         self._last = time.perf_counter()
 
     def lap(self, name: str) -> None:
+        """End a lap and give it a name."""
         now = time.perf_counter()
         self.seconds[name] = now - self._last
         self._last = now

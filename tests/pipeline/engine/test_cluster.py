@@ -148,7 +148,7 @@ def test_photos_that_a_worker_does_not_see_are_no_failures(cluster: Any, undistu
     photos.rename(tmp_path / "elsewhere")  # before the worker starts: to it, they are not there
     errors = driver.communicate(timeout=200)[1]
     assert driver.returncode == 1
-    assert "DUTS is not there on" in errors
+    assert "DUTS does not exist on" in errors
     assert not DatasetStore.open(str(output)).committed()
 
 

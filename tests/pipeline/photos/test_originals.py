@@ -133,7 +133,9 @@ def test_a_dataset_without_such_records_is_continued(made: Path) -> None:
         path.write_bytes(sealed_json(record))
     listener = Listener()
     assert make(made, listener).photos_made_now == 0
-    assert "3 shards made by an earlier version: whether their photos have changed since is not known" in listener.said
+    assert (
+        "3 shards made by an earlier version: their photos cannot be compared with the ones used then" in listener.said
+    )
 
 
 def test_flow_pictures_of_an_imported_tree_count_too(tmp_path: Path) -> None:
