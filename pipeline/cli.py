@@ -57,7 +57,7 @@ def run_command(
     ] = None,
     **given: Any,
 ) -> None:
-    """Make a dataset, or continue one: the same command again does what is missing."""
+    """Make a dataset, or continue one: the same command makes the missing part."""
     settings = load_config(given, config)
     refuse_as_output(settings.output)
     from pipeline.making.run import run
@@ -78,7 +78,7 @@ def run_command(
 
 
 def tell_failures(dataset: str, failures: tuple[Failure, ...]) -> None:
-    """Print how many photos failed for which reason, and what to do."""
+    """Print the number of failed photos for each reason, and what to do."""
     from pipeline.making.run import reasons
 
     for reason, count in reasons(failures):
@@ -91,7 +91,7 @@ def tell_failures(dataset: str, failures: tuple[Failure, ...]) -> None:
 @app.command("status", examples=("pipeline status dutsv2.zarr", "pipeline status dutsv2.zarr --failures"))
 @takes(StatusSettings)
 def status_command(settings: StatusSettings) -> None:
-    """Show how far a dataset is, what it holds and how it was made; also for the flow of videos."""
+    """Show state, contents and provenance of a dataset of photos or the flow of videos."""
     from pipeline.dataset.flow_store import open_any
     from pipeline.dataset.store import DatasetStore
     from pipeline.showing.status import describe
@@ -105,7 +105,7 @@ def status_command(settings: StatusSettings) -> None:
 @app.command("verify", examples=("pipeline verify dutsv2.zarr", "pipeline verify dutsv2.zarr --all --repair"))
 @takes(VerifySettings)
 def verify_command(settings: VerifySettings) -> None:
-    """Check every file's checksum, the schema and the values; flow is made again from the stored motion."""
+    """Check the checksums of all files, the schema and the values; flow is made again from the stored motion."""
     from pipeline.checking import verify
 
     dataset = settings.dataset
@@ -140,7 +140,9 @@ def verify_command(settings: VerifySettings) -> None:
         for sentence in repair_dataset(dataset, result, lambda sentence: typer.echo(sentence, err=True)):
             typer.echo(sentence)
     elif result.findings:
-        typer.echo("Drop what is broken with --repair, then run the command that made the dataset again.", err=True)
+        typer.echo(
+            "Remove the broken shards with --repair, then run the command that made the dataset again.", err=True
+        )
     raise typer.Exit(BROKEN)
 
 
@@ -149,7 +151,7 @@ def verify_command(settings: VerifySettings) -> None:
 )
 @takes(PublishSettings)
 def publish_command(settings: PublishSettings) -> None:
-    """Copy a complete dataset, verified, with manifest and card; it becomes visible when all of it is there."""
+    """Verify and copy a complete dataset, with manifest and card; it becomes visible when the copy is complete."""
     from pipeline.sharing.publish import publish
 
     destination = settings.destination
@@ -170,7 +172,7 @@ def publish_command(settings: PublishSettings) -> None:
 )
 @takes(PreviewSettings)
 def preview_command(settings: PreviewSettings) -> None:
-    """Draw a contact sheet: photo, inverse depth, flow in colour, mask; or the flow of videos in colour."""
+    """Draw a contact sheet: photos, inverse depth, flow in colours and masks, or the flow of videos in colours."""
     import numpy as np
 
     from pipeline.dataset.flow_store import open_any
@@ -192,7 +194,7 @@ def preview_command(settings: PreviewSettings) -> None:
 @app.command("report", examples=("pipeline report dutsv2.zarr --output report.html",))
 @takes(ReportSettings)
 def report_command(settings: ReportSettings) -> None:
-    """Make a page about a dataset or the flow of videos: pictures, flow statistics, how it was made."""
+    """Make an HTML page about a dataset or the flow of videos: pictures, statistics of flow, provenance."""
     from pipeline.dataset.flow_store import open_any
     from pipeline.dataset.store import DatasetStore
     from pipeline.showing.flow_report import write_flow_report
@@ -233,7 +235,7 @@ def export_command(settings: ExportSettings) -> None:
 )
 @takes(ImportCommandSettings)
 def import_command(settings: ImportCommandSettings) -> None:
-    """Make a dataset of ready-made flow pictures (direction and relative length alone), or continue one."""
+    """Make a dataset of ready-made flow pictures (only direction and relative length), or continue one."""
     from pipeline.making.import_tree import import_tree
 
     dataset = settings.dataset
@@ -253,7 +255,7 @@ def import_command(settings: ImportCommandSettings) -> None:
 @app.command("depth", examples=("pipeline depth --input photo.jpg --output depth.png",))
 @takes(DepthSettings)
 def depth_command(settings: DepthSettings) -> None:
-    """Look at the depth of one photo: 65535 = nearest, 0 = farthest."""
+    """Estimate the depth of one photo: 65535 = nearest, 0 = farthest."""
     from pipeline.showing.depth_picture import draw_depth
 
     for path in draw_depth(settings.photo, settings.output, settings.depth_model, settings.device):
@@ -261,7 +263,7 @@ def depth_command(settings: DepthSettings) -> None:
 
 
 def main() -> None:
-    """Run the command line; a user's error is one sentence and exit code 1."""
+    """Run the command line; an error of the user is printed as one sentence, with exit code 1."""
     redact_output(sys.argv[1:])
     try:
         with stopped_by_signals():
@@ -273,7 +275,7 @@ def main() -> None:
 
 
 def is_user_error(error: Exception) -> bool:
-    """Tell whether an error's text is meant for the user."""
+    """Return whether the text of an error is meant for the user."""
     from depth import DepthError  # light, unlike the estimator
 
     return isinstance(error, (PipelineError, DepthError))

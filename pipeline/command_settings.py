@@ -1,4 +1,4 @@
-"""What each command of `pipeline` is given; `pipeline run` takes a `RunConfig`."""
+"""Settings of the commands of `pipeline`; those of `pipeline run` are `RunConfig`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong in the pipeline in ways that its user can repair."""
+"""Errors of the pipeline that its user can repair."""
 
 from pipeline.redaction import redact
 
@@ -15,14 +15,14 @@ class PipelineError(UserError):
 
 
 class InputError(PipelineError):
-    """The folders given as input cannot be used as they are."""
+    """The input cannot be used as it is."""
 
 
-class UnusablePhoto(PipelineError):  # noqa: N818  (a state of a sample; recorded more often than raised to a user)
-    """One sample cannot be used; the others are not concerned.
+class UnusablePhoto(PipelineError):  # noqa: N818  (a state of a sample, recorded more often than shown as an error)
+    """One sample cannot be used; other samples are not affected.
 
     Attributes:
-        reason: short machine-readable code such as `truncated`, the same for every sample that fails alike.
+        reason: short machine-readable code such as `truncated`, the same for all samples with the same defect.
         sentence: what was found and what was expected; also the text of the exception.
     """
 

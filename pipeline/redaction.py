@@ -1,8 +1,8 @@
-"""Credentials stay out of everything that leaves the process.
+"""Redaction of credentials in everything that leaves the process.
 
-They are known by value: the passwords of every URL that was given (`remember`), and the environment's credentials. Text
-is cleaned where it leaves: the streams of a command (`redact_output`), the text of our own errors, and plain values
-before they are written (`redacted`).
+Credentials are known by their values: the passwords of all given URLs (`remember`) and the credentials in the
+environment. They are removed where text leaves the process: from the streams of a command (`redact_output`), from the
+text of our own errors, and from plain values before they are written (`redacted`).
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _SECRET_VARIABLES = (
     "HUGGING_FACE_HUB_TOKEN",
 )
 _SHORTEST_ANYWHERE = 8
-"""Shorter secrets may be parts of common words: they are hidden only where they stand alone."""
+"""Length from which secrets are hidden anywhere; shorter ones may be parts of words and are hidden as whole words."""
 _SHORTEST_SECRET, _SHORTEST_PART, _SHORTEST_TOKEN = 2, 4, 12
-"""Characters from which on a password, a part of one between `/` and `@`, and a user's name (then a token) are hidden
-wherever they stand; shorter ones only within a URL."""
+"""Lengths from which a password, a part of one between `/` and `@`, and a user name (probably a token) are hidden
+everywhere; shorter ones are hidden only within a URL."""
 _SCHEME = re.compile(r"[A-Za-z][\w+.-]*:/{1,2}(?!/)")  # one slash is what `Path` leaves of two
 _CHAINED = re.compile(r"::(?=[\w+.-]+:/)")  # as in simplecache::s3://bucket
 _PORT = re.compile(r"\d+")
@@ -48,23 +48,23 @@ _remembered: set[str] = set()
 
 
 def remember(*words: str) -> None:
-    """Hide from now on the credentials of the URLs in some words, as they may be typed on a command line."""
+    """Hide the credentials of the URLs in some words of a command line from now on."""
     for word in words:
         _remembered.update(_secrets_of(word))
 
 
 def remembered() -> tuple[str, ...]:
-    """Return what is hidden by value, for a worker in another process."""
+    """Return the secrets that are hidden by value, for a worker in another process."""
     return tuple(sorted(_remembered))
 
 
 def hide(secrets: tuple[str, ...]) -> None:
-    """Hide what `remembered` returned in another process."""
+    """Hide the secrets that `remembered` returned in another process."""
     _remembered.update(secrets)
 
 
 def redact(text: str) -> str:
-    """Return a text without what is remembered, the environment's credentials, and other passwords in URLs."""
+    """Return a text without remembered secrets, credentials of the environment, and other passwords in URLs."""
     environment = (os.environ.get(variable, "") for variable in _SECRET_VARIABLES)
     secrets = _remembered.union(secret for secret in environment if len(secret) >= _SHORTEST_ANYWHERE)
     if secrets:
@@ -73,7 +73,7 @@ def redact(text: str) -> str:
 
 
 def redacted(values: Any) -> Any:
-    """Return plain values, as JSON has them, with every string redacted; keys stay as they are."""
+    """Return plain values, as in JSON, with every string redacted; keys stay as they are."""
     if isinstance(values, str):
         return redact(values)
     if isinstance(values, dict):
@@ -84,7 +84,7 @@ def redacted(values: Any) -> Any:
 
 
 def without_credentials(url: str) -> str:
-    """Return a URL without its user, password and signed query, whatever characters the password has."""
+    """Return a URL without its user, password and signed query; the password may have any characters."""
     for start, rest in reversed(list(_rests(url))):
         if user := _user_of(rest):
             url = f"{url[:start]}{HIDDEN}{url[start + len(user) :]}"
@@ -92,17 +92,17 @@ def without_credentials(url: str) -> str:
 
 
 def has_slash_in_password(url: str) -> bool:
-    """Tell whether the password of a URL holds a `/`, at which every reader of URLs would cut it off."""
+    """Return whether the password of a URL has a `/`, at which readers of URLs would cut it off."""
     return any("/" in (_user_of(rest) or "") for _, rest in _rests(url))
 
 
 def redact_output(words: Sequence[str] = ()) -> None:
-    """Let standard output and error of this process pass through `redact` from now on.
+    """Redact everything that this process writes to standard output and error from now on.
 
-    Everything that is printed, warned of or logged, and every traceback, takes this way.
+    This includes prints, warnings, logs and tracebacks.
 
     Args:
-        words: as typed on the command line; the secrets of the URLs in them are hidden.
+        words: words of the command line; the secrets of the URLs in them are hidden.
     """
     remember(*words)
     for name in ("stdout", "stderr"):
@@ -116,10 +116,10 @@ def redact_output(words: Sequence[str] = ()) -> None:
 
 
 class _RedactedBytes(io.RawIOBase):
-    """Passes text on to the bytes of another stream, without the secrets in it."""
+    """Writes text to the bytes of another stream, without its secrets."""
 
     def __init__(self, text: TextIO) -> None:
-        self._text = text  # which would close its bytes when nobody holds it
+        self._text = text  # kept, because its bytes are closed when it is collected
         self._stream = text.buffer
 
     def write(self, content: Any) -> int:
@@ -141,17 +141,17 @@ class _RedactedBytes(io.RawIOBase):
         return self._stream.fileno()
 
     def close(self) -> None:
-        """Leave the other stream open: it is not ours."""
+        """Leave the other stream open, which is not ours."""
 
 
 def _rests(word: str) -> Iterator[tuple[int, str]]:
-    """Yield place and text of what follows the scheme of each URL in a word."""
+    """Yield the rest of each URL in a word after its scheme, with its position."""
     for match in _SCHEME.finditer(word):
         yield match.end(), _CHAINED.split(word[match.end() :], maxsplit=1)[0]
 
 
 def _user_of(rest: str) -> str | None:
-    """Return `user:password` from what follows the scheme of a URL; None where there is none."""
+    """Return `user:password` from the rest of a URL after its scheme; None if there is none."""
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if "@" in authority:
         return authority.rpartition("@")[0]
@@ -162,7 +162,7 @@ def _user_of(rest: str) -> str | None:
 
 
 def _secrets_of(word: str) -> Iterator[str]:
-    """Yield the secrets of the URLs in a word, in every way in which the URL can be read."""
+    """Yield the secrets of the URLs in a word, for every possible reading of the URLs."""
     for _, rest in _rests(word):
         for at in re.finditer("@", rest):
             user, colon, password = rest[: at.start()].partition(":")
@@ -180,13 +180,13 @@ def _secrets_of(word: str) -> Iterator[str]:
 
 @lru_cache(maxsize=8)
 def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
-    """Match any of some secrets, as they are or percent-decoded, the longest first."""
+    """Return a pattern of some secrets, as they are or percent-decoded, the longest first."""
     forms = {form for secret in secrets for form in (secret, unquote(secret))}
     return re.compile("|".join(_in_any_writing(form) for form in sorted(forms, key=len, reverse=True)))
 
 
 def _in_any_writing(secret: str) -> str:
-    """Match a secret with each of its characters as it is, percent-encoded, or escaped as `repr` and JSON do."""
+    """Return a pattern of a secret whose characters may be percent-encoded, or escaped as by `repr` and JSON."""
     characters = []
     for character in secret:
         encoded = "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))

@@ -1,1 +1,1 @@
-"""What both command lines share: options, progress and a clean stop."""
+"""Code that both command lines share: options, progress and a clean stop."""

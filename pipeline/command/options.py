@@ -1,4 +1,4 @@
-"""What the commands of `pipeline` and `segmentation` share: help pages, a clean stop, options from settings classes."""
+"""Command lines of `pipeline` and `segmentation`: help pages, a clean stop, options from settings classes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def make_app(words: str, aliases: Mapping[str, str] | None = None) -> Program:
     """Return a program of several commands.
 
     Args:
-        words: what the program is for.
-        aliases: other names of commands, which work but are not listed: name -> name of the command.
+        words: purpose of the program, for its help page.
+        aliases: names of commands by further names, which work but are not listed.
     """
     app = Program(
         cls=type("Group", (_Group,), {"aliases": aliases or {}}),
@@ -35,7 +35,7 @@ def make_app(words: str, aliases: Mapping[str, str] | None = None) -> Program:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        rich_markup_mode=None,  # brackets in help texts are brackets
+        rich_markup_mode=None,  # help texts contain brackets
     )
 
     @app.callback()
@@ -89,11 +89,11 @@ class _Command(TyperCommand):
 
 
 class Program(typer.Typer):
-    """Commands whose paths are files and folders of this machine: `Path` would take a URL for a relative one."""
+    """A program that refuses URLs as values of type `Path`, which would take them for relative paths."""
 
     def command(self, *about: Any, examples: tuple[str, ...] = (), **more: Any) -> Callable[[Command], Command]:
         """Register a command that refuses URLs given as paths; `examples` are command lines for its help page."""
-        if examples:  # Markdown, for the pages of the documentation
+        if examples:  # Markdown, as the documentation needs it
             lines = "\n".join(f"{PROMPT}{example}" for example in examples)
             more["epilog"] = f"**Examples**:\n\n```console\n{lines}\n```"
         register = super().command(*about, cls=_Command, **more)
@@ -115,16 +115,16 @@ class Program(typer.Typer):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end a command with a sentence and its own exit code."""
+    """End a command with a sentence and an exit code of its own at Ctrl-C and SIGTERM."""
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("Stopped. What is committed stays; the same command continues.", err=True)
+        typer.echo("Stopped. Finished work stays; the same command continues.", err=True)
         raise typer.Exit(INTERRUPTED) from None
 
 
 def takes(settings: type[Settings]) -> Callable[[Callable[[Settings], None]], Callable[..., None]]:
-    """Give a command its options and arguments from a settings class; the command is called with such an object."""
+    """Give a command the options and arguments of a settings class; it is called with an object of this class."""
 
     def decorate(command: Callable[[Settings], None]) -> Callable[..., None]:
         @wraps(command)
@@ -138,9 +138,9 @@ def takes(settings: type[Settings]) -> Callable[[Callable[[Settings], None]], Ca
 
 
 def options_of(settings: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of a settings class beside its own; it gets them as `**given`, None if not given.
+    """Give a command the options of a settings class in addition to its own; it gets them as `**given`.
 
-    For commands that have other sources of settings too, such as a file; therefore no option is required.
+    An option that is not given is None. No option is required, because such commands may read settings from a file too.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -153,7 +153,7 @@ def options_of(settings: type) -> Callable[[Callable[..., None]], Callable[..., 
 
 
 def given_alone(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that were given on the command line; those that may be repeated as tuples."""
+    """Return the settings that were given on the command line; repeated options become tuples."""
     named = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     return {name: value for name, value in named.items() if value is not None and value != ()}
 
@@ -182,8 +182,8 @@ def _parameter(one: Field[Any], hint: Any, how: Shown, may_require: bool) -> ins
 
 
 def _remarks(one: Field[Any], how: Shown) -> str:
-    """Return default and limit in brackets; the command itself gets None for what is not given."""
+    """Return default and limit of an option in brackets, for the help page."""
     default = how.unset if one.default in (MISSING, None, "", ()) or one.default is False else one.default
     remarks = [f"default: {default}"] if default != "" else []
-    remarks += [f"at least {how.at_least}"] if how.at_least else []  # that numbers are not negative needs no word
+    remarks += [f"at least {how.at_least}"] if how.at_least else []  # "at least 0" is not worth a remark
     return f"  [{'; '.join(remarks)}]" if remarks else ""

@@ -1,4 +1,4 @@
-"""How far a run is: who wants to know, and the line that shows it."""
+"""Progress of a run: the protocol of its watchers, a silent one, and the line on the terminal."""
 
 from __future__ import annotations
 
@@ -12,36 +12,39 @@ from typing import Protocol, runtime_checkable
 
 @runtime_checkable
 class Progress(Protocol):
-    """Who watches a run."""
+    """A watcher, which is told about the course of a run."""
 
     def announce(self, sentence: str) -> None:
-        """Say what happens next."""
+        """Take a sentence about what happens next."""
 
     def update(self, to_do: int, done: int, failed: int, note: str = "") -> None:
-        """Count samples; the first count says what was done before this run, and `note` says more."""
+        """Take the numbers of samples in all, done and failed; `note` is shown beside them.
+
+        The first call of a run gives the number of samples that earlier runs had done.
+        """
 
 
 class Silent:
-    """A watcher that prints nothing."""
+    """A watcher that ignores everything."""
 
     def announce(self, sentence: str) -> None:
-        """Ignore what happens next."""
+        """Ignore the sentence."""
 
     def update(self, to_do: int, done: int, failed: int, note: str = "") -> None:
-        """Ignore how far it is."""
+        """Ignore the numbers."""
 
 
 SHORTEST_S = 0.1
-"""A rate over less time says nothing."""
+"""Shortest time, in seconds, over which a rate is shown."""
 
 
 class ProgressLine:
-    """A progress bar with rate and time left; on a plain log a line every ten seconds, of long runs fewer.
+    """A progress bar with rate and time left; in a log file, a line every ten seconds, and fewer in long runs.
 
-    Rate and time left come from what was done since the first update, which says what an earlier run had done.
+    Rate and time left count only the samples of this run, those after the first update.
 
     Attributes:
-        rate: in words, as last shown; empty before anything was done.
+        rate: rate in words, as last shown; empty until a sample is done.
     """
 
     def __init__(self, unit: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -74,15 +77,15 @@ class ProgressLine:
         self.bar.stop()
 
     def announce(self, sentence: str) -> None:
-        """Print a line above the bar; the clock starts with the last one before work is done."""
+        """Print a line above the bar; the last line before the first sample is done starts the clock."""
         self.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
         if self.done == self.done_before:
             self.started = self.clock()
 
     def update(self, to_do: int, done: int, failed: int, note: str = "") -> None:
-        """Show how far the run is."""
+        """Show the numbers, the rate and the time left."""
         now = self.clock()
-        if to_do != self.to_do or done < self.done:  # something else is counted from now on
+        if to_do != self.to_do or done < self.done:  # another count has begun
             self.to_do, self.done_before = to_do, done
             self.started, self.rate = now, ""
         self.done, made = done, done - self.done_before
@@ -94,14 +97,14 @@ class ProgressLine:
         parts = (self.rate, left, f"{failed} failed" if failed else "", note)
         shown = ", ".join(part for part in parts if part)
         self.bar.update(self.task, total=to_do, completed=done, shown=shown)
-        patience = max(10.0, (now - self.began) / 100)  # a day leaves hundreds of lines, not thousands
+        patience = max(10.0, (now - self.began) / 100)  # hundreds of lines a day, not thousands
         if not self.console.is_terminal and made and (now - self.printed > patience or done == to_do):
             self.printed = now
             print(f"{done}/{to_do} {self.unit}, {shown}".rstrip(", "), file=sys.stderr, flush=True)
 
 
 def rate_in_words(per_second: float) -> str:
-    """Return a rate in the unit of time that gives a number of one or more, of slow ones per hour."""
+    """Return a rate per second or minute if it is at least one, otherwise per hour."""
     for seconds, unit in ((1, "s"), (60, "min")):
         if per_second * seconds >= 1:
             return f"{per_second * seconds:.1f}/{unit}"
@@ -109,7 +112,7 @@ def rate_in_words(per_second: float) -> str:
 
 
 class _AnnouncedWarnings(logging.Handler):
-    """Prints what the pipeline warns of, such as a store's failures, above the bar."""
+    """Prints warnings of the pipeline, such as failures of an object store, above the bar."""
 
     def __init__(self, line: ProgressLine) -> None:
         super().__init__(logging.WARNING)

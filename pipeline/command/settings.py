@@ -1,4 +1,4 @@
-"""Settings of commands: one frozen dataclass holds a command's defaults, help texts and limits."""
+"""Settings of commands: one frozen dataclass holds the defaults, help texts and limits of a command."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 SHOWN = "shown"
-"""Key of a field's metadata under which its `Shown` is found."""
+"""Key of the `Shown` in the metadata of a field."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """How a field appears on the command line.
+    """Appearance of a field on the command line.
 
     Args:
         help: a full phrase that stands alone, with the unit.
         panel: heading under which the help page lists the option.
-        flag: the option's name where it is not that of the field, such as `--json`.
-        unset: what holds where the field is None, in words, for the help page.
+        flag: name of the option if it differs from that of the field, such as `--json`.
+        unset: meaning of None in words, for the help page.
         at_least: smallest allowed value.
-        is_argument: whether the value is given by its position, without a name.
+        is_argument: True if the value is given by its position, without a name.
     """
 
     help: str
@@ -49,7 +49,7 @@ def argument(help_text: str, **default: Any) -> Any:
 
 
 def setting_of(settings: type, name: str) -> Any:
-    """Return a field like one of another settings class: the same default, help and limit, written down once."""
+    """Return a field with the default, help text and limit of a field of another settings class."""
     (one,) = (one for one in fields(settings) if one.name == name)
     return field(default=one.default, metadata=one.metadata)
 
@@ -62,7 +62,7 @@ def option_name(name: str, shown: Shown | None = None) -> str:
 def check_limits(settings: Any, error: type[Exception]) -> None:
     """Raise `error` if a value lies below the `at_least` of its field.
 
-    Call it from `__post_init__`: files of settings and Python callers are checked as command lines are.
+    Call it from `__post_init__`, so that files of settings and calls from Python are checked like command lines.
     """
     for one in fields(settings):
         shown, value = one.metadata.get(SHOWN), getattr(settings, one.name)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command; `ray job stop`, `docker stop` and batch systems send the latter."""
+"""Stopping of commands by Ctrl-C and SIGTERM, which `ray job stop`, `docker stop` and batch systems send."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 SECONDS_TO_STOP = 8.0
-"""What is under way may take so long to end; `docker stop` kills after 10 s."""
+"""Time that a stopped command has to finish its current work; `docker stop` kills after 10 s."""
 INTERRUPTED = 130
 """Exit code of a command that was stopped."""
 
@@ -21,11 +21,11 @@ _end: threading.Timer | None = None
 def stopped_by_signals() -> Iterator[None]:
     """Raise KeyboardInterrupt in the main thread at Ctrl-C and SIGTERM.
 
-    Threads may then finish what they do. The process ends after `SECONDS_TO_STOP` even if one of them waits for a disk
-    or a network that does not answer; datasets are written such that this does no harm.
+    Threads may then finish their current work. The process ends after `SECONDS_TO_STOP` even if one of them waits for a
+    disk or a network that does not answer; the order in which datasets are written makes this harmless.
     """
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, _interrupt)}
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is to be ignored
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # otherwise, SIGINT is to be ignored
         before[signal.SIGINT] = signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
@@ -35,7 +35,7 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 def take_all_time() -> None:
-    """Let this process take as long as it needs to stop: it saves something first."""
+    """Let this process stop without a time limit, because it saves its state first."""
     global _end
     if _end is not None:
         _end.cancel()
@@ -52,5 +52,5 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _end_process() -> None:
-    os.write(2, b"Stopped without waiting for what does not end. The same command continues.\n")
+    os.write(2, b"Stopped without waiting for work that does not end. The same command continues.\n")
     os._exit(INTERRUPTED)

@@ -1,1 +1,1 @@
-"""Runs workers in the calling process or on Ray."""
+"""Workers in the calling process or on Ray."""

@@ -1,4 +1,4 @@
-"""The Ray cluster that a process works with: joined or started, with a sentence for what stands in the way."""
+"""The Ray cluster of a process: joined or started, with one sentence if that fails."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ SECONDS_TO_ANSWER = 5.0
 
 @contextmanager
 def ray_session() -> Iterator[None]:
-    """Join the cluster of `RAY_ADDRESS` (set for jobs) or this process's own; else start and stop a local one.
+    """Join the cluster of this process or of `RAY_ADDRESS` (set for jobs); otherwise, start and stop a local one.
 
     Raises:
-        PipelineError: nothing answers there, it has another version of Ray or Python, or Ray cannot be started.
+        PipelineError: nothing answers at the address, the cluster has another version of Ray or Python, or Ray cannot
+            be started.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -34,11 +35,13 @@ def ray_session() -> Iterator[None]:
         return
     address = os.environ.get("RAY_ADDRESS") or "local"
     _check_address(address)
-    options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}  # said by who starts it
+    options: dict[str, Any] = (
+        {"include_dashboard": False} if address == "local" else {}
+    )  # only valid for a cluster that is started here
     try:
         with _sigterm_kept():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except Exception as error:  # what Ray raises has no common kind; a node that does not start in time is a bare one
+    except Exception as error:  # Ray's errors share no base class
         reason = " ".join(str(error).split()).rstrip(".")
         if "ersion mismatch" in reason:
             raise PipelineError(
@@ -56,7 +59,7 @@ def ray_session() -> Iterator[None]:
 
 
 def live_nodes() -> list[Node]:
-    """Return what the machines of the cluster have."""
+    """Return the cores and GPUs of the live machines of the cluster."""
     import ray
 
     nodes = []
@@ -67,16 +70,16 @@ def live_nodes() -> list[Node]:
 
 
 def go_to(folder: Path) -> None:
-    """Make relative paths in a worker mean what they mean in the command, where its machine has the folder."""
+    """Change to the folder of the command, if this machine has it, so that relative paths mean the same."""
     with suppress(OSError):
         os.chdir(folder)
 
 
 def _check_address(address: str) -> None:
-    """Refuse an address at which nothing listens; Ray itself waits minutes for it.
+    """Raise if nothing listens at an address; Ray itself would wait for minutes.
 
     Raises:
-        PipelineError: says what to do.
+        PipelineError: the message says what to do.
     """
     if address.startswith(("http://", "https://")):
         raise PipelineError(
@@ -97,7 +100,7 @@ def _check_address(address: str) -> None:
 
 @contextmanager
 def _sigterm_kept() -> Iterator[None]:
-    """Leave a command its own handler of SIGTERM, which Ray replaces."""
+    """Restore the command's handler of SIGTERM, which Ray replaces."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     if callable(before) and threading.current_thread() is threading.main_thread():

@@ -1,4 +1,4 @@
-"""What the user asks of machines, what they have, and how they are divided among workers."""
+"""Division of machines among workers: the user's wishes, the machines, and the share of each worker."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from pipeline.errors import PipelineError
 
 @dataclass(frozen=True)
 class Placement:
-    """Where tasks shall run.
+    """Wishes of the user about the machines that tasks run on.
 
     Attributes:
-        workers: 0 = in this process; None = one per GPU (or part of one), without a GPU one per machine.
+        workers: number of workers on Ray; 0 = in this process; None = one per GPU (or share of one), or one per machine
+            if there is no GPU.
         device: `auto`, `cpu` or `cuda`.
-        gpus_per_worker: part of a GPU that each gets, 0.5 = two share one; None = 1.
+        gpus_per_worker: share of a GPU that each worker gets, such as 0.5 if two share one; None = 1.
 
     Raises:
-        PipelineError: these contradict each other.
+        PipelineError: the wishes contradict each other.
     """
 
     workers: int | None = None
@@ -39,7 +40,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Share:
-    """What one worker gets: its device (`cpu` or `cuda`), number of processor cores, and how much of GPUs."""
+    """Share of one worker: its device (`cpu` or `cuda`), its number of processor cores, and its share of a GPU."""
 
     device: str
     cpus: int
@@ -47,7 +48,7 @@ class Share:
 
     @property
     def tasks_in_flight(self) -> int:
-        """Tasks that a worker overlaps: on a GPU, some decode or write while one is on it; a CPU has no idle half."""
+        """Number of tasks that a worker overlaps: while one is on the GPU, others decode and write; 1 without a GPU."""
         return 1 if self.device == "cpu" else max(3, self.cpus)
 
     def set_up_torch(self) -> None:
@@ -71,7 +72,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Node:
-    """What a machine of a cluster has; `gpu_kind` is a name such as A10G, empty if it is not known."""
+    """Cores and GPUs of a machine of a cluster; `gpu_kind` is a name such as A10G, empty if it is not known."""
 
     cpus: int
     gpus: int
@@ -82,7 +83,7 @@ def local_share(device: str) -> Share:
     """Return this whole machine as one worker's share.
 
     Raises:
-        PipelineError: `cuda` is asked for and there is none.
+        PipelineError: `cuda` is asked for, but there is no GPU.
     """
     import torch
 
@@ -99,14 +100,14 @@ def plan_workers(nodes: Sequence[Node], placement: Placement) -> tuple[Share, in
     """Divide a cluster into equal workers with as many cores as fit.
 
     Args:
-        nodes: the machines that are alive; those without a core do not count.
-        placement: what is asked for; `workers` is not 0.
+        nodes: the live machines; those without a core are ignored.
+        placement: wishes of the user; `workers` is not 0.
 
     Returns:
-        The share of each worker, and their number.
+        The share of each worker, and the number of workers.
 
     Raises:
-        PipelineError: there are not so many GPUs or cores.
+        PipelineError: there are too few GPUs or cores.
     """
     has_gpus = any(node.gpus for node in nodes)
     use_gpu = placement.device == "cuda" or placement.gpus_per_worker is not None
@@ -137,12 +138,12 @@ def plan_workers(nodes: Sequence[Node], placement: Placement) -> tuple[Share, in
 
 
 def count_fitting(nodes: Sequence[Node], share: Share) -> int:
-    """Count the workers that fit on the machines."""
+    """Return the number of workers that fit on the machines."""
     return sum(_fitting(node, share) for node in nodes)
 
 
 def describe_crew(nodes: Sequence[Node], share: Share, count: int) -> str:
-    """Say in one line what workers run on."""
+    """Return the machines that workers run on, in one line."""
     useful = [node for node in nodes if _fitting(node, share)]
     kinds = sorted({node.gpu_kind for node in useful if node.gpu_kind}) if share.gpus else []
     kind = f" ({', '.join(kinds)})" if kinds else ""
@@ -150,13 +151,13 @@ def describe_crew(nodes: Sequence[Node], share: Share, count: int) -> str:
 
 
 def describe(share: Share) -> str:
-    """Say what a share has of cores and GPUs."""
+    """Return the cores and GPUs of a share in words."""
     gpus = f" and {share.gpus:g} GPU" if share.gpus else ""
     return f"{count_of(share.cpus, 'core')}{gpus}"
 
 
 def count_of(number: int, noun: str) -> str:
-    """Put a number before a noun, which gets its plural."""
+    """Return a number and a noun, in the plural if needed."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
@@ -166,7 +167,7 @@ def _fitting(node: Node, share: Share) -> int:
 
 
 def _inventory(nodes: Sequence[Node]) -> str:
-    """List machines, equal ones together: `2 nodes of 8 cores and 1 GPU, 1 node of 4 cores`."""
+    """Return the machines in words, equal ones together: `2 nodes of 8 cores and 1 GPU, 1 node of 4 cores`."""
     kinds = Counter((node.cpus, node.gpus) for node in nodes)
     if len(kinds) > 1:
         kinds.pop((0, 0), None)  # a head that takes no work

@@ -29,22 +29,22 @@ from pipeline.errors import PipelineError
 from pipeline.redaction import hide, redact_output, remembered
 
 SECONDS_BETWEEN_LOOKS = 5.0
-"""So often the cluster is looked at while nothing happens: nodes may have joined it."""
+"""Time between two looks at the cluster, which nodes may have joined."""
 SECONDS_OF_PATIENCE = 60.0
-"""Nothing has run for so long: the user is told what is waited for."""
+"""Time without any running worker after which the user is told what the run waits for."""
 LOSSES_IN_A_ROW = 5
-"""So many workers lost without one task done: it is the tasks, not the cluster."""
+"""Number of workers that are lost without a finished task until the tasks are blamed, not the cluster."""
 
 
 class Worker(Protocol):
-    """What the engine runs; `make` must be safe to call from several threads and to repeat."""
+    """An object that does tasks; `make` must be safe to call from several threads, and to repeat."""
 
     def make(self, task: Any) -> Any:
         """Do one task and return a small outcome."""
 
 
 class Tasks(Protocol):
-    """Plain, picklable values, read one by one as they are handed out."""
+    """Plain, picklable values, which are read one by one when they are given to workers."""
 
     def __len__(self) -> int: ...
 
@@ -58,16 +58,16 @@ Announce = Callable[[str], None]
 def run_tasks(
     factory: WorkerFactory, tasks: Tasks, placement: Placement, announce: Announce
 ) -> Generator[Any, None, None]:
-    """Run all tasks and yield their outcomes as they come; closed before its end, it stops the workers.
+    """Run all tasks and yield their outcomes as they come; if the generator is closed early, the workers stop.
 
     Args:
-        factory: makes a worker for its share of the machine; called once in each worker.
-        tasks: what `Worker.make` takes.
-        placement: where they shall run.
-        announce: told on what the tasks run.
+        factory: makes a worker for its share of the machine; called once in each process.
+        tasks: values that `Worker.make` takes.
+        placement: machines and devices on which the tasks run.
+        announce: told which machines the tasks run on.
 
     Raises:
-        PipelineError: the machine or cluster has no such device or too few cores, or a worker cannot be started.
+        PipelineError: the machine or cluster lacks the device or has too few cores, or a worker cannot be started.
     """
     if placement.gpus_per_worker is not None and placement.gpus_per_worker > 1:
         raise PipelineError(
@@ -121,7 +121,7 @@ def _run_on_ray(factory: WorkerFactory, tasks: Tasks, placement: Placement, anno
 
 
 class _Waiting:
-    """Tasks that nobody works on: those that were lost, then those never given out."""
+    """Tasks that no worker has: first those of lost workers, then those never given to a worker."""
 
     def __init__(self, tasks: Tasks) -> None:
         self._never_out, self._left = iter(tasks), len(tasks)
@@ -131,24 +131,25 @@ class _Waiting:
         return len(self._lost) + self._left
 
     def take(self) -> Any:
-        """Return the next one."""
+        """Remove and return the next task."""
         if self._lost:
             return self._lost.popleft()
         self._left -= 1
         return next(self._never_out)
 
     def put_back(self, task: Any) -> None:
-        """Have a task done by somebody else."""
+        """Return the task of a lost worker, so that another worker gets it."""
         self._lost.appendleft(task)
 
 
 class _Crew:
-    """Workers on Ray: as many as fit, replaced when they are lost, more when machines join.
+    """Workers on Ray: lost ones are replaced, and more are started when machines join.
 
     Args:
-        factory, share: of each worker.
-        most: workers that the user asked for; None = all that fit.
-        announce: told of losses, of new workers, and of waiting.
+        factory: makes a worker.
+        share: share of a machine that each worker gets.
+        most: largest number of workers; None = as many as fit.
+        announce: told about lost and new workers, and about waiting.
 
     Attributes:
         running: workers and their tasks, by the reference of the task's outcome.
@@ -157,7 +158,7 @@ class _Crew:
     def __init__(self, factory: WorkerFactory, share: Share, most: int | None, announce: Announce) -> None:
         self.factory, self.share, self.most, self.announce = factory, share, most, announce
         self.running: dict[Any, tuple[Any, Any]] = {}
-        self._starting: dict[Any, Any] = {}  # by the reference of their first sign of life
+        self._starting: dict[Any, Any] = {}  # workers, by the reference of their start
         self._loads: dict[Any, int] = {}
         self._looked = -float("inf")
         self._heard = time.monotonic()
@@ -165,7 +166,7 @@ class _Crew:
         self._has_begun = False
 
     def recruit(self, waiting: int) -> None:
-        """Start the workers that fit and are of use, if it is time to look at the cluster again."""
+        """Start as many workers as fit and have tasks, if it is time to look at the cluster again."""
         import ray
 
         now = time.monotonic()
@@ -188,7 +189,7 @@ class _Crew:
             self._starting[worker.start.remote(self.factory, self.share)] = worker
 
     def hand_out(self, waiting: _Waiting) -> None:
-        """Give tasks to the workers that run and have room, the least busy first."""
+        """Give tasks to running workers that can take more, the least busy first."""
         while waiting and self._loads:
             worker = min(self._loads, key=self._loads.__getitem__)
             if self._loads[worker] >= self.share.tasks_in_flight:
@@ -198,10 +199,10 @@ class _Crew:
             self._loads[worker] += 1
 
     def collect(self, waiting: _Waiting) -> Iterator[Any]:
-        """Wait for something to happen, for some seconds at most; yield outcomes, put lost tasks back.
+        """Wait some seconds for outcomes and yield them; put tasks of lost workers back.
 
         Raises:
-            PipelineError: workers cannot be started, or are lost one after the other.
+            PipelineError: workers cannot be started, or one after the other is lost.
         """
         import ray
         from ray.exceptions import RayActorError, RayTaskError
@@ -245,7 +246,7 @@ class _Crew:
             ray.kill(worker)
 
     def _lose(self, worker: Any, error: Any, was_starting: bool) -> None:
-        """Do without a worker; of those that had several tasks, the first to be found lost counts."""
+        """Remove a lost worker; one with several tasks is counted as lost only once."""
         import ray
 
         reason = str(error).strip().splitlines()[-1]
@@ -253,7 +254,7 @@ class _Crew:
         self._loads.pop(worker, None)
         if self._losses >= LOSSES_IN_A_ROW:
             raise PipelineError(f"A worker could not be kept running ({reason}). Try --workers 0 to see why.")
-        ray.kill(worker)  # should it only be out of reach
+        ray.kill(worker)  # in case it is alive and only out of reach
         self._looked = -float("inf")
         self.announce("a worker was lost; its tasks go to others")
 
@@ -267,8 +268,9 @@ class _RayWorker:
         redact_output()
 
     def start(self, factory: WorkerFactory, share: Share) -> None:
-        """Make the worker; in a method of its own, so that its error reaches the user as it is."""
+        """Make the worker. This is no part of `__init__`, so that its error reaches the user unchanged."""
         self.worker = factory(share)
 
     def make(self, task: Any) -> Any:
+        """Do one task."""
         return self.worker.make(task)

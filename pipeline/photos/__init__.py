@@ -1,1 +1,1 @@
-"""Photos and masks: where they lie, in which order, and how their bytes become arrays."""
+"""Photos and masks: their listing, their safe decoding, and records of their contents."""

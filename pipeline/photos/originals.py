@@ -1,4 +1,4 @@
-"""What datasets are made of: photos, masks and flow pictures, at a path or an fsspec URL; read, hashed, compared."""
+"""Originals of a dataset: photos, masks and flow pictures at a path or an fsspec URL, read, hashed and compared."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from pipeline.files.storage import explained, open_filesystem
 from pipeline.photos.rows import Row
 
 READERS = 8
-"""Files that are compared at the same time."""
+"""Number of files that are compared at the same time."""
 
 Record = dict[str, dict[str, str]]
-"""What a sample was made of: role (`photo`, `mask`, `flow`) -> `sha256` of the bytes, and `stamp`."""
+"""The `sha256` and the `stamp` of each file that a sample was made of, by its role (`photo`, `mask`, `flow`)."""
 LocateFiles = Callable[[Row], Mapping[str, str]]
 """A function that returns the path or URL of each file of a row by its role."""
 
 _VERSIONS = ("ETag", "etag", "md5Hash", "blob_id", "LastModified", "last_modified", "updated", "mtime", "created")
-"""What stores say of an object that changes with its content, the best first."""
+"""Attributes by which object stores identify the version of an object, the most reliable first."""
 
 
 class Original(NamedTuple):
-    """One file as it was read.
+    """One file that was read.
 
     Attributes:
-        content: its bytes.
-        stamp: size and time of modification, or what a store has in place of the latter (an ETag); while it stays the
-            same, so does the content. Empty if nothing is known.
+        content: bytes of the file.
+        stamp: size and time of modification, or the version that an object store gives (an ETag). While the stamp stays
+            the same, so does the content. Empty if nothing is known.
     """
 
     content: bytes
@@ -42,7 +42,7 @@ class Original(NamedTuple):
 
     @property
     def record(self) -> dict[str, str]:
-        """What is kept of it with the dataset."""
+        """The record of the file in a commit record."""
         return {"sha256": hashlib.sha256(self.content).hexdigest(), "stamp": self.stamp}
 
 
@@ -52,16 +52,16 @@ def locate_photo_and_mask(row: Row) -> dict[str, str]:
 
 
 def read_original(url: str, role: str = "photo") -> Original:
-    """Read a photo, or what belongs to one.
+    """Read a photo, or the mask or flow picture of one.
 
     Args:
         url: path or fsspec URL.
-        role: what it is: `photo`, `mask` or `flow`.
+        role: `photo`, `mask` or `flow`.
 
     Raises:
-        UnusablePhoto: `not_a_file` or `file_too_large`, with the role before it unless it is the photo.
-        PipelineError: no such kind of URL.
-        OSError: it is not there, or cannot be read; clients of object stores have errors of their own.
+        UnusablePhoto: `not_a_file` or `file_too_large`, with the role before it unless that is `photo`.
+        PipelineError: URLs of this kind are not known.
+        OSError: the file does not exist or cannot be read. Clients of object stores raise errors of their own.
     """
     try:
         return _read(url)
@@ -71,19 +71,19 @@ def read_original(url: str, role: str = "photo") -> Original:
 
 
 def changed(used: Iterable[tuple[str, Mapping[str, str]]], announce: Callable[[str], None]) -> list[str]:
-    """Find the files whose bytes are others than those that a dataset was made of.
+    """Return the files whose bytes have changed since a dataset was made of them.
 
-    Files whose stamp is the recorded one count as the same; the others, such as copies, are read and hashed.
+    Files with the recorded stamp are unchanged; all others, such as copies, are read and hashed.
 
     Args:
-        used: path or URL, and `Original.record` of what was read there.
+        used: path or URL of each file, with its `Original.record`.
         announce: told if files have to be read.
 
     Returns:
-        Those that changed, or that cannot be read.
+        Paths or URLs of files that have changed or cannot be read.
 
     Raises:
-        PipelineError: a store fails.
+        PipelineError: an object store fails.
     """
     stamps = _Stamps()
     unsure = [(url, record["sha256"]) for url, record in used if not stamps.is_same(url, record["stamp"])]
@@ -97,13 +97,13 @@ def changed(used: Iterable[tuple[str, Mapping[str, str]]], announce: Callable[[s
 
 
 class _Stamps:
-    """The stamps that files have now; folders of object stores are listed once."""
+    """Current stamps of files; folders of object stores are listed only once."""
 
     def __init__(self) -> None:
         self._listed: set[str] = set()
 
     def is_same(self, url: str, recorded: str) -> bool:
-        """Tell whether a file surely is as it was."""
+        """Return whether a file is certainly unchanged."""
         return recorded != "" and self._of(url) == recorded
 
     def _of(self, url: str) -> str:
@@ -115,14 +115,14 @@ class _Stamps:
             with explained(url, "list"):
                 if folder not in self._listed:
                     self._listed.add(folder)
-                    filesystem.ls(folder)  # the client keeps what it learns, so that the next line costs no request
+                    filesystem.ls(folder)  # the client caches the listing, so that the next line needs no request
                 return _stamp(filesystem.info(path))
         except FileNotFoundError:
             return ""
 
 
 def _read(url: str) -> Original:
-    # The stamp first: should the file change in between, the next comparison finds another stamp and looks closer.
+    # The stamp is read first: if the file changes in between, the next comparison finds another stamp.
     filesystem, path = open_filesystem(url)
     if isinstance(filesystem, LocalFileSystem):
         stamp = _stamp_of_file(path)
@@ -138,7 +138,7 @@ def _read(url: str) -> Original:
 
 
 def _sha256_of(url: str) -> str:
-    """Return the hash of a file's bytes; empty if there is no file that could be used."""
+    """Return the hash of a file's bytes; empty if there is no usable file."""
     try:
         with explained(url, "read"):
             return read_original(url).record["sha256"]

@@ -1,1 +1,1 @@
-"""Shows a dataset: status, contact sheet and report."""
+"""Views of a dataset: status, contact sheet and report."""

@@ -15,7 +15,7 @@ from pipeline.showing.preview import depth_in_colour
 
 
 def draw_depth(photo: Path, output: Path, depth_model: str, device: str) -> tuple[Path, Path]:
-    """Write the inverse depth of a photo, 65535 = nearest, and beside it a coloured picture; return both files.
+    """Write the inverse depth of a photo, 65535 = nearest, and a coloured picture beside it; return both paths.
 
     Raises:
         PipelineError: the photo cannot be used, the depth is not finite, or a file cannot be written.

@@ -1,4 +1,4 @@
-"""The flow of videos as a person wants to see it: a contact sheet, a video in flow colours, how far it is."""
+"""Views of the flow of videos: a contact sheet, a video in flow colours, and the state in words."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ COLUMNS = 4
 FRAMES_FOR_SCALE = 16
 FRAMES_PER_SECOND = 24.0
 LONGEST_QUANTILE = 0.99
-"""Of the lengths of vectors: what is longer gets the colour of this length, so that one vector pales no picture."""
+"""Quantile of vector lengths with the full colour. Longer vectors share it, so that one cannot pale the rest."""
 
 Stores = dict[str, VideoFlowStore]
 
 
 def stores_of(stored: FlowDataset | VideoFlowStore) -> Stores:
-    """Return name -> flow of every video."""
+    """Return the flow of every video by its name."""
     if isinstance(stored, FlowDataset):
         return {name: stored.video(name) for name in stored.videos()}
     return {stored.url.rstrip("/").rpartition("/")[2]: stored}
 
 
 def made_frames(store: VideoFlowStore) -> NDArray[np.int64]:
-    """Return the numbers of the frames whose flow is there."""
+    """Return the numbers of the frames whose flow is made."""
     rows_of_shards = [np.array(store.layout.rows(shard), np.int64) for shard in sorted(store.committed())]
     return np.concatenate(rows_of_shards) if rows_of_shards else np.empty(0, np.int64)
 
 
 def status_lines(stored: FlowDataset | VideoFlowStore) -> list[str]:
-    """Say how far each video is, and what its flow was made with; the first line is about all of them."""
+    """Return the state of each video and the weights of its flow, one line each, after a line about all of them."""
     stores = stores_of(stored)
     lines, missing = [], 0
     for name, store in stores.items():
@@ -56,10 +56,10 @@ def status_lines(stored: FlowDataset | VideoFlowStore) -> list[str]:
 
 
 def flow_sheet(stored: FlowDataset | VideoFlowStore, rows: int) -> Image.Image:
-    """Draw flow in colours: of several videos a line of four frames each, of one video as many lines of frames.
+    """Draw flow in colours: one line of four frames for each of several videos, or several lines of one video.
 
     Raises:
-        PipelineError: no frame is there yet.
+        PipelineError: no frame is made yet.
     """
     made = {name: (store, frames) for name, store in stores_of(stored).items() if len(frames := made_frames(store))}
     if not made:
@@ -84,7 +84,7 @@ def write_flow_video(stored: FlowDataset | VideoFlowStore, path: Path) -> None:
     """Write the flow of one video as an MP4 in flow colours, one scale for all frames.
 
     Raises:
-        PipelineError: several videos are there, it is not complete, or the file cannot be written.
+        PipelineError: there are several videos, the flow is not complete, or the file cannot be written.
     """
     stores = stores_of(stored)
     if len(stores) != 1:
@@ -102,13 +102,13 @@ def write_flow_video(stored: FlowDataset | VideoFlowStore, path: Path) -> None:
 
 
 def scale_px(store: VideoFlowStore) -> float:
-    """Return the length that gets the full colour in all pictures of a video, px."""
+    """Return the length in px that gets the full colour in all pictures of a video."""
     quantiles = [_long(decode_flow(store.read("flow", row))) for row in spread(made_frames(store), FRAMES_FOR_SCALE)]
     return max([*quantiles, 1e-3])
 
 
 def flow_pictures(store: VideoFlowStore, rows: list[int], longest_px: float) -> list[NDArray[np.uint8]]:
-    """Return some frames' flow in colours, (h, w, 3) uint8 RGB each."""
+    """Return the flow of some frames in colours, (h, w, 3) uint8 RGB each."""
     return [np.asarray(flow_to_rgb(_flow(store, row, longest_px), longest_px)) for row in rows]
 
 
@@ -124,7 +124,7 @@ def _flow(store: VideoFlowStore, row: int, longest_px: float) -> NDArray[np.floa
     """Read a frame's flow, with no vector longer than `longest_px`."""
     flow = decode_flow(store.read("flow", row))
     lengths = np.hypot(flow[..., 0], flow[..., 1])[..., None]
-    limit = 0.999 * longest_px  # a vector that rounding makes longer than the scale would be drawn dark
+    limit = 0.999 * longest_px  # if rounding made a vector longer than the scale, it would be drawn dark
     shortened: NDArray[np.float32] = (flow * (limit / np.maximum(lengths, limit))).astype(np.float32)
     return shortened
 

@@ -1,4 +1,4 @@
-"""`pipeline report` on the flow of videos: one HTML page, with everything it shows inside."""
+"""Report on the flow of videos: one HTML page, which embeds everything that it shows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.dataset.schema import decode_flow
 from pipeline.errors import PipelineError
 from pipeline.showing.flow_preview import COLUMNS, Stores, flow_pictures, made_frames, scale_px, status_lines, stores_of
 from pipeline.showing.preview import spread
-from pipeline.showing.report import color_legend, figure, figures, image_tag, write_page
+from pipeline.showing.report_html import color_legend, figure, figures, image_tag, write_page
 from pipeline.showing.report_measures import FIELDS_MEASURED, MeasuredField, flow_quantities, mean_directions
 from pipeline.showing.report_plots import rose
 
@@ -23,7 +23,7 @@ QUANTITIES_WITHOUT_OBJECT = 5
 
 
 def write_flow_report(stored: FlowDataset | VideoFlowStore, path: Path, progress: Progress) -> None:
-    """Write the page: how far each video is, frames in flow colours, distributions. It refers to no other file.
+    """Write the page: state of each video, frames in flow colours and distributions. It needs no other file.
 
     Raises:
         PipelineError: the page cannot be written.
@@ -80,7 +80,7 @@ def _measure(stores: Stores, progress: Progress) -> list[MeasuredField]:
 def _flow(fields: list[MeasuredField]) -> str:
     if not fields:
         return ""
-    intro = f"{len(fields)} frames, evenly spread. The line marks the median, which stands above."
+    intro = f"{len(fields)} frames, evenly spread. The line marks the median, which is written above."
     directions = figure("Direction", "", "Mean over frames, weighted by length.", rose(mean_directions(fields)))
     drawn = figures(flow_quantities(fields)[:QUANTITIES_WITHOUT_OBJECT], directions)
     return f'<h2>Flow</h2><p class="soft">{intro}</p>{drawn}'

@@ -1,4 +1,4 @@
-"""The contact sheet: some samples of a dataset as a person wants to see them."""
+"""Contact sheet of a dataset of photos, and pictures of single samples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OUTLINE = (255, 64, 64)
 def contact_sheet(store: DatasetStore, rows: int) -> Image.Image:
     """Draw photo, inverse depth, each flow and the mask of up to `rows` usable samples, evenly spread.
 
-    Flow colours are those of Baker et al.; their scale is the picture's own and written beside the name.
+    Flow has the colours of Baker et al., scaled for each picture; the length of its longest vector is in the caption.
 
     Raises:
         PipelineError: no sample is usable yet.
@@ -48,22 +48,22 @@ def depth_in_colour(inverse_depth: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def spread(rows: NDArray[np.int64], count: int) -> list[int]:
-    """Choose up to `count` rows, evenly spread."""
+    """Return up to `count` of the rows, evenly spread."""
     places = np.linspace(0, max(0, len(rows) - 1), min(count, len(rows))).round().astype(int)
     return [int(row) for row in rows[places]]
 
 
 @dataclass(frozen=True, eq=False)
 class SamplePictures:
-    """One sample as a person wants to see it: (h, w, 3) uint8 RGB each.
+    """Pictures of one sample, (h, w, 3) uint8 RGB each.
 
     Attributes:
-        id: of the photo.
-        photo: as stored.
-        depth: inverse depth in colour, bright = near; None where flow was imported.
-        flows: one for each motion, colour = direction, saturation = length relative to the field's longest vector.
-        mask: the photo, dark outside the object, and the object's outline.
-        longest_px: length of the longest vector of all flows.
+        id: id of the photo.
+        photo: the stored photo.
+        depth: inverse depth in colour, bright = near; None if flow was imported.
+        flows: one picture for each motion: colour = direction, saturation = length relative to the longest vector.
+        mask: the photo, darkened outside the object, with the outline of the object.
+        longest_px: length of the longest vector of all flows, px.
     """
 
     id: str
@@ -75,12 +75,12 @@ class SamplePictures:
 
     @property
     def all(self) -> list[NDArray[np.uint8]]:
-        """Photo, depth if there is one, flows, mask."""
+        """All pictures in the order photo, depth (if there is one), flows, mask."""
         return [self.photo, *([] if self.depth is None else [self.depth]), *self.flows, self.mask]
 
 
 def sample_pictures(store: DatasetStore, row: int) -> SamplePictures:
-    """Read one sample and colour what is not a picture."""
+    """Read one sample and convert its arrays to pictures."""
     height, width = (int(side) for side in store.read("size", row))
     photo = store.read("image", row)[:height, :width]
     mask = store.read("mask", row)[:height, :width]

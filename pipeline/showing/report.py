@@ -1,22 +1,16 @@
-"""`pipeline report`: one HTML page about a dataset, with everything it shows inside."""
+"""Report on a dataset of photos: one HTML page, which embeds everything that it shows."""
 
 from __future__ import annotations
 
 import html
-import io
 import json
-from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from flowsim import flow_to_rgb
 from pipeline.command.progress import Progress
 from pipeline.dataset.commits import Failure
 from pipeline.dataset.provenance import origin
@@ -24,29 +18,25 @@ from pipeline.dataset.run_log import run_records
 from pipeline.dataset.schema import array_specs
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
-from pipeline.files.ids import shown
-from pipeline.files.whole_files import write_whole
 from pipeline.showing.preview import sample_pictures, spread
+from pipeline.showing.report_html import color_legend, figure, figures, image_tag, text_of, write_page
 from pipeline.showing.report_measures import (
     MeasuredField,
-    Quantity,
     flow_quantities,
     mean_directions,
     measure_fields,
     motion_quantities,
     read_motions,
 )
-from pipeline.showing.report_plots import histogram, in_words, rose
-from pipeline.showing.sheets import scaled_to
+from pipeline.showing.report_plots import rose
 from pipeline.showing.status import size_in_words
 
 GALLERY = 6
-PICTURE_SIDE = 300
 EXAMPLES = 3
 
 
 class Extreme(NamedTuple):
-    """The field at one end of a statistic: what that end is called, and where the end is."""
+    """One end of a statistic of flow fields: its name, the statistic, and whether the end is the largest value."""
 
     name: str
     statistic: str
@@ -66,10 +56,10 @@ EXTREMES = (
 
 
 def write_report(store: DatasetStore, path: Path, progress: Progress) -> None:
-    """Write the page: counts, pictures, distributions, failures, rates, settings. It refers to no other file.
+    """Write the page: counts, pictures, distributions, failures, rates and settings. It needs no other file.
 
-    The same dataset gives the same page. Pictures are evenly spread over the dataset, beside the extremes of what was
-    measured; flow is measured on some hundred fields.
+    The same dataset gives the same page. Pictures of samples that are evenly spread over the dataset are shown, and
+    those of the extremes among the measured fields; up to 240 flow fields are measured.
 
     Raises:
         PipelineError: the page cannot be written.
@@ -90,22 +80,6 @@ def write_report(store: DatasetStore, path: Path, progress: Progress) -> None:
         _settings(store),
     ]
     write_page(path, _name(store), len(_columns(store)), sections)
-
-
-def write_page(path: Path, title: str, columns: int, sections: Sequence[str]) -> None:
-    """Write a page of sections, HTML each; empty ones are left out.
-
-    Raises:
-        PipelineError: it cannot be written.
-    """
-    template = Template((files("pipeline.showing") / "report_page.html").read_text(encoding="utf-8"))
-    page = template.substitute(
-        title=html.escape(title), columns=columns, body="\n".join(part for part in sections if part)
-    )
-    try:
-        write_whole(path, page.encode())
-    except OSError as error:
-        raise PipelineError(f"{path}: the report cannot be written ({error.strerror or error}).") from error
 
 
 def _name(store: DatasetStore) -> str:
@@ -151,33 +125,17 @@ def _gallery(store: DatasetStore, usable: NDArray[np.int64]) -> str:
     )
 
 
-def color_legend() -> str:
-    """Return the colour wheel with its directions."""
-    side = np.linspace(-1, 1, 121, dtype=np.float32)
-    flow = np.stack(np.meshgrid(side, side), -1)
-    wheel = np.asarray(flow_to_rgb(flow, 1.0))
-    inside = np.hypot(flow[..., 0], flow[..., 1]) <= 1
-    picture = Image.fromarray(np.dstack([wheel, np.where(inside, 255, 0).astype(np.uint8)]))
-    content = io.BytesIO()
-    picture.save(content, "PNG")
-    source = f"data:image/png;base64,{b64encode(content.getvalue()).decode()}"
-    return (
-        f'<p class="soft legend"><img width="60" height="60" alt="colour wheel" src="{source}">'
-        "Each point of the wheel has the colour of motion from the centre to it.</p>"
-    )
-
-
 def _extremes(store: DatasetStore, fields: Sequence[MeasuredField]) -> str:
     shown = "".join(
         _sample(store, field.row, f"{extreme.name}: {value:.3g}{extreme.unit}", field.motion)
         for extreme, field, value in _find_extremes(fields)
     )
-    intro = "Of the fields that were measured."
+    intro = "Extremes among the measured fields."
     return f'<h2>Extremes</h2><p class="soft">{intro}</p>{shown}' if shown else ""
 
 
 def _find_extremes(fields: Sequence[MeasuredField]) -> Iterator[tuple[Extreme, MeasuredField, float]]:
-    """Return for each kind of extreme the field at that end; none is shown twice."""
+    """Yield the field of each kind of extreme, with its value; no field is given twice."""
     left = list(fields)
     for extreme in EXTREMES:
         values = [getattr(field.statistics, extreme.statistic) for field in left]
@@ -197,27 +155,17 @@ def _sample(store: DatasetStore, row: int, remark: str, motion: int | None = Non
         image_tag(pixels, f"{name} of {pictures.id}")
         for name, pixels in zip(_columns(store), pictures.all, strict=True)
     )
-    label = f'<div class="label">{lead}{_text(pictures.id)} · {facts}</div>'
+    label = f'<div class="label">{lead}{text_of(pictures.id)} · {facts}</div>'
     return f'<div class="sample">{label}<div class="pictures">{images}</div></div>'
-
-
-def image_tag(pixels: NDArray[np.uint8], description: str) -> str:
-    """Return a picture as an HTML image that holds its pixels."""
-    picture = scaled_to(pixels, min(PICTURE_SIDE, max(pixels.shape[:2])))
-    content = io.BytesIO()
-    picture.save(content, "JPEG", quality=88, subsampling=0)
-    source = f"data:image/jpeg;base64,{b64encode(content.getvalue()).decode()}"
-    size = f'width="{picture.width}" height="{picture.height}"'
-    return f'<img {size} alt="{html.escape(description)}" src="{source}">'
 
 
 def _flow(store: DatasetStore, fields: list[MeasuredField]) -> str:
     if not fields:
         return ""
     rows = len({field.row for field in fields})
-    intro = f"{len(fields)} fields of {rows} photos, evenly spread. The line marks the median, which stands above."
+    intro = f"{len(fields)} fields of {rows} photos, evenly spread. The line marks the median, which is written above."
     if not store.layout.is_simulated:
-        intro += " Lengths are relative: pictures do not say them."
+        intro += " Lengths are relative, because pictures of flow do not store them."
     directions = figure("Direction", "", "Mean over fields, weighted by length.", rose(mean_directions(fields)))
     return f'<h2>Flow</h2><p class="soft">{intro}</p>{figures(flow_quantities(fields), directions)}'
 
@@ -226,25 +174,9 @@ def _motions(store: DatasetStore, usable: NDArray[np.int64]) -> str:
     if not store.layout.is_simulated or not len(usable):
         return ""
     motions = read_motions(store)
-    intro = f"Parameters of {len(motions):,} motions as made; those that do not vary are left out. "
-    intro += "Of values of both signs, the range of the middle 80 % stands above."
+    intro = f"Parameters of {len(motions):,} resolved motions; parameters that do not vary are left out. "
+    intro += "For values of both signs, the range of the middle 80 % is written above."
     return f'<h2>Motions</h2><p class="soft">{intro}</p>{figures(motion_quantities(motions))}'
-
-
-def figures(quantities: Sequence[Quantity], *more: str) -> str:
-    """Return the drawn distributions, and more figures behind them, as HTML."""
-    drawn = [
-        figure(quantity.name, in_words(quantity), quantity.meaning, picture)
-        for quantity in quantities
-        if (picture := histogram(quantity))
-    ]
-    return f'<div class="figures">{"".join([*drawn, *more])}</div>'
-
-
-def figure(name: str, median: str, meaning: str, picture: str) -> str:
-    """Return one figure with its heading, as HTML."""
-    head = f"<header><h3>{html.escape(name)}</h3><span>{html.escape(median)}</span></header>"
-    return f"<figure>{head}<figcaption>{html.escape(meaning)}</figcaption>{picture}</figure>"
 
 
 def _failures(failures: Sequence[Failure]) -> str:
@@ -255,7 +187,7 @@ def _failures(failures: Sequence[Failure]) -> str:
         by_reason.setdefault(failure.reason, []).append(failure)
     lines = "".join(
         f'<tr><td>{html.escape(reason)}</td><td class="number">{len(those):,}</td><td>'
-        + "<br>".join(f"<b>{_text(one.id)}</b> {_text(one.message)}" for one in those[:EXAMPLES])
+        + "<br>".join(f"<b>{text_of(one.id)}</b> {text_of(one.message)}" for one in those[:EXAMPLES])
         + "</td></tr>"
         for reason, those in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0]))
     )
@@ -278,7 +210,7 @@ def _runs(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _stages(records: Sequence[Mapping[str, Any]]) -> str:
-    """Draw where the time of all runs went."""
+    """Return the seconds per photo of each stage, over all runs, as a bar in HTML."""
     stages: dict[str, float] = {}
     for record in records:
         for stage, seconds in record["stage_seconds"].items():
@@ -295,7 +227,7 @@ def _stages(records: Sequence[Mapping[str, Any]]) -> str:
         f'<span><i style="background:{colors[stage]}"></i>{html.escape(stage)} {1000 * seconds / photos:.1f} ms</span>'
         for stage, seconds in stages.items()
     )
-    intro = "Per photo, all runs together; shards overlap, so stages may add up to more than the time above."
+    intro = "Time per photo over all runs. Shards overlap, so stages may add up to more than the time above."
     return (
         f'<div class="bar">{bar}</div><div class="keys">{keys}</div><p class="soft" style="margin-top:8px">{intro}</p>'
     )
@@ -325,8 +257,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{name} ")
         else:
             yield f"{prefix}{name}", value
-
-
-def _text(line: str) -> str:
-    """Return a line of a dataset as HTML shows it."""
-    return html.escape(shown(line))

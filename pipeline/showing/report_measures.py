@@ -1,4 +1,4 @@
-"""The numbers of a report: statistics of flow fields and the drawn motions, over a sample of the dataset."""
+"""Measurements for a report: statistics of flow fields and motion parameters, over a part of the dataset."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHARDS_OF_MOTIONS = 64
 
 @dataclass(frozen=True, eq=False)
 class MeasuredField:
-    """One flow field: its row, which motion of the row, and its statistics."""
+    """Statistics of one flow field, with its row and the number of its motion."""
 
     row: int
     motion: int
@@ -32,15 +32,15 @@ class MeasuredField:
 
 @dataclass(frozen=True, eq=False)
 class Quantity:
-    """A distribution to be shown.
+    """A distribution that a report shows.
 
     Attributes:
-        name: in words.
-        unit: of the values; empty for ratios.
-        meaning: one sentence.
-        values: (n,) float64; NaN where not defined.
-        is_log: whether a logarithmic axis shows it better.
-        is_direction: values are angles in degrees, 0 = right, 90 = down.
+        name: short name of the quantity.
+        unit: unit of the values; empty for ratios.
+        meaning: one sentence that explains the quantity.
+        values: (n,) float64; NaN where the quantity is not defined.
+        is_log: True if the axis is logarithmic.
+        is_direction: True if the values are angles in degrees, 0 = right, 90 = down.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Quantity:
 
 
 def measure_fields(store: DatasetStore, usable: NDArray[np.int64], progress: Progress) -> list[MeasuredField]:
-    """Measure up to `FIELDS_MEASURED` flow fields, rows evenly spread, each field as the sample's own size.
+    """Measure up to `FIELDS_MEASURED` flow fields of evenly spread rows, each within the size of its sample.
 
     Fields without a known vector are left out.
     """
@@ -91,21 +91,31 @@ def flow_quantities(fields: list[MeasuredField]) -> list[Quantity]:
         return np.array([getattr(field.statistics, name) for field in fields], np.float64)
 
     return [
-        Quantity("Median length", "px", "How far half of the pixels move.", values("magnitude_p50_px"), is_log=True),
+        Quantity(
+            "Median length", "px", "Half of the pixels move further than this.", values("magnitude_p50_px"), is_log=True
+        ),
         Quantity("90 % length", "px", "Nine of ten pixels move no further.", values("magnitude_p90_px"), is_log=True),
-        Quantity("Relative median", "", "Median length over the longest vector's.", values("relative_p50")),
-        Quantity("Coherence", "", "1 = everything moves alike, 0 = all ways.", values("coherence")),
-        Quantity("Sideways over upright", "", "Mean |u| over mean |v|.", values("axis_ratio"), is_log=True),
+        Quantity("Relative median", "", "Median length divided by the longest one.", values("relative_p50")),
+        Quantity("Coherence", "", "1 = all pixels move alike, 0 = in all directions.", values("coherence")),
+        Quantity("Sideways over upright", "", "Mean |u| divided by mean |v|.", values("axis_ratio"), is_log=True),
         Quantity("Object's share", "", "Above 0.5 the object moves more than the ground.", values("object_share")),
-        Quantity("Offset", "px", "Between the mean motions of object and ground.", values("offset_px"), is_log=True),
-        Quantity("Separation", "", "That offset over the spread within both.", values("separation"), is_log=True),
-        Quantity("Edge ratio", "", "Jump of flow at the mask's edge over others.", values("edge_ratio"), is_log=True),
-        Quantity("Contrast (AUC)", "", "Chance that length of relative flow tells object from ground.", values("auc")),
+        Quantity(
+            "Offset", "px", "Distance between the mean motions of object and ground.", values("offset_px"), is_log=True
+        ),
+        Quantity("Separation", "", "Offset divided by the spread within both.", values("separation"), is_log=True),
+        Quantity(
+            "Edge ratio",
+            "",
+            "Step of flow at the mask's edge relative to elsewhere.",
+            values("edge_ratio"),
+            is_log=True,
+        ),
+        Quantity("Contrast (AUC)", "", "Probability that relative length tells object from ground.", values("auc")),
     ]
 
 
 def mean_directions(fields: list[MeasuredField]) -> NDArray[np.float64]:
-    """Return the mean histogram of directions, (bins,) from -180 degrees, as in `FlowStatistics.angles`."""
+    """Return the mean histogram of directions, (bins,) from -180 degrees; see `FlowStatistics.angles`."""
     moving = [field.statistics.angles for field in fields if np.isfinite(field.statistics.angles).all()]
     return np.mean(moving, axis=0) if moving else np.empty(0)
 
@@ -140,21 +150,39 @@ def motion_quantities(motions: NDArray[np.float64]) -> list[Quantity]:
     }
     turn_deg, shift = np.degrees(rigid["rotation"]), rigid["translation"]
     direction = np.degrees(np.arctan2(column["translation_y"], column["translation_x"]))
-    wanted = "Wanted length of the flow, part of the longer side."
+    wanted = "Target length of the flow, relative to the longer side."
     found = [
         Quantity("Size", "%", wanted, 100 * column["magnitude"], is_log=True),
-        Quantity("Direction", "°", "Where nearer points go.", _only(direction, is_parallax), is_direction=True),
-        Quantity("Zero plane", "", "Inverse depth that stands still.", _only(column["zero_plane"], is_parallax)),
+        Quantity(
+            "Direction", "°", "Direction in which near points move.", _only(direction, is_parallax), is_direction=True
+        ),
+        Quantity(
+            "Zero plane", "", "Inverse depth of the points that do not move.", _only(column["zero_plane"], is_parallax)
+        ),
         Quantity("Field of view", "°", "Horizontal.", _only(column["fov_deg"], ~is_parallax)),
-        Quantity("Farthest depth", "", "In nearest depths.", _only(column["far"], ~is_parallax), True),
+        Quantity(
+            "Farthest depth", "", "Depth in units of the nearest depth.", _only(column["far"], ~is_parallax), True
+        ),
         Quantity("Tilt", "°", "Camera's rotation about x.", turn_deg[:, 0]),
         Quantity("Pan", "°", "Camera's rotation about y.", turn_deg[:, 1]),
         Quantity("Roll", "°", "Camera's rotation about z.", turn_deg[:, 2]),
-        Quantity("Sideways", "", "Camera's translation along x, in nearest depths.", shift[:, 0]),
-        Quantity("Up and down", "", "Camera's translation along y, in nearest depths.", shift[:, 1]),
-        Quantity("Forward", "", "Camera's translation along z, in nearest depths.", shift[:, 2]),
-        Quantity("Object turns", "°", "Angle of its own.", np.degrees(_length(rigid["object_rotation"])), True),
-        Quantity("Object moves", "", "Way of its own, in nearest depths.", _length(rigid["object_translation"]), True),
+        Quantity("Sideways", "", "Camera's translation along x, in units of the nearest depth.", shift[:, 0]),
+        Quantity("Up and down", "", "Camera's translation along y, in units of the nearest depth.", shift[:, 1]),
+        Quantity("Forward", "", "Camera's translation along z, in units of the nearest depth.", shift[:, 2]),
+        Quantity(
+            "Object turns",
+            "°",
+            "Angle of the object's own rotation.",
+            np.degrees(_length(rigid["object_rotation"])),
+            True,
+        ),
+        Quantity(
+            "Object moves",
+            "",
+            "Length of the object's own translation, in nearest depths.",
+            _length(rigid["object_translation"]),
+            True,
+        ),
     ]
     return [quantity for quantity in found if _varies(quantity.values)]
 

@@ -1,4 +1,4 @@
-"""The figures of a report, as SVG that takes its colours and its font from the page around it."""
+"""Figures of a report in SVG, with colours and font of the surrounding page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.showing.report_measures import Quantity
 
-# Colours that matplotlib writes and the page replaces, so that one picture fits light and dark.
+# Placeholder colours in matplotlib's output, replaced by colours of the page, so that a figure fits light and dark.
 _COLORS = {"#010101": "var(--ink-soft)", "#020202": "var(--accent)", "#030303": "var(--ink)", "#040404": "var(--line)"}
 _TEXT, _BARS, _MEDIAN, _AXIS = _COLORS
 _MOST_BINS = 28
@@ -20,7 +20,7 @@ _SIZE_INCHES = (2.9, 1.7)
 
 
 def histogram(quantity: Quantity) -> str:
-    """Draw a distribution with its median; empty if no value is known."""
+    """Draw a distribution with its median; return an empty text if no value is known."""
     values = _known(quantity)
     if quantity.is_direction:
         counts, _ = np.histogram(values, 36, (-180, 180))
@@ -52,10 +52,10 @@ def histogram(quantity: Quantity) -> str:
 
 
 def rose(shares: NDArray[np.float64]) -> str:
-    """Draw directions as on the screen: 0 to the right, 90 degrees downwards.
+    """Draw a histogram of directions as on a screen: 0 degrees to the right, 90 degrees downwards.
 
     Args:
-        shares: (bins,) parts of 1, from -180 degrees on.
+        shares: (bins,) shares that add up to 1, from -180 degrees on.
     """
     width = 2 * np.pi / len(shares)
     centres = -np.pi + width * (np.arange(len(shares)) + 0.5)
@@ -75,7 +75,7 @@ def rose(shares: NDArray[np.float64]) -> str:
 
 
 def in_words(quantity: Quantity) -> str:
-    """Return the median with its unit; of values of both signs the range of the middle 80 %."""
+    """Return the median with its unit, or the range of the middle 80 % for values of both signs."""
     values = _known(quantity)
     if not values.size or quantity.is_direction:
         return ""

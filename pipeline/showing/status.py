@@ -1,4 +1,4 @@
-"""How far a dataset is, what it holds and how it was made, on one screen."""
+"""State, contents and provenance of a dataset, in some lines of text."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pipeline.showing.flow_preview import status_lines
 
 
 def describe(url: str) -> str:
-    """Return some lines on a dataset of photos or the flow of videos, local or published.
+    """Return some lines about a dataset of photos or the flow of videos, local or published.
 
     Raises:
-        PipelineError: there is none, or it cannot be read.
+        PipelineError: there is no dataset, or it cannot be read.
     """
     store, sizes = open_any(url), Storage(url).sizes()
     lines = _photos(store, sizes) if isinstance(store, DatasetStore) else status_lines(store)
@@ -26,7 +26,7 @@ def describe(url: str) -> str:
 
 
 def counts(store: DatasetStore) -> dict[str, int]:
-    """Return the numbers of samples: `usable`, `failed`, `not made`."""
+    """Return the numbers of `usable`, `failed` and `not made` samples."""
     states = store.states()
     usable, failed = (int((states == state).sum()) for state in (schema.USABLE, schema.FAILED))
     return {"usable": usable, "failed": failed, "not made": len(states) - usable - failed}
@@ -39,7 +39,7 @@ def stored_as(spec: schema.ArraySpec) -> str:
 
 
 def size_in_words(size: float) -> str:
-    """Return a number of bytes as people say it."""
+    """Return a number of bytes in words, such as 1.5 MB."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"

@@ -64,7 +64,7 @@ def test_a_job_that_is_stopped_and_submitted_again(
     jobs.wait_until(job, lambda: len(list(output.glob(".fakeflow/commits/*.json"))) >= 6)
     ended = jobs.stop(job)
     assert ended.status == "STOPPED"
-    assert "Stopped. What is committed stays; the same command continues." in ended.log
+    assert "Stopped. Finished work stays; the same command continues." in ended.log
     assert "Traceback" not in ended.log
     done = DatasetStore.open(str(output)).committed()
     assert 6 <= len(done) < PHOTOS // 2
