@@ -24,10 +24,16 @@ def focal_length_px(width: int, fov_deg: float) -> float:
     return 0.5 * width / math.tan(math.radians(0.5 * fov_deg))
 
 
+def principal_point(height: int, width: int) -> tuple[float, float]:
+    """Return the column (w-1)/2 and the row (h-1)/2 of the principal point, px."""
+    return 0.5 * (width - 1), 0.5 * (height - 1)
+
+
 def pixel_axes(height: int, width: int) -> tuple[Float32[np.ndarray, " w"], Float32[np.ndarray, " h"]]:
-    """Return the columns and rows of all pixels relative to the principal point ((w-1)/2, (h-1)/2), px."""
-    columns = np.arange(width, dtype=np.float32) - np.float32(0.5 * (width - 1))
-    rows = np.arange(height, dtype=np.float32) - np.float32(0.5 * (height - 1))
+    """Return the columns and rows of all pixels relative to the principal point, px."""
+    middle_x, middle_y = principal_point(height, width)
+    columns = np.arange(width, dtype=np.float32) - np.float32(middle_x)
+    rows = np.arange(height, dtype=np.float32) - np.float32(middle_y)
     return columns, rows
 
 

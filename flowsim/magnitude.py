@@ -1,11 +1,11 @@
-"""Magnitude control: the factor that makes the flow of a photo as large as its motion was drawn to be."""
+"""Magnitude control: the factor that gives the flow of a photo the magnitude that was drawn for its motion."""
 
 import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from flowsim.camera import depth_range_terms, focal_length_px, pixel_axes
+from flowsim.camera import depth_range_terms, focal_length_px, pixel_axes, principal_point
 from flowsim.deformation import add_deformation
 from flowsim.sampling import MotionSample, Triple
 
@@ -19,14 +19,14 @@ _SIZE_TOLERANCE = 1e-3
 
 
 def resolve(motions: Sequence[MotionSample], depth: np.ndarray, labels: np.ndarray | None) -> tuple[MotionSample, ...]:
-    """Find the size of unresolved motions: one factor for camera and objects, so that |flow| has the wanted percentile.
+    """Find the size of unresolved motions: one factor for camera and objects that gives |flow| the wanted magnitude.
 
-    The percentile is taken over a regular grid of about 2,000 pixels (nearest rank), valid or not; no grid pixel then
-    moves further than `largest`, and none falls behind the camera. Percentile, `magnitude` and `largest` are those of
-    the first motion.
+    The percentile of |flow| is taken over all pixels of a regular grid of about 2,000 pixels (nearest rank). The factor
+    is smaller if otherwise a pixel of the grid would move further than `largest` or fall behind the camera.
+    `percentile`, `magnitude` and `largest` are taken from the first motion.
 
     Args:
-        motions: unresolved, for the objects 1, 2, ...; all with the same camera.
+        motions: unresolved motions of the objects 1, 2, ..., all with the same camera.
         depth: (h,w) float32 normalised inverse depth in [0,1].
         labels: (h,w) uint8, 0 = background, i = object i; None if no object moves on its own.
 
@@ -42,9 +42,7 @@ def resolve(motions: Sequence[MotionSample], depth: np.ndarray, labels: np.ndarr
         (0.0, 0.0, 0.0) if labels is None else _object_centre(motion, depth, labels == number)
         for number, motion in enumerate(motions, start=1)
     ]
-    step = max(1, math.isqrt(height * width // _GRID_PX))
-    start_y, start_x = (min(step // 2, (size - 1) // 2) for size in (height, width))
-    grid = (slice(start_y, None, step), slice(start_x, None, step))
+    grid = _grid(height, width)
     grid_depth = np.ascontiguousarray(depth[grid])
     grid_labels = None if labels is None else np.ascontiguousarray(labels[grid])
     xs, ys = pixel_axes(height, width)
@@ -81,8 +79,15 @@ def resolve(motions: Sequence[MotionSample], depth: np.ndarray, labels: np.ndarr
     return tuple(motion.scaled(factor, pivot) for motion, pivot in zip(motions, pivots, strict=True))
 
 
+def _grid(height: int, width: int) -> tuple[slice, slice]:
+    """Return the rows and columns of a regular grid of about `_GRID_PX` pixels."""
+    step = max(1, math.isqrt(height * width // _GRID_PX))
+    start_y, start_x = (min(step // 2, (size - 1) // 2) for size in (height, width))
+    return slice(start_y, None, step), slice(start_x, None, step)
+
+
 def _rows(motions: Sequence[MotionSample], has_objects: bool) -> list[tuple[int, MotionSample]]:
-    """Return which row of which motion's matrices is that of the background and of each object."""
+    """Return, for the background and each object, the row of its matrix and the motion that the matrix belongs to."""
     objects = [(1, motion) for motion in motions] if has_objects else []
     return [(0, motions[0]), *objects]
 
@@ -130,6 +135,6 @@ def _object_centre(motion: MotionSample, depth: np.ndarray, mask: np.ndarray) ->
     offset, slope = depth_range_terms(motion.far)
     distance = 1 / (offset + slope * depths / count)
     focal_px = focal_length_px(width, motion.fov_deg)
-    x = columns / count - 0.5 * (width - 1)
-    y = rows / count - 0.5 * (height - 1)
+    middle_x, middle_y = principal_point(height, width)
+    x, y = columns / count - middle_x, rows / count - middle_y
     return distance * x / focal_px, distance * y / focal_px, distance
