@@ -45,7 +45,7 @@ from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.network_files import LAST
 from segmentation.scoring.metrics import score_frames
 from segmentation.training.data_split import ValidationData, open_data
-from segmentation.training.log import read_metrics
+from segmentation.training.folder import read_metrics
 from segmentation.training.run import train
 from segmentation.training.settings import TrainingSettings
 from segmentation.training.validation import score_samples, summarize
@@ -103,7 +103,8 @@ def settings_of(arguments: argparse.Namespace, arm: Arm, seed: int) -> TrainingS
         output=str(output),
         data=() if arm.motion is None else (str(arguments.work / f"{arm.motion}.zarr"),),
         videos=(f"davis16={arguments.davis}:{arguments.flows}",),
-        flow=arm.flow,
+        fresh_motion=arm.flow == "fresh",
+        zero_flow=arm.flow == "zero",
         encoder=arguments.encoder,
         initialization=arguments.initialization,
         epochs=arguments.epochs,

@@ -30,7 +30,7 @@ from segmentation.network.checkpoint import load_network
 from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.network_files import LAST
 from segmentation.training.data_split import ValidationData, open_data
-from segmentation.training.log import METRICS_FILE, read_metrics
+from segmentation.training.folder import METRICS_FILE, read_metrics
 from segmentation.training.pictures import CURVES_FILE, PREDICTIONS_FILE, draw_curves, draw_predictions
 from segmentation.training.run import train
 from segmentation.training.settings import HELD_OUT, TrainingSettings

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any
 
 import typer
 
-from pipeline.command.options import make_app, options_of, stoppable, takes
+from pipeline.command.options import make_app, stoppable, takes
 from pipeline.command.stopping import INTERRUPTED, stopped_by_signals
 from pipeline.engine.placement import count_of
 from pipeline.errors import PipelineError
@@ -62,7 +61,8 @@ def flows_command(settings: FlowCommandSettings) -> None:
     from segmentation.prediction.early_checks import check_flows
 
     check_flows(settings)
-    from segmentation.flow.estimate import FlowSettings, clips_for, make_flows
+    from segmentation.flow.clips import clips_for
+    from segmentation.flow.estimate import FlowSettings, make_flows
 
     output = settings.output
     clips, problems = clips_for(settings)
@@ -149,30 +149,10 @@ def predict_command(settings: PredictionSettings) -> None:
         "segmentation train --data dutsv2.zarr --output runs/first --resume",
     ),
 )
-@options_of(TrainingSettings)
-def train_command(
-    fresh_motion: Annotated[
-        bool,
-        typer.Option(
-            "--fresh-motion",
-            help="Draw a new motion for each photo and epoch instead of the stored flow.",
-            rich_help_panel="Input",
-        ),
-    ] = False,
-    **given: Any,
-) -> None:
+@takes(TrainingSettings)
+def train_command(settings: TrainingSettings) -> None:
     """Train the two-stream network; with --resume, continue where it was stopped."""
-    from segmentation.videos.sequences import Sequences
-
-    typed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    for name in ("data", "videos"):
-        typed[name] = tuple(typed.get(name, ()))
-    typed["sequences"] = Sequences.parse(typed.get("sequences")).patterns
-    settings = TrainingSettings(**typed, flow="fresh" if fresh_motion else "stored")
     from pipeline.command.progress import ProgressLine
-    from segmentation.prediction.early_checks import check_training
-
-    check_training(settings)
     from segmentation.training.next_steps import next_command
     from segmentation.training.run import train
 

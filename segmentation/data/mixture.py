@@ -56,6 +56,11 @@ class Mixture(Dataset[Triplet]):
         self._start.share_memory_()  # type: ignore[no-untyped-call]  # so that persistent workers see it change
         self._drawn: tuple[int, NDArray[np.int64]] | None = None
 
+    @property
+    def fingerprints(self) -> dict[str, Any]:
+        """Fingerprint of each dataset of `pipeline run` among the sources, by name of the dataset."""
+        return {name: value for source in self.sources for name, value in source.fingerprints.items()}
+
     def set_epoch(self, epoch: int, skip: int = 0) -> None:
         """Set the next epoch, and how many of its samples this rank has already seen."""
         self._start.copy_(torch.tensor([epoch, skip]))

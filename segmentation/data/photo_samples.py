@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from shlex import quote
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,11 +64,13 @@ class TripletSource(ABC):
         samples: their number.
         note: for the user about the samples; may be empty.
         has_flow_pictures: whether flow is known only as pictures, so that samples have `flow_rgb`.
+        fingerprints: fingerprint of each dataset of `pipeline run` that the samples come from, by name of the dataset.
     """
 
     samples: int
     note: str = ""
     has_flow_pictures: bool = False
+    fingerprints: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
@@ -120,6 +124,7 @@ class ShardDataset(TripletSource):
         self.url, self.seed, self.flow, self.buffer = url, seed, flow, buffer
         store = _open(url)
         layout, shard_numbers = store.layout, sorted(store.committed())
+        self.fingerprints = {store.name: store.attributes.get("fingerprint")}
         self.has_flow_pictures = flow == "stored" and not layout.is_simulated
         if self.has_flow_pictures and "flow_rgb" not in store.group:
             raise DatasetError(
@@ -154,6 +159,12 @@ class ShardDataset(TripletSource):
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without the opened files, which every process opens for itself."""
         return {**self.__dict__, "_opened": None}
+
+    def with_stored_flow(self) -> ShardDataset:
+        """Return the same samples with their stored flow in place of fresh motions; nothing is opened again."""
+        stored = copy.copy(self)
+        stored.flow = "stored" if self.flow == "fresh" else self.flow
+        return stored
 
     def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
         """Return the usable rows in the order of an epoch."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from segmentation.errors import SegmentationError
+from segmentation.scoring.protocols import protocol_for
+from segmentation.videos.datasets import check_root
+from segmentation.videos.table import check_split
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,14 @@ class PhotoSource:
         if not url:
             raise SegmentationError(f"{text!r} names no dataset; expected URL or URL:WEIGHT, such as dutsv2.zarr:3")
         return PhotoSource(url) if weight is None else PhotoSource(url, weight)
+
+    def check(self) -> None:
+        """Raise if the dataset does not exist; nothing is opened."""
+        if not _may_exist(self.url):
+            raise SegmentationError(
+                f"{self.url} does not exist; expected a dataset, such as `pipeline run --input PHOTOS --output "
+                f"{quote(self.url)}` makes"
+            )
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,11 @@ class VideoSource:
             )
         return VideoSource(dataset, root, flows, 1.0 if weight is None else weight)
 
+    def check(self) -> None:
+        """Raise if the dataset is not known, or its folder or its flow does not exist; nothing is opened."""
+        check_root(check_split(self.dataset, None), self.root)
+        _check_flow(self.dataset, self.root, self.flows)
+
 
 @dataclass(frozen=True)
 class Benchmark:
@@ -79,6 +96,13 @@ class Benchmark:
         if flows and "://" not in flows:
             flows = str(Path(flows).absolute())  # the same place, however it is written
         return cls(name, root, flows)
+
+    def check(self) -> None:
+        """Raise if the dataset has no protocol, or its folder or its flow does not exist; nothing is opened."""
+        protocol_for(self.name)
+        check_root(check_split(self.name, None), self.root)
+        if self.flows is not None:
+            _check_flow(self.name, self.root, self.flows)
 
 
 def split_places(text: str) -> tuple[str, Path, str | None]:
@@ -108,3 +132,15 @@ def _split_weight(text: str) -> tuple[str, float | None]:
     if not 0 < weight < float("inf"):
         raise SegmentationError(f"the weight of {text!r} is {last}; expected a positive number")
     return rest, weight
+
+
+def _check_flow(dataset: str, root: Path, flows: str) -> None:
+    if not _may_exist(flows):
+        raise SegmentationError(
+            f"the flow {flows} does not exist; expected what `segmentation flows --dataset {dataset} --root "
+            f"{quote(str(root))} --output {quote(flows)}` makes, or the root of a JPEGFlows tree"
+        )
+
+
+def _may_exist(url: str) -> bool:
+    return "://" in url or Path(url).exists()

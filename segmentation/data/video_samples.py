@@ -15,9 +15,9 @@ from pipeline.files.regular_files import read_file
 from pipeline.photos.decoding import decode_photo
 from segmentation.data.photo_samples import Triplet, TripletSource
 from segmentation.errors import DatasetError, MaskError
-from segmentation.flow.flow_origin import FlowOrigin
-from segmentation.flow.frame_flows import note_on_sizes, open_flows, vectors_of
-from segmentation.videos.datasets import Video, open_dataset
+from segmentation.flow.frame_flows import FlowOrigin, note_on_sizes, open_flows
+from segmentation.flow.jpeg_trees import vectors_of
+from segmentation.videos.datasets import OpenedDataset, Video, open_dataset
 from segmentation.videos.trees import Frame
 
 
@@ -50,22 +50,33 @@ class VideoFrames(TripletSource):
         sequences: Sequence[str] | None = None,
         seed: int = 0,
     ) -> None:
-        self.seed = seed
-        self._dataset = open_dataset(dataset, root, split)
-        title = self._dataset.row.title
-        known = {video.name: video for video in self._dataset.videos}
+        self._choose(open_dataset(dataset, root, split), flows, sequences, seed)
+
+    @classmethod
+    def of(
+        cls, opened: OpenedDataset, flows: str, *, sequences: Sequence[str] | None = None, seed: int = 0
+    ) -> VideoFrames:
+        """Return the annotated frames of a dataset that is open already; arguments and errors as of the class."""
+        frames = cls.__new__(cls)
+        frames._choose(opened, flows, sequences, seed)
+        return frames
+
+    def _choose(self, opened: OpenedDataset, flows: str, sequences: Sequence[str] | None, seed: int) -> None:
+        self.seed, self._dataset = seed, opened
+        title, place = opened.row.title, f"split {opened.split} of {opened.row.title}"
+        known = {video.name: video for video in opened.videos}
         if unknown := [name for name in sequences or () if name not in known]:
-            if problem := self._dataset.problems.get(unknown[0]):
+            if problem := opened.problems.get(unknown[0]):
                 raise DatasetError(f"the video {unknown[0]} of {title} cannot be used: {problem}")
-            raise DatasetError(f"{root} has no video {unknown[0]} in split {split} of {title}")
+            raise DatasetError(f"{opened.root} has no video {unknown[0]} in {place}")
         videos = known.values() if sequences is None else [known[name] for name in sequences]
         self._videos = {video.name: video for video in videos if video.annotated}
         for name in self._videos:
-            if name in self._dataset.problems:
-                raise DatasetError(f"the video {name} of {title} cannot be used: {self._dataset.problems[name]}")
+            if problem := opened.problems.get(name):
+                raise DatasetError(f"the video {name} of {title} cannot be used: {problem}")
         if not self._videos:
-            raise DatasetError(f"{root} has no annotated frame in split {split} of {title}")
-        self._flows = open_flows(flows, self._dataset)
+            raise DatasetError(f"{opened.root} has no annotated frame in {place}")
+        self._flows = open_flows(flows, opened)
         self.is_flow_in_px = self._flows.is_in_px
         self.has_flow_pictures = not self._flows.is_in_px
         for video in self._videos.values():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,11 @@ from pipeline.dataset.shard_writer import write_shard
 from pipeline.engine import run_tasks as engine
 from pipeline.engine.placement import Placement, Share, count_of
 from pipeline.making.continuing import create_or_continue
-from segmentation.errors import DatasetError, FlowError
+from segmentation.errors import FlowError
+from segmentation.flow.clips import Clip
 from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, Size
 from segmentation.flow.raft_weights import LoadedRaft
-from segmentation.flow.settings import FlowCommandSettings
-from segmentation.videos.datasets import OpenedDataset, open_dataset
-from segmentation.videos.footage import Footage, ImageFiles, open_footage
-from segmentation.videos.sequences import ALL, Sequences
-from segmentation.videos.table import DATASETS
+from segmentation.videos.footage import Footage
 
 
 @dataclass(frozen=True)
@@ -46,23 +42,6 @@ class FlowSettings:
     iterations: int = DEFAULT_ITERATIONS
     stride: int = 1
     upscale: bool = False
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A video.
-
-    Attributes:
-        name: under which its flow is kept.
-        footage: its frames.
-        origin: what is known of them, for the attributes.
-        pictures: folder of its flow pictures in the published code's tree.
-    """
-
-    name: str
-    footage: Footage
-    origin: Mapping[str, str]
-    pictures: str
 
 
 @dataclass(frozen=True)
@@ -108,82 +87,6 @@ class FlowSummary:
     complete: list[str] = field(default_factory=list)
     frames_made_now: int = 0
     problems: dict[str, str] = field(default_factory=dict)
-
-
-def clips_for(settings: FlowCommandSettings) -> tuple[list[Clip], dict[str, str]]:
-    """Find the videos that `segmentation flows` is given.
-
-    Returns:
-        The videos whose frames are all there, and by name what is wrong with the others.
-
-    Raises:
-        SegmentationError: the video or the dataset cannot be read, or a name that is asked for is not in it.
-    """
-    if settings.dataset is None or settings.root is None:
-        return [clip_of(settings.video or Path())], {}
-    return clips_of(settings.dataset, settings.root, settings.split, Sequences.parse(settings.sequences))
-
-
-def clips_of(name: str, root: Path, split: str | None, sequences: Sequences = ALL) -> tuple[list[Clip], dict[str, str]]:
-    """Find a dataset's videos.
-
-    Args:
-        name: of the dataset.
-        root: its folder.
-        split: one of its splits; None = all that are there.
-        sequences: the videos that are asked for.
-
-    Returns:
-        The videos whose frames are all there, and by name what is wrong with the others.
-
-    Raises:
-        DatasetError: the folder is not that dataset, or a name that is asked for is not in it.
-    """
-    opened = _opened(name, root, split)
-    sequences.check(frozenset().union(*(dataset.names for dataset in opened)), str(root))
-    clips: dict[str, Clip] = {}
-    problems: dict[str, str] = {}
-    for dataset in opened:
-        some, wrong = clips_in(dataset.only(sequences))
-        clips |= {clip.name: clip for clip in some}
-        problems |= wrong
-    return list(clips.values()), problems
-
-
-def clips_in(dataset: OpenedDataset) -> tuple[list[Clip], dict[str, str]]:
-    """Return the videos of a dataset whose frames are all there, and by name what is wrong with the others."""
-    origin = {"dataset": dataset.row.title, "licence": dataset.row.licence}
-    clips = []
-    for video in dataset.videos:
-        if video.name not in dataset.problems:
-            paths = tuple(frame.image for frame in video.frames if frame.image is not None)
-            folder = dataset.flow_pictures[0].replace("{video}", video.name)
-            clips.append(Clip(video.name, ImageFiles(paths), origin, folder))
-    return clips, dict(dataset.problems)
-
-
-def clip_of(path: Path) -> Clip:
-    """Return a user's own video, a container or a folder of frames, under the name of its file or folder.
-
-    Raises:
-        FlowError: it is neither, or damaged.
-    """
-    name = path.resolve().stem if path.is_file() else path.resolve().name
-    return Clip(name, open_footage(path), {"source": str(path)}, f"JPEGFlows/{name}")
-
-
-def _opened(name: str, root: Path, split: str | None) -> list[OpenedDataset]:
-    """Open one split, or all of which videos are there."""
-    splits: list[str | None] = list(DATASETS[name].splits) if name in DATASETS and split is None else []
-    found, absent = [], None
-    for each in splits or [split]:
-        try:
-            found.append(open_dataset(name, root, each))
-        except DatasetError as problem:
-            absent = absent or problem
-    if not found and absent:
-        raise absent
-    return found
 
 
 def make_flows(

@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-from PIL import Image, UnidentifiedImageError
 
-from flowsim import flow_to_rgb, rgb_to_flow
+from flowsim import flow_to_rgb
 from pipeline.dataset.flow_store import FlowDataset, FlowLayout
 from pipeline.dataset.sample_reader import SampleReader
 from pipeline.dataset.schema import decode_flow
 from pipeline.engine.placement import count_of
-from pipeline.errors import PipelineError, UnusablePhoto
-from pipeline.files.regular_files import open_regular, read_file
-from pipeline.photos.decoding import decode_photo
+from pipeline.errors import PipelineError
 from segmentation.errors import DatasetError, FlowError
-from segmentation.flow.flow_origin import FlowOrigin
+from segmentation.flow.jpeg_trees import PictureFlows, size_of_picture
 from segmentation.videos.datasets import OpenedDataset, Video
 
-PICTURES = (".jpg", ".jpeg", ".png")
+
+@dataclass(frozen=True)
+class FlowOrigin:
+    """How the flow of one video was estimated.
+
+    Attributes:
+        video: its name.
+        store: that holds it.
+        weights: name of RAFT's weights.
+        weights_sha256: of their file.
+        stride: frames from the first of a pair to the second.
+        short_side_px: shorter side of the frames.
+    """
+
+    video: str
+    store: str
+    weights: str
+    weights_sha256: str
+    stride: int
+    short_side_px: int
+
+    @property
+    def where(self) -> str:
+        """The video and its store, for messages."""
+        return f"{self.video} in {self.store}"
 
 
 @runtime_checkable
@@ -97,7 +121,7 @@ def note_on_sizes(flows: FrameFlows, videos: Iterable[Video]) -> str:
     for video in videos:
         frame = next((frame for frame in video.annotated if frame.image is not None), None)
         if frame is not None and frame.image is not None:
-            sizes = _size_of(frame.image), flows.size(video.name, frame.name)
+            sizes = size_of_picture(frame.image), flows.size(video.name, frame.name)
             if sizes[0] != sizes[1] and all(map(any, sizes)):
                 others.append((video.name, *sizes))
     if not others:
@@ -107,12 +131,6 @@ def note_on_sizes(flows: FrameFlows, videos: Iterable[Video]) -> str:
         f"the flow of {count_of(len(others), 'video')} has another size than the images, such as {name}: images "
         f"{image[0]}x{image[1]}, flow {flow[0]}x{flow[1]}; each is resized to the network's square on its own"
     )
-
-
-def vectors_of(colors: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 2"]:
-    """Read vectors back from a picture, relative to the longest; NaN where it is black."""
-    field = rgb_to_flow(colors)
-    return np.where(field.valid[..., None], field.flow, np.float32(np.nan))
 
 
 class StoredFlows:
@@ -201,67 +219,40 @@ class StoredFlows:
         return layout.width, layout.height
 
 
-class PictureFlows:
-    """Flow from pictures, relative to the longest vector of each: pictures do not tell more.
+def require_one_kind(origins: Sequence[FlowOrigin]) -> None:
+    """Make sure that all flow was made by the same weights, with one stride, from frames of about the same size.
 
-    Args:
-        root: folder of the tree.
-        pattern: folder of a video below it.
+    Videos of one store may differ in size; the sizes of two stores must overlap.
+
+    Raises:
+        DatasetError: it was not; which two differ, and in what.
     """
-
-    is_in_px = False
-
-    def __init__(self, root: Path, pattern: str) -> None:
-        self.root, self.pattern = root, pattern
-
-    def check(self, video: Video) -> None:
-        """Make sure that the picture of every annotated frame is there.
-
-        Raises:
-            DatasetError: one is not.
-        """
-        missing = [frame.name for frame in video.annotated if not self._path(video.name, frame.name).is_file()]
-        if missing:
-            have = "has" if len(missing) == 1 else "have"
-            raise DatasetError(
-                f"{count_of(len(missing), 'annotated frame')} of {video.name} {have} no flow picture, the first is "
-                f"{self._path(video.name, missing[0])}"
+    for one, other in itertools.pairwise(origins):
+        if one.weights_sha256 != other.weights_sha256:
+            raise _mixture(
+                f"{one.where} was made by {one.weights} ({one.weights_sha256[:8]})",
+                f"{other.where} by {other.weights} ({other.weights_sha256[:8]})",
+            )
+        if one.stride != other.stride:
+            raise _mixture(f"{one.where} has stride {one.stride}", f"{other.where} stride {other.stride}")
+    sides: dict[str, list[int]] = defaultdict(list)
+    for origin in origins:
+        sides[origin.store].append(origin.short_side_px)
+    for (one_store, some), (other_store, others) in itertools.combinations(sides.items(), 2):
+        if max(some) < min(others) or max(others) < min(some):
+            raise _mixture(
+                f"the videos in {one_store} was made from frames of {_range(some)} px on the shorter side",
+                f"the videos in {other_store} from frames of {_range(others)} px",
             )
 
-    def origin(self, video: str) -> None:
-        """Return None: pictures do not say how their flow was estimated."""
 
-    def read(self, video: str, frame: str) -> Float32[np.ndarray, "h w 2"]:
-        """Return a frame's flow, its longest vector of length 1, NaN where the picture is black.
-
-        Raises:
-            DatasetError: the picture is damaged.
-        """
-        return vectors_of(self.read_colors(video, frame))
-
-    def read_colors(self, video: str, frame: str) -> UInt8[np.ndarray, "h w 3"]:
-        """Return the picture as it is; errors as in `read`."""
-        path = self._path(video, frame)
-        try:
-            return decode_photo(read_file(path))
-        except (UnusablePhoto, OSError) as error:
-            raise DatasetError(f"the flow picture {path} cannot be read: {error}") from error
-
-    def size(self, video: str, frame: str) -> tuple[int, int]:
-        """Return width and height of a frame's picture, px; errors as in `read`."""
-        return _size_of(self._path(video, frame))
-
-    def _path(self, video: str, frame: str) -> Path:
-        """Return the picture of a frame that is there, or the one that is expected."""
-        folder = self.root / self.pattern.replace("{video}", video)
-        paths = [folder / f"{frame}{suffix}" for suffix in PICTURES]
-        return next((path for path in paths if path.is_file()), paths[0])
+def _mixture(one: str, other: str) -> DatasetError:
+    return DatasetError(
+        f"the flow of {one}, that of {other}; a network that learns from both sees two kinds of flow. Make them alike "
+        "with `segmentation flows`, or ask for the mixture with --mixed-flow"
+    )
 
 
-def _size_of(path: Path) -> tuple[int, int]:
-    """Return width and height of a picture, px, without decoding it."""
-    try:
-        with open_regular(path) as file, Image.open(file) as image:
-            return image.size
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError):
-        return 0, 0  # what is wrong with it is said where it is read
+def _range(sides: Sequence[int]) -> str:
+    low, high = min(sides), max(sides)
+    return str(low) if low == high else f"{low} to {high}"

@@ -6,14 +6,25 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float32, UInt8
+from PIL import Image, UnidentifiedImageError
+
+from flowsim import rgb_to_flow
 from pipeline.command.progress import Progress
 from pipeline.dataset.flow_store import FlowDataset, VideoFlowStore
 from pipeline.dataset.schema import decode_flow
+from pipeline.engine.placement import count_of
+from pipeline.errors import UnusablePhoto
 from pipeline.files.pictures import flow_jpeg
+from pipeline.files.regular_files import open_regular, read_file
 from pipeline.files.whole_files import write_whole
-from segmentation.errors import FlowError
-from segmentation.flow.estimate import Clip
+from pipeline.photos.decoding import decode_photo
+from segmentation.errors import DatasetError, FlowError
+from segmentation.flow.clips import Clip
+from segmentation.videos.datasets import Video
 
+PICTURES = (".jpg", ".jpeg", ".png")
 _THREADS = 4
 
 
@@ -62,3 +73,75 @@ def write_pictures(store: VideoFlowStore, folder: Path) -> Iterator[Path]:
             yield from pool.map(write, range(len(names)))
     except OSError as error:
         raise FlowError(f"the pictures cannot be written to {folder}: {error.strerror or error}") from error
+
+
+class PictureFlows:
+    """Flow from pictures, relative to the longest vector of each: pictures do not tell more.
+
+    Args:
+        root: folder of the tree.
+        pattern: folder of a video below it.
+    """
+
+    is_in_px = False
+
+    def __init__(self, root: Path, pattern: str) -> None:
+        self.root, self.pattern = root, pattern
+
+    def check(self, video: Video) -> None:
+        """Make sure that the picture of every annotated frame is there.
+
+        Raises:
+            DatasetError: one is not.
+        """
+        missing = [frame.name for frame in video.annotated if not self._path(video.name, frame.name).is_file()]
+        if missing:
+            have = "has" if len(missing) == 1 else "have"
+            raise DatasetError(
+                f"{count_of(len(missing), 'annotated frame')} of {video.name} {have} no flow picture, the first is "
+                f"{self._path(video.name, missing[0])}"
+            )
+
+    def origin(self, video: str) -> None:
+        """Return None: pictures do not say how their flow was estimated."""
+
+    def read(self, video: str, frame: str) -> Float32[np.ndarray, "h w 2"]:
+        """Return a frame's flow, its longest vector of length 1, NaN where the picture is black.
+
+        Raises:
+            DatasetError: the picture is damaged.
+        """
+        return vectors_of(self.read_colors(video, frame))
+
+    def read_colors(self, video: str, frame: str) -> UInt8[np.ndarray, "h w 3"]:
+        """Return the picture as it is; errors as in `read`."""
+        path = self._path(video, frame)
+        try:
+            return decode_photo(read_file(path))
+        except (UnusablePhoto, OSError) as error:
+            raise DatasetError(f"the flow picture {path} cannot be read: {error}") from error
+
+    def size(self, video: str, frame: str) -> tuple[int, int]:
+        """Return width and height of a frame's picture, px; errors as in `read`."""
+        return size_of_picture(self._path(video, frame))
+
+    def _path(self, video: str, frame: str) -> Path:
+        """Return the picture of a frame that is there, or the one that is expected."""
+        folder = self.root / self.pattern.replace("{video}", video)
+        paths = [folder / f"{frame}{suffix}" for suffix in PICTURES]
+        return next((path for path in paths if path.is_file()), paths[0])
+
+
+def vectors_of(colors: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 2"]:
+    """Read vectors back from a picture, relative to the longest; NaN where it is black."""
+    field = rgb_to_flow(colors)
+    return np.where(field.valid[..., None], field.flow, np.float32(np.nan))
+
+
+def size_of_picture(path: Path) -> tuple[int, int]:
+    """Return width and height of a picture, px, without decoding it."""
+    try:
+        with open_regular(path) as file, Image.open(file) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError):
+        return 0, 0  # what is wrong with it is said where it is read

@@ -11,7 +11,7 @@ from segmentation.prediction.settings import EvaluationSettings
 from segmentation.scoring.plots import plot_scores_over_time
 from segmentation.scoring.reporting import write_json
 from segmentation.scoring.worst_frames import draw_worst_frames
-from segmentation.videos.sequences import Sequences
+from segmentation.videos.datasets import Sequences
 
 SCORES_FILE = "scores.json"
 

@@ -21,14 +21,14 @@ from pipeline.making.config import differences
 from pipeline.redaction import without_credentials
 from segmentation.data.source_names import Benchmark
 from segmentation.errors import DatasetError, SegmentationError
-from segmentation.flow.estimate import Clip, FlowSettings, clips_in, make_flows
+from segmentation.flow.clips import Clip, clips_in
+from segmentation.flow.estimate import FlowSettings, make_flows
 from segmentation.flow.frame_flows import FrameFlows, note_on_sizes, open_flows
 from segmentation.network.network_files import WEIGHTS_FILE, find_network
 from segmentation.prediction.video_masks import VideoMasksTask, has_masks, start_worker, unfinished_folder
 from segmentation.scoring.protocols import Protocol, protocol_for
 from segmentation.scoring.score import Report, score_predictions
-from segmentation.videos.datasets import OpenedDataset, Video, open_dataset
-from segmentation.videos.sequences import ALL, Sequences
+from segmentation.videos.datasets import ALL, OpenedDataset, Sequences, Video, open_dataset
 from segmentation.videos.trees import some
 
 SETTINGS_FILE = "settings.json"

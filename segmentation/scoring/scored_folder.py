@@ -11,8 +11,7 @@ from segmentation.scoring.reporting import write_json
 from segmentation.scoring.score import Report, score_predictions
 from segmentation.scoring.settings import ScoreSettings
 from segmentation.scoring.worst_frames import draw_worst_frames
-from segmentation.videos.datasets import OpenedDataset, open_dataset
-from segmentation.videos.sequences import Sequences
+from segmentation.videos.datasets import OpenedDataset, Sequences, open_dataset
 
 
 def score_folder(settings: ScoreSettings, progress: Progress | None = None) -> tuple[Report, OpenedDataset]:

@@ -9,6 +9,7 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 import cv2
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -16,7 +17,6 @@ from segmentation.data.mixture import Mixture
 from segmentation.data.transforms import Augmentation, PreparedBatch, prepare_batch
 from segmentation.errors import SegmentationError, TrainingError
 from segmentation.training.recipes import Recipe
-from segmentation.training.seeds import seed_of
 
 _MOST_READERS = 8
 
@@ -24,6 +24,18 @@ _MOST_READERS = 8
 def readers_for(device: str, cpus: int) -> int:
     """Return how many processes read: none where the cores compute."""
     return 0 if device == "cpu" else min(_MOST_READERS, max(1, cpus - 1))
+
+
+def seed_of(seed: int, step: int, rank: int, use: int) -> int:
+    """Return the seed of one random draw of a training; it depends on nothing but these numbers.
+
+    Args:
+        seed: seed of the run.
+        step: number of the step.
+        rank: rank of the process.
+        use: purpose of the draw: 0 = augmentation, 1 = stochastic depth.
+    """
+    return int(np.random.SeedSequence([seed, step, rank, use]).generate_state(1, np.uint64)[0] >> 1)
 
 
 class _StepBatches(Dataset[PreparedBatch | SegmentationError]):

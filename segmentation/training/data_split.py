@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
-from pipeline.dataset.store import DatasetStore
 from pipeline.redaction import without_credentials
 from segmentation.data.mixture import Mixture
 from segmentation.data.photo_samples import ShardDataset, Triplet, TripletSource
 from segmentation.data.source_names import PhotoSource, VideoSource
 from segmentation.data.video_samples import VideoFrames
 from segmentation.errors import TrainingError
-from segmentation.flow.flow_origin import require_one_kind
+from segmentation.flow.frame_flows import require_one_kind
 from segmentation.scoring.protocols import protocol_for
 from segmentation.training.settings import HELD_OUT, TrainingSettings
-from segmentation.videos.datasets import open_dataset
-from segmentation.videos.sequences import Sequences
+from segmentation.videos.datasets import OpenedDataset, Sequences, open_dataset
 from segmentation.videos.table import DATASETS
 
 SEQUENCES_SHARE, MOST_SEQUENCES, MOST_FRAMES = 1 / 6, 10, 20
@@ -70,7 +68,7 @@ class Part(TripletSource):
     def __init__(self, source: TripletSource, left_out: Sequence[int]) -> None:
         self.source, self.left_out = source, list(left_out)
         self.samples = source.samples - len(self.left_out)
-        self.has_flow_pictures = source.has_flow_pictures
+        self.has_flow_pictures, self.fingerprints = source.has_flow_pictures, source.fingerprints
 
     def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
         """Return the numbers of the samples that are left, in the order of an epoch."""
@@ -90,21 +88,24 @@ def open_data(settings: TrainingSettings, rank: int = 0, ranks: int = 1) -> tupl
     """
     photos = [PhotoSource.parse(text) for text in settings.data]
     videos = [VideoSource.parse(text) for text in settings.videos]
-    chosen = _chosen_sequences(videos, Sequences(settings.sequences))
-    opened = {one: open_videos(one, sequences=chosen[one], seed=settings.seed) for one in videos}
+    datasets = {one: open_dataset(one.dataset, one.root, training_split(one.dataset)) for one in videos}
+    chosen = _chosen_sequences(datasets, Sequences.parse(settings.sequences))
+    opened = {
+        one: VideoFrames.of(dataset, one.flows, sequences=chosen[one], seed=settings.seed)
+        for one, dataset in datasets.items()
+    }
     if not settings.mixed_flow:
         require_one_kind([origin for frames in opened.values() for origin in frames.flow_origins])
     is_held_out = settings.select == HELD_OUT
     held_out = {one: _held_out_sequences(frames.sequences) if is_held_out else () for one, frames in opened.items()}
-    sources: list[tuple[TripletSource, float]] = [
-        (ShardDataset(one.url, seed=settings.seed, flow=settings.flow), one.weight) for one in photos
-    ]
+    shards = [ShardDataset(one.url, seed=settings.seed, flow=settings.flow) for one in photos]
+    sources: list[tuple[TripletSource, float]] = [(of, one.weight) for of, one in zip(shards, photos, strict=True)]
     if not is_held_out:
         validation = _split_validation(settings.select, videos)
     elif any(held_out.values()):
         validation = _sequences_validation([(opened[one], names) for one, names in held_out.items()])
     elif photos:
-        validation = _photos_validation([one.url for one in photos], settings.flow)
+        validation = _photos_validation(shards)
         left_out = [numbers for _, _, numbers in validation.sequences]
         sources = [(Part(source, some), weight) for (source, weight), some in zip(sources, left_out, strict=True)]
     else:
@@ -121,13 +122,6 @@ def open_data(settings: TrainingSettings, rank: int = 0, ranks: int = 1) -> tupl
     return mixture, validation
 
 
-def describe_data(data: Sequence[str]) -> dict[str, Any]:
-    """Return what tells the photo datasets from others at the same place: the fingerprints of what they are made of."""
-    urls = [PhotoSource.parse(text).url for text in data]
-    stores = [DatasetStore.open(url) for url in urls]
-    return {"fingerprints": {store.name: store.attributes.get("fingerprint") for store in stores}}
-
-
 def open_videos(source: VideoSource, **options: Any) -> VideoFrames:
     """Open the training split of some videos; a dataset without one is used whole."""
     options = {"split": training_split(source.dataset), **options}
@@ -140,19 +134,21 @@ def training_split(dataset: str) -> str | None:
     return "train" if row is None or "train" in row.splits else None
 
 
-def _chosen_sequences(videos: Sequence[VideoSource], sequences: Sequences) -> dict[VideoSource, tuple[str, ...] | None]:
-    """Return the names of the sequences that are to be learnt from or judged by; None = all.
+def _chosen_sequences(
+    datasets: Mapping[VideoSource, OpenedDataset], sequences: Sequences
+) -> dict[VideoSource, tuple[str, ...] | None]:
+    """Return the names of the sequences of each dataset to learn from or to validate on; None = all.
 
     Raises:
         DatasetError: a name that was asked for is in no source, or a source has none of them.
     """
     if not sequences.patterns:
-        return dict.fromkeys(videos)
-    if not videos:
+        return dict.fromkeys(datasets)
+    if not datasets:
         raise TrainingError("--sequences is given without --videos; leave it out, or give videos")
-    names = {one: open_dataset(one.dataset, one.root, training_split(one.dataset)).names for one in videos}
-    sequences.check(frozenset().union(*names.values()), " and ".join(str(one.root) for one in videos))
-    chosen = {one: tuple(sorted(name for name in names[one] if name in sequences)) for one in videos}
+    names = {one: dataset.names for one, dataset in datasets.items()}
+    sequences.check(frozenset().union(*names.values()), " and ".join(str(one.root) for one in datasets))
+    chosen = {one: tuple(sorted(name for name in some if name in sequences)) for one, some in names.items()}
     for one, some in chosen.items():
         if not some:
             raise TrainingError(f"--sequences chooses nothing in {one.root}; leave --videos {one.dataset}=... out")
@@ -189,11 +185,11 @@ def _split_validation(select: str, videos: list[VideoSource]) -> ValidationData:
     raise TrainingError(f"--select {select} names no split of the video datasets; expected {HELD_OUT} or {known}")
 
 
-def _photos_validation(urls: list[str], flow: str) -> ValidationData:
-    """Judge by photos that are held out of training; their flow is the stored one even if training draws motions."""
+def _photos_validation(shards: Sequence[ShardDataset]) -> ValidationData:
+    """Hold photos out of training to validate on; their flow is the stored one even if training draws motions."""
     sequences = []
-    for url in urls:
-        photos = ShardDataset(url, flow="stored" if flow == "fresh" else flow)
+    for learnt in shards:
+        photos, url = learnt.with_stored_flow(), learnt.url
         number = min(MOST_PHOTOS, max(1, round(PHOTOS_SHARE * photos.samples)))
         if photos.samples <= number:
             raise TrainingError(f"{url} has only one usable sample; expected some to learn from and some to judge by")

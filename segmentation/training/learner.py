@@ -14,10 +14,9 @@ from segmentation.data.transforms import Batch, PreparedBatch, finish_batch
 from segmentation.errors import TrainingError
 from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.precision import autocast
-from segmentation.training.batches import too_little_memory
+from segmentation.training.batches import seed_of, too_little_memory
 from segmentation.training.optimization import learning_rate_at, make_optimizer
 from segmentation.training.recipes import Recipe
-from segmentation.training.seeds import seed_of
 
 
 @dataclass(frozen=True)

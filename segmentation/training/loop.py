@@ -27,12 +27,19 @@ from segmentation.network.network_files import BEST, LAST
 from segmentation.network.precision import same_bits
 from segmentation.training.batches import read_steps
 from segmentation.training.data_split import ValidationData
-from segmentation.training.folder import STOP_FILE, Position, load_state, save_state
+from segmentation.training.folder import (
+    STOP_FILE,
+    Position,
+    TrainingLog,
+    describe_step,
+    describe_validation,
+    load_state,
+    save_state,
+)
 from segmentation.training.learner import Learner, Place
-from segmentation.training.log import TrainingLog, describe_step, describe_validation
 from segmentation.training.optimization import learning_rate_at
 from segmentation.training.settings import TrainingSettings
-from segmentation.training.validation import SampleScore, ValidationScore, score_samples, summarize
+from segmentation.training.validation import validate
 
 STEPS_PER_RECORD = 10
 SECONDS_BETWEEN_CHECKPOINTS = 60
@@ -203,7 +210,13 @@ class Trainer:
     def _validate(self, log: TrainingLog) -> None:
         self._check_weights()
         started = time.monotonic()
-        score = self._score()
+        score = validate(
+            self.learner.best_guess,
+            self.validation,
+            self.place,
+            precision=self.recipe.precision,
+            check=self._check_stop,
+        )
         self.position.validated_step = step = self.position.step
         is_best = self.position.best_score is None or score.value > self.position.best_score
         if is_best:
@@ -223,24 +236,6 @@ class Trainer:
             self._save_network(BEST)
         self.progress.announce(describe_validation(record))
         self.sums = _Sums(time.monotonic())
-
-    def _score(self) -> ValidationScore:
-        """Score the averaged weights; ranks share the samples."""
-        scores = list(
-            score_samples(
-                self.learner.best_guess,
-                self.validation.read(self.place.rank, self.place.ranks),
-                with_boundaries=self.validation.with_boundaries,
-                device=self.place.device,
-                precision=self.recipe.precision,
-                check=self._check_stop,
-            )
-        )
-        if self.place.ranks > 1:
-            gathered: list[list[SampleScore]] = [[] for _ in range(self.place.ranks)]
-            torch.distributed.all_gather_object(gathered, scores)
-            scores = [score for some in gathered for score in some]
-        return summarize(scores, with_boundaries=self.validation.with_boundaries)
 
     # ---- checkpoints
 

@@ -23,8 +23,7 @@ from pipeline.errors import PipelineError
 from pipeline.files.whole_files import write_whole
 from pipeline.redaction import hide, redact_output, remembered
 from segmentation.errors import SegmentationError, Stopped, TrainingError
-from segmentation.training.folder import STOP_FILE
-from segmentation.training.log import follow_metrics
+from segmentation.training.folder import STOP_FILE, follow_metrics
 from segmentation.training.settings import TrainingSettings
 
 FAILURE_FILE, RAY_FOLDER = "failure.json", "ray"

@@ -18,7 +18,7 @@ from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.segmenter import Mask, Segmenter
 from segmentation.scoring.metrics import region_similarity
 from segmentation.training.data_split import ValidationData
-from segmentation.training.log import read_metrics
+from segmentation.training.folder import read_metrics
 from segmentation.training.validation import as_pixels
 
 PREDICTIONS_FILE, CURVES_FILE = "predictions.png", "curves.png"

@@ -53,7 +53,8 @@ def train(settings: TrainingSettings, progress: Progress | None = None) -> Train
         Stopped: by Ctrl-C; what was learnt is saved.
         KeyboardInterrupt: by a second one, or by one before the first step; the last checkpoint is kept.
     """
-    from segmentation.training.data_split import describe_data, open_data
+    check_sources(settings)  # before torch is imported
+    from segmentation.training.data_split import open_data
     from segmentation.training.folder import held_folder
     from segmentation.training.initialization import make_network
 
@@ -72,7 +73,7 @@ def train(settings: TrainingSettings, progress: Progress | None = None) -> Train
             "colours; the published presets leave colours as they are"
         )
     network = make_network(settings.encoder, settings.initialization, side_px=settings.side_px, seed=settings.seed)
-    content = settings.content() | describe_data(settings.data)
+    content = settings.content() | {"fingerprints": mixture.fingerprints}
     share = None if settings.workers else local_share(settings.device)
     with held_folder(output, content, resume=settings.resume):
         if share is None:
@@ -82,6 +83,18 @@ def train(settings: TrainingSettings, progress: Progress | None = None) -> Train
         else:
             _train_here(settings, share, mixture, validation, network, progress)
         return _summarize(settings, validation, started)
+
+
+def check_sources(settings: TrainingSettings) -> None:
+    """Raise if the first weights, a dataset or its flow does not exist; nothing is listed, loaded or downloaded."""
+    from segmentation.data.source_names import PhotoSource, VideoSource
+    from segmentation.network.encoder_names import check_initialization
+
+    check_initialization(settings.encoder, settings.initialization)
+    for text in settings.data:
+        PhotoSource.parse(text).check()
+    for text in settings.videos:
+        VideoSource.parse(text).check()
 
 
 def _train_here(

@@ -48,6 +48,11 @@ class TrainingSettings:
         unset="all",
         default=(),
     )
+    fresh_motion: bool = setting(
+        "Draw a new motion for each photo and epoch instead of the stored flow.", INPUT, default=False
+    )
+    zero_flow: bool = False
+    """Train on photos without any motion; for comparisons, so it is no option of the command."""
     mixed_flow: bool = setting(
         "Also learn from videos whose flow was made with different weights, strides or frame sizes.",
         INPUT,
@@ -84,8 +89,6 @@ class TrainingSettings:
     seed: int = setting(
         "Seed of the random weights, the sample order and the augmentation.", RECIPE, at_least=0, default=0
     )
-    flow: Literal["stored", "fresh", "zero"] = "stored"
-    """Flow of photos: as stored, of a new motion in each epoch, or zero."""
     select: str = setting(
         "Data on which the best network is chosen: held-out training sequences, or a split such as davis16-val.",
         VALIDATION,
@@ -128,6 +131,8 @@ class TrainingSettings:
         check_limits(self, TrainingError)
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise TrainingError(f"--learning-rate is {self.learning_rate}; expected above 0")
+        if self.fresh_motion and self.zero_flow:
+            raise TrainingError("fresh_motion and zero_flow are both set; expected at most one of them")
         check_encoder(self.encoder)
         Placement(self.workers, self.device, self.gpus_per_worker)  # refuses contradictions
         recipe = self.recipe
@@ -147,8 +152,13 @@ class TrainingSettings:
         return Placement(self.workers, self.device, self.gpus_per_worker)
 
     @property
+    def flow(self) -> str:
+        """Kind of flow of photos, as `ShardDataset` takes it."""
+        return "fresh" if self.fresh_motion else "zero" if self.zero_flow else "stored"
+
+    @property
     def recipe(self) -> Recipe:
-        """The preset with the changes that were asked for."""
+        """Recipe of the preset, with the values of the options in place of its own."""
         names = ("epochs", "samples_per_epoch", "batch_size", "learning_rate")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return dataclasses.replace(RECIPES[self.preset], **given)
@@ -165,20 +175,25 @@ class TrainingSettings:
 
     @property
     def epochs_between_validations(self) -> int:
-        """As asked for, as published, or such that there are about fifty validations."""
+        """Number of epochs between validations: as given, as in the recipe, or for about fifty validations."""
         return self.validate_every or self.recipe.validate_every or max(1, self.recipe.epochs // 50)
 
     def content(self) -> dict[str, Any]:
         """Return everything that decides the weights, as plain values without credentials."""
+        from segmentation.videos.datasets import Sequences
+
         values = {name: value for name, value in dataclasses.asdict(self).items() if name not in _NOT_CONTENT}
-        for name in ("data", "videos", "sequences"):
+        for name in ("data", "videos"):
             values[name] = [without_credentials(place) for place in getattr(self, name)]
+        values["sequences"] = list(Sequences.parse(self.sequences).patterns)
         values["initialization"] = without_credentials(self.initialization)
-        return values | {"recipe": dataclasses.asdict(self.recipe)}
+        return values | {"flow": self.flow, "recipe": dataclasses.asdict(self.recipe)}
 
 
 _NOT_CONTENT = {
     "output",
+    "fresh_motion",
+    "zero_flow",
     "mixed_flow",
     "workers",
     "gpus_per_worker",
@@ -187,12 +202,11 @@ _NOT_CONTENT = {
     "resume",
     "preset",
     "epochs",
-} | {
     "samples_per_epoch",
     "batch_size",
     "learning_rate",
 }
-"""Settings that do not decide the weights, but for the last bits; and those that the recipe holds."""
+"""Settings that decide at most the last bits of the weights, and settings that `flow` and the recipe hold."""
 
 
 def option(name: str) -> str:

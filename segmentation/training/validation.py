@@ -1,4 +1,4 @@
-"""How good a network is on samples that it does not learn from, while it is trained."""
+"""Scores of a network, while it is trained, on samples that it does not learn from."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from depth.streams import map_on_cores
 from segmentation.data.photo_samples import Triplet
@@ -14,6 +15,8 @@ from segmentation.data.read_ahead import batches
 from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.segmenter import Mask, Pair, Segmenter
 from segmentation.scoring.metrics import score_frames
+from segmentation.training.data_split import ValidationData
+from segmentation.training.learner import Place
 
 Labelled = tuple[str, Triplet]
 """A sample and the sequence that it belongs to."""
@@ -45,6 +48,40 @@ class ValidationScore:
     J: float
     F: float | None
     sequences: Mapping[str, float]
+
+
+def validate(
+    network: TwoStreamNetwork,
+    data: ValidationData,
+    place: Place,
+    *,
+    precision: str,
+    check: Callable[[], None] = lambda: None,
+) -> ValidationScore:
+    """Score a network on the samples of a validation, which the ranks of a run share.
+
+    Args:
+        network: network on the device of `place`.
+        data: samples to validate on.
+        place: device and rank of this process.
+        precision: arithmetic of the network on a GPU.
+        check: called between batches; may raise to stop.
+    """
+    scores = list(
+        score_samples(
+            network,
+            data.read(place.rank, place.ranks),
+            with_boundaries=data.with_boundaries,
+            device=place.device,
+            precision=precision,
+            check=check,
+        )
+    )
+    if place.ranks > 1:
+        gathered: list[list[SampleScore]] = [[] for _ in range(place.ranks)]
+        torch.distributed.all_gather_object(gathered, scores)
+        scores = [score for some in gathered for score in some]
+    return summarize(scores, with_boundaries=data.with_boundaries)
 
 
 def score_samples(

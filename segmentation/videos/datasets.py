@@ -5,8 +5,9 @@ No image is opened until a mask is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from shlex import quote
 
@@ -15,9 +16,53 @@ from jaxtyping import Bool
 
 from segmentation.errors import DatasetError, MaskError
 from segmentation.videos import mask_files as masks
-from segmentation.videos.sequences import Sequences
 from segmentation.videos.table import DATASETS, DatasetRow, check_split
 from segmentation.videos.trees import Frame, Tree, VideoFolders, find_videos, list_frames, listed_videos, some
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Names of sequences, or patterns such as `car-*`.
+
+    Attributes:
+        patterns: none = all sequences.
+    """
+
+    patterns: tuple[str, ...] = ()
+
+    @staticmethod
+    def parse(given: Sequence[str] | None) -> Sequences:
+        """Parse lists of names that are separated by commas; the option may be given several times."""
+        names = (name.strip() for text in given or () for name in text.split(","))
+        return Sequences(tuple(name for name in names if name))
+
+    def __contains__(self, name: str) -> bool:
+        """Return whether a sequence is selected."""
+        return not self.patterns or any(_matches(name, pattern) for pattern in self.patterns)
+
+    def check(self, names: Collection[str], where: str) -> None:
+        """Raise if a pattern selects no sequence.
+
+        Args:
+            names: of all sequences that there are.
+            where: they are, in words.
+
+        Raises:
+            DatasetError: one chooses nothing.
+        """
+        for pattern in self.patterns:
+            if not any(_matches(name, pattern) for name in names):
+                raise DatasetError(
+                    f"--sequences {pattern} chooses nothing in {where}; expected names or patterns of its sequences: "
+                    f"{some(sorted(names))}"
+                )
+
+
+ALL = Sequences()
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -16,62 +15,15 @@ import pytest
 import xarray
 import zarr
 
-from flowsim import flow_to_rgb
 from pipeline.dataset.flow_store import FlowDataset
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from segmentation import cli
 from segmentation.flow.raft import load_raft
 from tests.conftest import ROOT
-from tests.segmentation.stand_in_raft import moving_texture, save_checkpoint
+from tests.segmentation.flow_videos import Flows, davis, write_frames
+from tests.segmentation.stand_in_raft import moving_texture
 from tests.segmentation.video_flows import read_flow
-
-Flows = Callable[..., tuple[int | str | None, str]]
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_checkpoint(tmp_path_factory.mktemp("weights") / "small.pth", "raft_small")
-
-
-@pytest.fixture
-def flows(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Flows:
-    """Run the command; return exit code or error message, and what was printed."""
-
-    def run(*arguments: str | Path, output: Path | None = None) -> tuple[int | str | None, str]:
-        fixed = [
-            "--raft",
-            weights,
-            "--raft-iterations",
-            "1",
-            "--workers",
-            "0",
-            "--output",
-            output or tmp_path / "out.zarr",
-        ]
-        monkeypatch.setattr(sys, "argv", ["segmentation", "flows", *map(str, [*fixed, *arguments])])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return stopped.value.code, printed.out + printed.err
-
-    return run
-
-
-def write_frames(folder: Path, frames: np.ndarray, extension: str = ".png") -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for k, frame in enumerate(frames):
-        (folder / f"{k:05d}{extension}").write_bytes(cv2.imencode(extension, frame[..., ::-1])[1].tobytes())
-
-
-def davis(root: Path, **videos: np.ndarray) -> Path:
-    for name, frames in videos.items():
-        write_frames(root / "JPEGImages/480p" / name, frames)
-        write_frames(root / "Annotations/480p" / name, np.zeros_like(frames))
-    lists = root / "ImageSets/480p"
-    lists.mkdir(parents=True, exist_ok=True)
-    (lists / "val.txt").write_text("".join(f"{name}\n" for name in videos))
-    return root
 
 
 def contents(output: Path) -> dict[str, str]:
@@ -208,43 +160,6 @@ def test_each_bad_video_is_named_and_the_others_are_done(flows: Flows, tmp_path:
     assert "flow of 4 of 8 videos" in printed
 
 
-def write_clip(path: Path, frames: np.ndarray) -> Path:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 25.0, (frames.shape[2], frames.shape[1]))
-    for frame in frames:
-        writer.write(frame[..., ::-1])
-    writer.release()
-    return path
-
-
-def test_a_video_file_and_a_folder_of_frames(flows: Flows, weights: Path, tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "clip.mp4", moving_texture(18))
-    capture = cv2.VideoCapture(str(clip))
-    decoded = np.stack([capture.read()[1][..., ::-1] for _ in range(18)])
-    write_frames(tmp_path / "frames", decoded)
-    assert flows("--video", clip)[0] == 0
-    assert flows("--video", tmp_path / "frames")[0] == 0
-    output = str(tmp_path / "out.zarr")
-    of_clip, of_folder = (list(read_flow(output, name)) for name in ("clip", "frames"))
-    assert [name for name, _ in of_clip] == [f"{k:05d}" for k in range(18)]
-    for (_, first), (_, second) in zip(of_clip, of_folder, strict=True):
-        assert (first == second).all()
-    np.testing.assert_allclose(of_clip[16][1], load_raft(str(weights), iterations=1)(decoded[16:])[0], atol=1 / 128)
-
-
-def test_videos_that_cannot_be_opened(flows: Flows, tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "clip.mp4", moving_texture(12))
-    content = clip.read_bytes()
-    clip.write_bytes(content[: len(content) // 2])
-    assert "clip.mp4 is no video that can be decoded: the container is damaged" in str(flows("--video", clip)[0])
-    assert "does not exist; expected a video file, a folder" in str(flows("--video", tmp_path / "absent.mp4")[0])
-    (tmp_path / "empty").mkdir()
-    assert "holds no images" in str(flows("--video", tmp_path / "empty")[0])
-    write_frames(tmp_path / "frames", moving_texture(5))
-    (tmp_path / "frames/00002.png").unlink()
-    assert "images missing between others" in str(flows("--video", tmp_path / "frames")[0])
-    assert "number 2" in str(flows("--video", tmp_path / "frames")[0])
-
-
 def test_mistakes_in_the_command(flows: Flows, tmp_path: Path) -> None:
     root = davis(tmp_path / "DAVIS", libby=moving_texture(2))
     assert "either --dataset with --root, or --video" in str(flows("--dataset", "davis16")[0])
@@ -253,58 +168,6 @@ def test_mistakes_in_the_command(flows: Flows, tmp_path: Path) -> None:
     )
     assert "unknown dataset 'davis'" in str(flows("--dataset", "davis", "--root", root)[0])
     assert not (tmp_path / "out.zarr").exists()
-
-
-def test_sequences_that_were_asked_for_and_done_are_a_success(flows: Flows, tmp_path: Path) -> None:
-    root = davis(tmp_path / "DAVIS", libby=moving_texture(2), surf=moving_texture(2, seed=1))
-    (root / "ImageSets/480p/val.txt").write_text("libby\nsurf\nbear\n")
-    arguments = ("--dataset", "davis16", "--root", root)
-    code, printed = flows(*arguments, "--sequences", "lib*")
-    assert code == 0, printed
-    assert "flow of 1 of 1 video, 2 frames made" in printed
-    code, printed = flows(*arguments, "--sequences", "libby, s?rf")
-    assert code == 0
-    assert "flow of 2 of 2 videos, 2 frames made" in printed
-    code, printed = flows(*arguments, "--sequences", "libby", "--sequences", "bear")
-    assert code == 3
-    assert "not done: bear: listed for val, but absent" in printed
-    message = str(flows(*arguments, "--sequences", "libby,lobby")[0])
-    assert "--sequences lobby chooses nothing in" in message
-    assert "expected names or patterns of its sequences: bear, libby, surf" in message
-    assert "leave it out with --video" in str(flows("--video", tmp_path, "--sequences", "libby")[0])
-
-
-def test_pictures_for_the_published_code(flows: Flows, tmp_path: Path) -> None:
-    root = davis(tmp_path / "DAVIS", libby=moving_texture(3))
-    assert flows("--dataset", "davis16", "--root", root)[0] == 0
-    assert flows("--dataset", "davis16", "--root", root, "--jpeg", tmp_path / "DAVIS")[0] == 0
-    folder = tmp_path / "DAVIS/JPEGFlows/480p/libby"
-    assert sorted(path.name for path in folder.iterdir()) == ["00000.jpg", "00001.jpg", "00002.jpg"]
-    for name, flow in read_flow(str(tmp_path / "out.zarr"), "libby"):
-        picture = cv2.imread(str(folder / f"{name}.jpg"))[..., ::-1].astype(int)
-        assert np.abs(picture - flow_to_rgb(flow)).mean() < 4
-    kept = (folder / "00001.jpg").stat().st_mtime_ns
-    (folder / "00000.jpg").unlink()
-    assert flows("--dataset", "davis16", "--root", root, "--jpeg", tmp_path / "DAVIS")[0] == 0
-    assert (folder / "00000.jpg").exists()
-    assert (folder / "00001.jpg").stat().st_mtime_ns == kept
-
-
-def test_videos_in_classes_and_splits(flows: Flows, tmp_path: Path) -> None:
-    root = tmp_path / "YTOBJ"
-    for name in ("cat/0002", "dog/0001"):
-        write_frames(root / "JPEGImages" / name, moving_texture(2))
-        write_frames(root / "Annotations" / name, np.zeros((2, 128, 160, 3), np.uint8))
-    assert flows("--dataset", "ytobj", "--root", root, "--jpeg", root)[0] == 0
-    assert (root / "JPEGFlows/cat/0002/00001.jpg").exists()
-    assert zarr.open_group(tmp_path / "out.zarr", mode="r")["cat/0002/flow"].shape == (2, 128, 160, 2)
-    root = tmp_path / "FBMS"
-    for split, name in (("Testset", "camel01"), ("Trainingset", "bear01")):
-        write_frames(root / split / name, moving_texture(2))
-        write_frames(root / split / name / "GroundTruth", np.zeros((1, 128, 160, 3), np.uint8))
-    assert flows("--dataset", "fbms", "--root", root, "--jpeg", tmp_path / "pre")[0] == 0
-    assert (tmp_path / "pre/TestSet/JPEGFlows/camel01/00000.jpg").exists()
-    assert len(list(read_flow(str(tmp_path / "out.zarr"), "bear01"))) == 2
 
 
 @pytest.mark.slow

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
-import math
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,24 +11,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torchvision.models import optical_flow
 
 from flowsim import read_flo
 from segmentation.errors import FlowError
-from segmentation.flow import correlation
 from segmentation.flow.raft import Raft, _Fit, load_raft
 from segmentation.flow.raft_network import RaftNetwork
 from segmentation.flow.raft_weights import open_raft
 from tests.conftest import SHARED
-from tests.segmentation.stand_in_raft import REFERENCE, moving_texture, save_checkpoint
+from tests.segmentation.stand_in_raft import REFERENCE, moving_texture
 
 REAL_SMALL = SHARED / "weights/raft-small.pth"
-
-
-@pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("weights")
-    return {name: save_checkpoint(folder / f"{name}.pth", name) for name in ("raft", "raft_small")}
 
 
 @pytest.fixture
@@ -48,48 +38,6 @@ def plain(raft: Raft, first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def end_point_error(flow: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(flow - expected.astype(np.float32), axis=-1).mean())
-
-
-@pytest.mark.parametrize(("network", "size"), [("raft", "raft-large"), ("raft_small", "raft-small")])
-def test_checkpoints_of_the_authors_fill_every_parameter(network: str, size: str, checkpoints: dict[str, Path]) -> None:
-    loaded = open_raft(str(checkpoints[network]))
-    assert loaded.size == size
-    assert loaded.name == f"{network}.pth"
-    original = torch.load(checkpoints[network], weights_only=True)
-    stored = {values.numpy().tobytes() for values in original.values()}
-    for name, values in loaded.network.state_dict().items():
-        assert values.contiguous().numpy().tobytes() in stored, name
-    again = open_raft(str(checkpoints[network]))
-    assert again.sha256 == loaded.sha256
-
-
-def test_checkpoints_of_torchvision_load_too(checkpoints: dict[str, Path], tmp_path: Path) -> None:
-    network = open_raft(str(checkpoints["raft_small"])).network
-    torch.save(network.state_dict(), tmp_path / "own.pth")
-    frames = moving_texture(2)
-    same = load_raft(str(checkpoints["raft_small"]), iterations=2)(frames)
-    assert (load_raft(str(tmp_path / "own.pth"), iterations=2)(frames) == same).all()
-
-
-def test_names_stand_for_the_published_weights(
-    checkpoints: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`raft-large` is torchvision's default, which made the published flows; `raft-things` is the authors' first."""
-    folder = tmp_path / "hub/checkpoints"
-    folder.mkdir(parents=True)
-    for file, content in (
-        ("raft_large_C_T_SKHT_V2-ff5fadd5.pth", "raft"),
-        ("raft_large_C_T_V1-22a6c225.pth", "raft"),
-        ("raft_small_C_T_V1-ad48884c.pth", "raft_small"),
-    ):
-        (folder / file).write_bytes(checkpoints[content].read_bytes())
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    assert optical_flow.Raft_Large_Weights.DEFAULT.name == "C_T_SKHT_V2"
-    assert open_raft("raft-large").name == "raft-large:C_T_SKHT_V2"
-    assert open_raft("raft-things").name == "raft-large:C_T_V1"
-    assert open_raft("raft-small").name == "raft-small:C_T_V1"
-    with pytest.raises(FlowError, match="'raft-things:C_T_V2', and it is no name of RAFT weights"):
-        open_raft("raft-things:C_T_V2")
 
 
 def test_large_raft_reproduces_the_original(checkpoints: dict[str, Path]) -> None:
@@ -228,90 +176,6 @@ def test_videos_that_are_none(small: Raft) -> None:
     mixed = [moving_texture(1)[0], moving_texture(1, 136, 160)[0]]
     with pytest.raises(FlowError, match="frame 1 is 160x136, the frames before it 160x128; expected frames of one"):
         list(small.stream(iter(mixed), [(0, 1)]))
-
-
-def test_weights_that_cannot_be_used(
-    checkpoints: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small_path = str(checkpoints["raft_small"])
-    with pytest.raises(FlowError, match="those of raft-small, but raft-large was asked for"):
-        load_raft(small_path, size="raft-large")
-    with pytest.raises(FlowError, match=r"no file 'raft-things.pth'.*raft-large, raft-things, raft-small, or the path"):
-        load_raft("raft-things.pth")
-    with pytest.raises(FlowError, match="raft-large has no weights 'C_T_V9'; torchvision offers C_T_V1"):
-        load_raft("raft-large:C_T_V9")
-    damaged = tmp_path / "damaged.pth"
-    damaged.write_bytes(checkpoints["raft_small"].read_bytes()[:100_000])
-    with pytest.raises(FlowError, match=r"damaged.pth cannot be read"):
-        load_raft(str(damaged))
-    torch.save({"model": Path("x")}, tmp_path / "pickle.pth")
-    with pytest.raises(FlowError, match=r"pickle.pth cannot be read.*download them again"):
-        load_raft(str(tmp_path / "pickle.pth"))
-    torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(FlowError, match=r"other.pth are not of RAFT \(they hold conv.weight"):
-        load_raft(str(tmp_path / "other.pth"))
-    part = torch.load(small_path, weights_only=True)
-    part.pop("module.update_block.gru.convz.bias")
-    torch.save(part, tmp_path / "part.pth")
-    with pytest.raises(FlowError, match=r"1 parameters are missing and 0 are unknown.*convgru1.convz.bias"):
-        load_raft(str(tmp_path / "part.pth"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for proxy in ("https_proxy", "HTTPS_PROXY"):
-        monkeypatch.setenv(proxy, "http://127.0.0.1:9")
-    with pytest.raises(FlowError, match=r"raft-large:C_T_SKHT_V2 are not on this machine.*--raft PATH"):
-        load_raft()
-
-
-def test_lookup_is_bilinear_sampling_of_averaged_correlations() -> None:
-    rng = torch.Generator().manual_seed(0)
-    first, second = (torch.randn(1, 8, 17, 21, generator=rng) for _ in range(2))
-    centres = torch.rand(1, 2, 17, 21, generator=rng) * 40 - 10
-    centres[0, :, 0, 0] = 1e9
-    windows = correlation.Correlation(first, second, 3)(centres)
-    volume = torch.einsum("bchw,bcyx->bhwyx", first, second) / 8**0.5
-    expected = []
-    for level in range(correlation.LEVELS):
-        corner = centres.permute(0, 2, 3, 1).reshape(-1, 2) / 2**level
-        pooled = volume.reshape(17 * 21, 1, 17, 21)
-        for _ in range(level):
-            pooled = torch.nn.functional.avg_pool2d(pooled, 2)
-        for dx in range(-3, 4):
-            for dy in range(-3, 4):
-                expected.append(_bilinear(pooled[:, 0], corner[:, 0] + dx, corner[:, 1] + dy))
-    torch.testing.assert_close(windows[0].reshape(-1, 17 * 21), torch.stack(expected), atol=1e-4, rtol=1e-4)
-
-
-def test_correlations_that_do_not_fit_in_memory_are_computed_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = torch.Generator().manual_seed(1)
-    first, second = (torch.randn(2, 8, 16, 18, generator=rng) for _ in range(2))
-    centres = torch.rand(2, 2, 16, 18, generator=rng) * 16
-    whole = correlation.Correlation(first, second, 4)(centres)
-    monkeypatch.setattr(correlation, "LARGEST_VOLUME_BYTES", 50_000)
-    in_blocks = correlation.Correlation(first, second, 4)(centres)
-    torch.testing.assert_close(in_blocks, whole, atol=1e-5, rtol=1e-5)
-    sampled = correlation._look_up_by_sampling(
-        correlation.Correlation(first, second, 4)._volumes(slice(0, 16 * 18)),
-        centres.permute(0, 2, 3, 1).reshape(2, -1, 2),
-        4,
-    )
-    torch.testing.assert_close(sampled.reshape(2, 16, 18, -1).permute(0, 3, 1, 2), whole, atol=1e-4, rtol=1e-4)
-
-
-def _bilinear(maps: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Sample maps (n, h, w), each at its own x and y; zero outside."""
-    height, width = maps.shape[1:]
-    total = np.zeros(len(maps), np.float32)
-    for k, (values, column_at, row_at) in enumerate(zip(maps.numpy(), x.tolist(), y.tolist(), strict=True)):
-        left, top = math.floor(column_at), math.floor(row_at)
-        for row, column in ((top, left), (top, left + 1), (top + 1, left), (top + 1, left + 1)):
-            if 0 <= row < height and 0 <= column < width:
-                total[k] += values[row, column] * (1 - abs(column_at - column)) * (1 - abs(row_at - row))
-    return torch.from_numpy(total)
-
-
-def test_the_reference_lists_what_the_released_checkpoints_hold() -> None:
-    shapes = json.loads((REFERENCE / "raft_state_dicts.json").read_text())
-    assert {name: len(values) for name, values in shapes.items()} == {"raft": 179, "raft_small": 106}
 
 
 @pytest.mark.gpu

@@ -4,57 +4,18 @@ from __future__ import annotations
 
 import json
 import resource
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from segmentation import cli
 from segmentation.scoring.protocols import PROTOCOLS, protocol_for
 from segmentation.videos.datasets import open_dataset
 from tests.conftest import ROOT, SHARED
 from tests.segmentation import slow_measures, trees
-
-Score = Callable[..., tuple[int | str | None, dict[str, Any], str]]
-
-
-@pytest.fixture
-def score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Score:
-    """Run the command; return exit code or error message, JSON and what was printed."""
-
-    def run(dataset: str, root: Path, predictions: Path, *more: str) -> tuple[int | str | None, dict[str, Any], str]:
-        out = tmp_path / "scores.json"
-        arguments = ["--dataset", dataset, "--root", str(root), "--predictions", str(predictions), "--json", str(out)]
-        monkeypatch.setattr(sys, "argv", ["segmentation", "score", *arguments, *more])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return stopped.value.code, json.loads(out.read_text()) if out.exists() else {}, printed.out + printed.err
-
-    return run
-
-
-@pytest.fixture
-def davis(tmp_path: Path) -> Path:
-    trees.davis16(tmp_path / "DAVIS")
-    return tmp_path / "DAVIS"
-
-
-def predict(root: Path, video: str, shifts: dict[int, int], name: str = "{:05d}.png") -> None:
-    for frame, shift in shifts.items():
-        trees.save(root / video / name.format(frame), trees.grey(trees.square(frame + shift)))
-
-
-def refusal(code: int | str | None) -> str:
-    assert isinstance(code, str), f"expected an error, got exit code {code}"
-    assert code.startswith("error: ")
-    assert "\n" not in code
-    return code
+from tests.segmentation.score_command import Score, predict, refusal
 
 
 def test_davis_leaves_out_the_first_and_the_last_frame(davis: Path, tmp_path: Path, score: Score) -> None:
@@ -80,34 +41,6 @@ def test_davis_leaves_out_the_first_and_the_last_frame(davis: Path, tmp_path: Pa
     assert scores["sequences"]["libby"]["frames"] == 6
 
 
-@pytest.mark.parametrize("kind", ["0/255", "0/1", "palette", "soft", "black and white", "rgb"])
-def test_masks_of_any_kind_give_the_same_scores(kind: str, davis: Path, tmp_path: Path, score: Score) -> None:
-    from PIL import Image
-
-    for frame in range(6):
-        mask = trees.square(frame + 3)
-        soft = np.where(mask, 128, 127).astype(np.uint8)
-        pixels = {
-            "0/255": trees.grey(mask),
-            "0/1": mask.astype(np.uint8),
-            "palette": trees.palette(mask),
-            "soft": soft,
-            "black and white": Image.fromarray(trees.grey(mask)).convert("1"),
-            "rgb": np.repeat(trees.grey(mask)[..., None], 3, axis=2),
-        }[kind]
-        trees.save(tmp_path / f"out/libby/{frame:05d}.png", pixels)
-    code, scores, _ = score("davis16", davis, tmp_path / "out")
-    assert code == 0
-    expected = slow_measures.region_similarity(trees.square(3), trees.square(2))
-    assert scores["mean"]["J"]["mean"] == pytest.approx(expected)
-
-
-def test_a_nearly_black_soft_mask_is_no_label(davis: Path, tmp_path: Path, score: Score) -> None:
-    predict(tmp_path / "out", "libby", dict.fromkeys(range(6), 2))
-    trees.save(tmp_path / "out/libby/00001.png", trees.square(3).astype(np.uint8))
-    assert score("davis16", davis, tmp_path / "out")[1]["sequences"]["libby"]["per_frame"]["J"] == [0, 1, 1, 1]
-
-
 def test_chosen_sequences_alone_are_scored(tmp_path: Path, score: Score) -> None:
     trees.ytobj_preprocessed(tmp_path / "YTOBJ")
     for video in ("aeroplane/0001", "cat/0002"):
@@ -121,21 +54,6 @@ def test_chosen_sequences_alone_are_scored(tmp_path: Path, score: Score) -> None
     assert list(scores["sequences"]) == ["cat/0002"]
     code, *_ = score("ytobj", tmp_path / "YTOBJ", tmp_path / "out", "--sequences", "cat")
     assert "--sequences cat chooses nothing in" in refusal(code)
-
-
-def test_threshold(davis: Path, tmp_path: Path, score: Score) -> None:
-    for frame in range(6):
-        levels = np.where(trees.square(frame + 2), 200, np.where(trees.square(frame + 3), 100, 0)).astype(np.uint8)
-        trees.save(tmp_path / f"out/libby/{frame:05d}.png", levels)
-    scores = {
-        t: score("davis16", davis, tmp_path / "out", "--threshold", t)[1]["mean"]["J"]["mean"]
-        for t in ("0.3", "0.5", "0.9")
-    }
-    assert scores["0.5"] == 1
-    assert 0 < scores["0.3"] < 1
-    assert scores["0.9"] == 0
-    code, *_ = score("davis16", davis, tmp_path / "out", "--threshold", "128")
-    assert "--threshold is 128.0; expected more than 0, at most 1" in refusal(code)
 
 
 def test_youtube_objects_has_means_over_sequences_and_over_classes(tmp_path: Path, score: Score) -> None:
@@ -186,69 +104,12 @@ def test_official_tree_of_fbms_is_scored_where_it_is_annotated(tmp_path: Path, s
     assert {name: content["frames"] for name, content in scores["sequences"].items()} == {"camel01": 2, "cars1": 2}
 
 
-def test_missing_and_surplus_predictions_are_listed_and_refused(davis: Path, tmp_path: Path, score: Score) -> None:
-    predict(tmp_path / "out", "libby", {1: 2, 2: 2, 7: 2})
-    predict(tmp_path / "out", "surf", {0: 0})
-    message = refusal(score("davis16", davis, tmp_path / "out")[0])
-    assert "2 of 4 predictions are missing: libby/00003, libby/00004" in message
-    assert "2 predictions belong to no frame: libby/00007.png, surf" in message
-    assert "--allow-missing" in message
-    code, scores, printed = score("davis16", davis, tmp_path / "out", "--allow-missing")
-    assert code == 0
-    assert scores["sequences"]["libby"]["per_frame"]["frame"] == ["00001", "00002"]
-    assert scores["mean"]["J"]["mean"] == 1
-    assert "2 of 4 predictions are missing" in printed
-    assert scores["notes"]
-
-
 def test_a_listed_sequence_without_masks_is_refused(davis: Path, tmp_path: Path, score: Score) -> None:
     predict(tmp_path / "out", "libby", dict.fromkeys(range(6), 2))
     with (davis / "ImageSets/480p/val.txt").open("a") as lists:
         lists.write("/JPEGImages/480p/surf/00000.jpg /Annotations/480p/surf/00000.png\n")
     assert "surf: listed for val, but absent" in refusal(score("davis16", davis, tmp_path / "out")[0])
     assert score("davis16", davis, tmp_path / "out", "--allow-missing")[0] == 0
-
-
-def test_linked_folders_of_predictions(davis: Path, tmp_path: Path, score: Score) -> None:
-    predict(tmp_path / "elsewhere", "run1", dict.fromkeys(range(6), 2))
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/libby").symlink_to(tmp_path / "elsewhere/run1")
-    assert score("davis16", davis, tmp_path / "out")[1]["mean"]["J"]["mean"] == 1
-
-
-def test_bad_predictions_are_named(davis: Path, tmp_path: Path, score: Score) -> None:
-    out = tmp_path / "out"
-    good = dict.fromkeys(range(6), 2)
-    broken = out / "libby/00002.png"
-
-    def message() -> str:
-        text = refusal(score("davis16", davis, out)[0])
-        predict(out, "libby", good)
-        return text
-
-    predict(out, "libby", good)
-    trees.save(broken, np.zeros((12, 16), np.uint8))
-    assert "libby/00002.png is 16x12, its ground truth 32x24; expected the same size" in message()
-    trees.save(broken, trees.palette(trees.square(2) * 1 + trees.square(2, 4) * 1))
-    assert "libby/00002.png holds the labels 0, 1, 2: several objects" in message()
-    broken.write_bytes(broken.read_bytes()[:60])
-    assert "libby/00002.png cannot be used: the file" in message()
-    trees.save(broken, np.random.default_rng(0).integers(0, 255, (*trees.SIZE, 3), np.uint8))
-    assert "libby/00002.png cannot be used: it is a coloured picture" in message()
-    trees.save(out / "libby/00002.jpg", trees.grey(trees.square(0)))
-    assert "two predictions of one frame" in message()
-
-
-def test_predictions_in_another_place_or_named_otherwise(davis: Path, tmp_path: Path, score: Score) -> None:
-    out = tmp_path / "out"
-    assert "does not exist" in refusal(score("davis16", davis, out)[0])
-    out.mkdir()
-    assert "found no images; expected libby" in refusal(score("davis16", davis, out)[0])
-    predict(out / "480p", "libby", dict.fromkeys(range(6), 2))
-    assert f"pass --predictions {out}/480p" in refusal(score("davis16", davis, out)[0])
-    shutil.rmtree(out)
-    predict(out, "libby", dict.fromkeys(range(6), 2), "frame_{:d}.png")
-    assert "holds frame_0.png, but frames of libby are named as 00000" in refusal(score("davis16", davis, out)[0])
 
 
 def test_root_of_another_dataset_and_wrong_choices(davis: Path, tmp_path: Path, score: Score) -> None:

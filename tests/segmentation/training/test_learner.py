@@ -14,12 +14,11 @@ from torch.nn import functional as F
 
 from segmentation.data.transforms import PreparedBatch, finish_batch
 from segmentation.network.model import TwoStreamNetwork
-from segmentation.training.batches import read_steps
+from segmentation.training.batches import read_steps, seed_of
 from segmentation.training.data_split import open_data
 from segmentation.training.learner import Learner, Place
 from segmentation.training.optimization import learning_rate_at, make_optimizer
 from segmentation.training.recipes import RECIPES
-from segmentation.training.seeds import seed_of
 from tests.segmentation.training_runs import settings_in
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
