@@ -1,9 +1,8 @@
-"""Idle time of the network in `segmentation evaluate`: `python -m benchmarks.evaluate --davis DAVIS --raft WEIGHTS`.
+"""How long the network of `segmentation evaluate` waits: `python -m benchmarks.evaluate --davis DAVIS --raft WEIGHTS`.
 
-The rival is a plain loop in the same run, with the same network, frames and flow: it reads a frame and its flow,
-predicts the mask on all cores or on the GPU, and writes it before it goes on. Rounds of both alternate, and their
-medians are compared. Without `--checkpoint` the network has random weights, which take the same time. Flow is estimated
-once, with few iterations.
+Rival, in the same run with the same network, frames and flow: a plain loop that reads a frame and its flow, predicts it
+on all cores or the GPU, writes the mask, and takes the next. Rounds of both alternate; medians. Without `--checkpoint`
+the network has random weights, which takes the same time. Flow is estimated once, with few iterations.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import argparse
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,19 +21,18 @@ import torch
 
 from benchmarks.record import write
 from pipeline.command.progress import Silent
-from pipeline.engine.placement import Placement
 from pipeline.photos.decoding import decode_photo
-from segmentation.flow.estimate import FlowSettings
 from segmentation.flow.frame_flows import open_flows
 from segmentation.network.checkpoint import load_network, save_network
 from segmentation.network.model import TwoStreamNetwork
-from segmentation.prediction.evaluate import Benchmark, predict_and_score
-from segmentation.prediction.video_masks import write_mask
+from segmentation.prediction.evaluation import predict_and_score
+from segmentation.prediction.mask_folders import write_mask
+from segmentation.prediction.settings import EvaluationSettings
 from segmentation.videos.datasets import open_dataset
 
 
 def part_of_davis(davis: Path, folder: Path, frames: int) -> Path:
-    """Link the first frames of every available validation sequence into a new tree."""
+    """Link the first frames of every validation sequence that is there into a tree of their own."""
     names = [line.strip() for line in (davis / "ImageSets/2016/val.txt").read_text().splitlines()]
     present = [name for name in names if (davis / "JPEGImages/480p" / name).is_dir()]
     for name in present:
@@ -49,7 +48,7 @@ def part_of_davis(davis: Path, folder: Path, frames: int) -> Path:
 
 @torch.inference_mode()
 def plain_loop(root: Path, flows: str, checkpoint: Path, masks: Path, device: str) -> tuple[float, float]:
-    """Return frames per second, and the fraction of time in which the network was idle."""
+    """Return frames per second, and the share of time in which the network had nothing to do."""
     network = load_network(checkpoint).to(device)
     dataset = open_dataset("davis16", root, "val")
     stored = open_flows(flows, dataset)
@@ -76,12 +75,10 @@ def main() -> None:
     """Measure and write benchmarks/results/evaluate.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--davis", type=Path, required=True)
-    parser.add_argument("--raft", required=True, help="file with the weights of RAFT")
+    parser.add_argument("--raft", required=True, help="weights of RAFT")
     parser.add_argument("--checkpoint", type=Path)
-    parser.add_argument("--encoder", default="mit-b0", help="encoder of the random network (default %(default)s)")
-    parser.add_argument(
-        "--frames", type=int, default=20, help="number of frames of each sequence (default %(default)s)"
-    )
+    parser.add_argument("--encoder", default="mit-b0", help="of the random network")
+    parser.add_argument("--frames", type=int, default=20, help="of each sequence")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -91,17 +88,20 @@ def main() -> None:
         if given.checkpoint is None:
             save_network(TwoStreamNetwork(given.encoder, initialization="random"), checkpoint)
         root = part_of_davis(given.davis, work / "DAVIS", given.frames)
-        raft, here = FlowSettings(given.raft, iterations=1), Placement(workers=0)
-        predict_and_score(
-            [Benchmark("davis16", root)], checkpoint, work / "out", raft, Silent(), here
-        )  # makes the flow, and warms up
+        settings = EvaluationSettings(
+            dataset=(f"davis16={root}",),
+            checkpoint=checkpoint,
+            output=work / "out",
+            raft=given.raft,
+            raft_iterations=1,
+            workers=0,
+        )
+        predict_and_score(settings, Silent())  # makes the flow, and warms up
         flows = str(work / "out/flows/davis16.zarr")
         ours, plain = [], []
         for _ in range(given.rounds):
             shutil.rmtree(work / "out/davis16")
-            done = predict_and_score(
-                [Benchmark("davis16", root, flows)], checkpoint, work / "out", raft, Silent(), here
-            )
+            done = predict_and_score(replace(settings, dataset=(f"davis16={root}:{flows}",)), Silent())
             ours.append((done.frames / done.seconds, done.waiting_share or 0.0))
             plain.append(plain_loop(root, flows, checkpoint, work / "plain", device))
     figures: dict[str, Any] = {

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from segmentation.data.video_samples import VideoFrames
     from segmentation.network.checkpoint import load_network, save_network
     from segmentation.network.model import TwoStreamNetwork
-    from segmentation.prediction.benchmarks import evaluate
+    from segmentation.prediction.evaluation import evaluate
     from segmentation.prediction.own_videos import predict
     from segmentation.prediction.settings import EvaluationSettings, PredictionSettings
     from segmentation.training.run import train
@@ -60,7 +60,7 @@ _MODULES = {
     "Triplet": "data.photo_samples",
     "TwoStreamNetwork": "network.model",
     "VideoFrames": "data.video_samples",
-    "evaluate": "prediction.benchmarks",
+    "evaluate": "prediction.evaluation",
     "load_network": "network.checkpoint",
     "make_batch": "data.transforms",
     "predict": "prediction.own_videos",

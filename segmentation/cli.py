@@ -97,7 +97,7 @@ def evaluate_command(settings: EvaluationSettings) -> None:
     from segmentation.prediction.early_checks import check_evaluation
 
     check_evaluation([Benchmark.parse(text) for text in settings.dataset], settings.checkpoint, settings.raft)
-    from segmentation.prediction.benchmarks import SCORES_FILE, evaluate
+    from segmentation.prediction.evaluation import SCORES_FILE, evaluate
     from segmentation.scoring.published import load_published
     from segmentation.scoring.reporting import show_report, show_table
     from segmentation.scoring.tables import comparison_table

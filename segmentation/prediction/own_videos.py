@@ -28,8 +28,8 @@ from segmentation.flow.raft import Raft, load_raft
 from segmentation.network.checkpoint import load_network
 from segmentation.network.segmenter import Segmenter
 from segmentation.prediction.early_checks import check_prediction
+from segmentation.prediction.mask_folders import write_mask
 from segmentation.prediction.settings import PredictionSettings
-from segmentation.prediction.video_masks import write_mask
 from segmentation.videos.footage import Footage, ImageFiles, open_footage
 from segmentation.videos.mask_files import EXTENSIONS
 from segmentation.videos.overlay import tinted

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
-from PIL import Image
 
 from flowsim import flow_to_rgb
 from pipeline.engine.placement import Share
@@ -23,6 +21,7 @@ from segmentation.flow.frame_flows import FrameFlows
 from segmentation.network.checkpoint import load_network
 from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.segmenter import Pair, Segmenter
+from segmentation.prediction.mask_folders import unfinished_folder, write_mask
 
 
 @dataclass(frozen=True)
@@ -54,27 +53,6 @@ class VideoMasksReport:
     problem: str
     busy_seconds: float
     idle_seconds: float
-
-
-def unfinished_folder(output: Path) -> Path:
-    """Return where masks lie until their video is whole."""
-    return output / ".unfinished"
-
-
-def has_masks(folder: Path, names: Collection[str]) -> bool:
-    """Tell whether a video's folder holds the masks of these frames."""
-    return all(_mask_file(folder, name).is_file() for name in names)
-
-
-def write_mask(folder: Path, name: str, mask: Bool[np.ndarray, "h w"]) -> None:
-    """Write `<folder>/<name>.png`; the folder exists.
-
-    A palette of black and white: evaluations of the field read the indices, 0 and 1 = object, and whoever reads grey or
-    colours gets 0 and 255.
-    """
-    image = Image.fromarray(mask.astype(np.uint8)).convert("P")
-    image.putpalette([0, 0, 0, 255, 255, 255])
-    image.save(_mask_file(folder, name))
 
 
 def start_worker(checkpoint: Path, side_px: int | None, share: Share) -> VideoMasksWorker:
@@ -152,7 +130,3 @@ class _Reader:
 
 def _with_names(names: Mapping[str, Path], pairs: Iterator[Pair]) -> Iterator[tuple[str, Pair]]:
     return zip(names, pairs, strict=True)
-
-
-def _mask_file(folder: Path, name: str) -> Path:
-    return folder / f"{name}.png"

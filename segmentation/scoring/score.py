@@ -14,7 +14,7 @@ from pipeline.command.progress import Progress
 from pipeline.engine.placement import count_of
 from segmentation.errors import PredictionError
 from segmentation.scoring.metrics import Statistics, score_frames, statistics
-from segmentation.scoring.predicted_masks import MatchedFrame, PredictionReader, check_size, match_predictions
+from segmentation.scoring.predicted_masks import MatchedFrame, Matches, PredictionReader, check_size, match_predictions
 from segmentation.scoring.protocols import Protocol
 from segmentation.scoring.saliency import Saliency, join, score_saliency
 from segmentation.videos.datasets import OpenedDataset
@@ -138,15 +138,8 @@ def score_predictions(
         SegmentationError: what is wrong with which file, in one sentence.
     """
     counted = {video.name: protocol.counted(video.annotated) for video in dataset.videos}
-    problems = _truth_problems(dataset, counted)
     matches = match_predictions(dataset.videos, counted, predictions, dataset.left_out)
-    in_all = sum(map(len, counted.values()))
-    if matches.missing:
-        are = "is" if len(matches.missing) == 1 else "are"
-        problems.append(f"{len(matches.missing)} of {in_all} predictions {are} missing: {some(matches.missing)}")
-    if matches.surplus:
-        belong = "belongs" if len(matches.surplus) == 1 else "belong"
-        problems.append(f"{count_of(len(matches.surplus), 'prediction')} {belong} to no frame: {some(matches.surplus)}")
+    problems = _truth_problems(dataset, counted) + _prediction_problems(matches, sum(map(len, counted.values())))
     if problems and not allow_missing:
         raise PredictionError(f"{'; '.join(problems)}; to score what there is, pass --allow-missing")
     tasks = [(video.name, matched) for video in dataset.videos for matched in matches.frames[video.name]]
@@ -216,6 +209,18 @@ def _truth_problems(dataset: OpenedDataset, counted: dict[str, Sequence[Frame]])
     unannotated = [name for name, frames in counted.items() if not frames]
     if unannotated:
         problems.append(f"no ground truth that counts in {count_of(len(unannotated), 'sequence')}: {some(unannotated)}")
+    return problems
+
+
+def _prediction_problems(matches: Matches, frames: int) -> list[str]:
+    """List the predictions that are missing among those of all frames that count, and those that belong to no frame."""
+    problems = []
+    if matches.missing:
+        are = "is" if len(matches.missing) == 1 else "are"
+        problems.append(f"{len(matches.missing)} of {frames} predictions {are} missing: {some(matches.missing)}")
+    if matches.surplus:
+        belong = "belongs" if len(matches.surplus) == 1 else "belong"
+        problems.append(f"{count_of(len(matches.surplus), 'prediction')} {belong} to no frame: {some(matches.surplus)}")
     return problems
 
 

@@ -24,7 +24,7 @@ from segmentation.data.photo_samples import ShardDataset
 from segmentation.errors import FlowError, SegmentationError
 from segmentation.flow.raft_weights import open_raft
 from segmentation.network.checkpoint import load_network
-from segmentation.prediction.evaluate import _begin_or_continue
+from segmentation.prediction.mask_folders import begin_or_continue
 from segmentation.training.folder import held_folder
 from tests.conftest import draw_scene, write_png
 from tests.pipeline.drawn_dataset import make_dataset
@@ -76,7 +76,7 @@ def test_deeply_nested_json_is_damage(tmp_path: Path) -> None:
     ):
         pass
     with pytest.raises(SegmentationError, match=r"settings.json is damaged"):
-        _begin_or_continue(tmp_path / "masks", {})
+        begin_or_continue(tmp_path / "masks", {})
     with pytest.raises(DepthError, match=r"config.json is not JSON"):
         open_network(str(tmp_path / "net"))
     (tmp_path / "zarr.json").write_text(NESTED)

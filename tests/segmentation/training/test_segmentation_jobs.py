@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine.placement import Placement
-from segmentation.flow.estimate import FlowSettings
-from segmentation.prediction.evaluate import Benchmark, predict_and_score
+from segmentation.prediction.evaluation import predict_and_score
+from segmentation.prediction.settings import EvaluationSettings
 from tests.pipeline.drawn_dataset import contents
 from tests.ray_cluster import Jobs, started_cluster
 from tests.segmentation.drawn_videos import draw_davis, save_small_network
@@ -32,10 +31,15 @@ def test_flows_and_evaluate_give_what_they_give_in_process(jobs: Jobs, tmp_path:
     save_checkpoint(tmp_path / "small.pth", "raft_small")
     network = save_small_network(tmp_path / "network")
     root = draw_davis(tmp_path / "DAVIS", first=4, second=5, third=3)
-    settings = FlowSettings(str(tmp_path / "small.pth"), iterations=1, upscale=True)
-    predict_and_score(
-        [Benchmark("davis16", root)], network, tmp_path / "here", settings, Watcher(), Placement(workers=0)
+    settings = EvaluationSettings(
+        dataset=(f"davis16={root}",),
+        checkpoint=network,
+        output=tmp_path / "here",
+        raft=str(tmp_path / "small.pth"),
+        raft_iterations=1,
+        workers=0,
     )
+    predict_and_score(settings, Watcher())
 
     flows = jobs.run(
         f"cd {tmp_path} && segmentation flows --dataset davis16 --root DAVIS --output flows.zarr --upscale",

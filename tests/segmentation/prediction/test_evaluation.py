@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from segmentation import cli
-from segmentation.prediction.evaluate import Benchmark
+from segmentation.data.source_names import Benchmark
 from tests.conftest import ROOT
 from tests.segmentation import trees
 from tests.segmentation.drawn_videos import draw_davis, plain_mask, read_grey, read_rgb, save_small_network
