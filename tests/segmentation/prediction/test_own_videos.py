@@ -16,7 +16,8 @@ from depth import DepthEstimator
 from pipeline.dataset.schema import decode_flow, encode_flow
 from pipeline.engine.placement import Placement
 from segmentation import cli
-from segmentation.flow.estimate import FlowSettings, clip_of, make_flows
+from segmentation.flow.clips import clip_of
+from segmentation.flow.estimate import FlowSettings, make_flows
 from segmentation.flow.raft import load_raft
 from segmentation.network.checkpoint import load_network
 from segmentation.network.segmenter import Segmenter
