@@ -1,1 +1,1 @@
-"""Trains the network: settings, recipes, the loop and what it writes."""
+"""Training of the network: settings, recipes, the loop, and the folder of a run."""

@@ -1,4 +1,4 @@
-"""The batches of a training run by steps, prepared where they are read: beside a GPU in processes of their own."""
+"""The batches of a training run, step by step; beside a GPU, processes of their own read and prepare them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_READERS = 8
 
 
 def readers_for(device: str, cpus: int) -> int:
-    """Return how many processes read: none where the cores compute."""
+    """Return the number of processes that read data: none on CPUs, whose cores train the network."""
     return 0 if device == "cpu" else min(_MOST_READERS, max(1, cpus - 1))
 
 
@@ -39,11 +39,10 @@ def seed_of(seed: int, step: int, rank: int, use: int) -> int:
 
 
 class _StepBatches(Dataset[PreparedBatch | SegmentationError]):
-    """The batches of the steps that are left of an epoch; what one holds follows from the seed and the step alone.
+    """The batches of the remaining steps of an epoch; a batch depends on nothing but the seed and its step.
 
-    Errors of the user's are given as values: raised in another process, they would carry a traceback.
-
-    The mixture's `set_epoch` says where the epoch starts.
+    Errors that the user can repair are returned as values, because an error raised in another process carries a
+    traceback. The `set_epoch` of the mixture sets the epoch and its first step.
     """
 
     def __init__(self, mixture: Mixture, recipe: Recipe, seed: int, side_px: int) -> None:
@@ -53,11 +52,11 @@ class _StepBatches(Dataset[PreparedBatch | SegmentationError]):
         self.augmentation = Augmentation(recipe.flips, recipe.smallest_crop, recipe.jitter)
 
     def __len__(self) -> int:
-        """Return how many steps are left of the epoch."""
+        """Return the number of remaining steps of the epoch."""
         return self.steps_per_epoch - self.mixture.start[1] // self.batch_size
 
     def __getitem__(self, place: int) -> PreparedBatch | SegmentationError:
-        """Read and prepare the batch of a step, counted from where the epoch starts."""
+        """Read and prepare the batch of a step, counted from the first remaining step of the epoch."""
         epoch, skipped = self.mixture.start
         step = epoch * self.steps_per_epoch + skipped // self.batch_size + place
         first = place * self.batch_size
@@ -81,20 +80,20 @@ def read_steps(
     readers: int = 0,
     pin: bool = False,
 ) -> Generator[PreparedBatch, None, None]:
-    """Yield the batches of all steps, without end; closing the generator ends the processes that read.
+    """Yield the batches of all steps without end; closing the generator ends the processes that read.
 
     Args:
-        mixture: opened for this rank.
-        recipe: gives the samples of a step, of all ranks together, and how they are varied.
-        seed: of the run.
-        side_px: of the squares that the network sees.
-        first_step: steps done so far.
-        readers: number of processes; 0 = this one.
-        pin: place batches in memory from which a GPU copies by itself.
+        mixture: samples, opened for this rank.
+        recipe: recipe with the batch size over all ranks and the augmentation.
+        seed: seed of the run.
+        side_px: side of the squares that the network sees.
+        first_step: number of steps done so far.
+        readers: number of processes that read; 0 = this process reads.
+        pin: put batches into pinned memory, from which a GPU copies by itself.
 
     Raises:
         SegmentationError: a sample cannot be used.
-        TrainingError: a process was lost.
+        TrainingError: a process that reads was lost.
     """
     batches = _StepBatches(mixture, recipe, seed, side_px)
     loader = DataLoader(
@@ -123,7 +122,7 @@ def read_steps(
 
 
 def too_little_memory(where: str, samples: int, side_px: int) -> TrainingError:
-    """Say what can be done."""
+    """Return the error for too little memory, which says how to need less."""
     return TrainingError(
         f"the {where} has too little memory for {samples} samples of {side_px} px at a time; lower --batch-size or "
         "--side-px, or share the batch among more --workers"
@@ -136,7 +135,7 @@ def _next(steps: Iterator[PreparedBatch | SegmentationError]) -> PreparedBatch:
     except (RuntimeError, ConnectionError, FileNotFoundError, EOFError) as error:
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
-        raise TrainingError(  # by torch's word, or because a batch that it had sent can no longer be fetched
+        raise TrainingError(  # torch says so, or a batch that the process had sent can no longer be fetched
             "a process that reads the data was lost, perhaps because memory ran out; free some memory, then --resume "
             "continues"
         ) from error
@@ -147,10 +146,10 @@ def _next(steps: Iterator[PreparedBatch | SegmentationError]) -> PreparedBatch:
 
 @contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """Start processes that never hear what asks a run to stop; this one hears it a moment later.
+    """Block SIGINT and SIGTERM while processes are started, so that they inherit the block and ignore both signals.
 
-    A terminal sends Ctrl-C to all processes of a run, a batch system its SIGTERM: the one that trains answers alone,
-    and ends the others when it has saved.
+    A terminal sends Ctrl-C to all processes of a run, and a batch system sends SIGTERM. Only the process that trains
+    may react: it saves the run and then ends the others. A signal that arrives meanwhile is delivered afterwards.
     """
     resource_tracker.ensure_running()  # it would let the signals through when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})

@@ -23,19 +23,20 @@ from segmentation.videos.datasets import OpenedDataset, Sequences, open_dataset
 from segmentation.videos.table import DATASETS
 
 SEQUENCES_SHARE, MOST_SEQUENCES, MOST_FRAMES = 1 / 6, 10, 20
-"""Of a dataset's training sequences so many are held out, and of each so many frames are judged, evenly spaced."""
+"""Share and largest number of the held-out sequences of a dataset, and largest number of frames of each."""
 PHOTOS_SHARE, MOST_PHOTOS = 1 / 20, 100
+"""Share and largest number of the photos of a dataset that are held out where there are no sequences."""
 
 
 @dataclass(frozen=True)
 class ValidationData:
-    """Samples to judge by, always the same.
+    """Samples to validate on, the same in every validation of a run.
 
     Attributes:
-        name: what they are.
-        sequences: by name, a source and the numbers of its samples in the order of time.
-        with_boundaries: F counts as well as J.
-        skips_empty_truth: samples without any object do not count.
+        name: description of the samples, for messages.
+        sequences: name, source and sample numbers of each sequence, in the order of time.
+        with_boundaries: whether F counts as well as J.
+        skips_empty_truth: whether samples without any object are left out.
     """
 
     name: str
@@ -45,11 +46,11 @@ class ValidationData:
 
     @property
     def samples(self) -> int:
-        """Their number."""
+        """Number of the samples."""
         return sum(len(numbers) for _, _, numbers in self.sequences)
 
     def read(self, first: int = 0, step: int = 1) -> Iterator[tuple[str, Triplet]]:
-        """Yield every `step`-th sample from the `first` on, with its sequence."""
+        """Yield every `step`-th sample, beginning with the one of number `first`, with the name of its sequence."""
         every = [(name, source, number) for name, source, numbers in self.sequences for number in numbers]
         for name, source, number in every[first::step]:
             (sample,) = source.read([number], 0)
@@ -58,11 +59,11 @@ class ValidationData:
 
 
 class Part(TripletSource):
-    """The samples of another source without some of them.
+    """The samples of another source except for some of them.
 
     Args:
-        source: of all samples.
-        left_out: their numbers.
+        source: source of all samples.
+        left_out: numbers of the samples to leave out.
     """
 
     def __init__(self, source: TripletSource, left_out: Sequence[int]) -> None:
@@ -71,20 +72,28 @@ class Part(TripletSource):
         self.has_flow_pictures, self.fingerprints = source.has_flow_pictures, source.fingerprints
 
     def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
-        """Return the numbers of the samples that are left, in the order of an epoch."""
+        """Return the numbers of the remaining samples in the order of an epoch."""
         order = self.source.order(epoch)
         return order[~np.isin(order, self.left_out)]
 
     def read(self, numbers: Sequence[int], epoch: int) -> list[Triplet]:
-        """Read some samples."""
+        """Read samples of the source."""
         return self.source.read(numbers, epoch)
 
 
 def open_data(settings: TrainingSettings, rank: int = 0, ranks: int = 1) -> tuple[Mixture, ValidationData]:
-    """Open everything that the settings name.
+    """Open the data that the settings name, and hold out samples to validate on.
+
+    Args:
+        settings: settings of the run.
+        rank: rank of this process among `ranks` that train together.
+        ranks: number of processes that train together.
+
+    Returns:
+        The samples to learn from, and those to validate on.
 
     Raises:
-        SegmentationError: one of the sources cannot be trained on, or nothing is left to judge by.
+        SegmentationError: a source cannot be trained on, or there is nothing to validate on.
     """
     photos = [PhotoSource.parse(text) for text in settings.data]
     videos = [VideoSource.parse(text) for text in settings.videos]
@@ -123,13 +132,13 @@ def open_data(settings: TrainingSettings, rank: int = 0, ranks: int = 1) -> tupl
 
 
 def open_videos(source: VideoSource, **options: Any) -> VideoFrames:
-    """Open the training split of some videos; a dataset without one is used whole."""
+    """Open the training split of a video dataset, or all of a dataset that has no splits."""
     options = {"split": training_split(source.dataset), **options}
     return VideoFrames(source.dataset, source.root, source.flows, **options)
 
 
 def training_split(dataset: str) -> str | None:
-    """Return the split of a video dataset that is learnt from; None where there are no splits."""
+    """Return the name of the training split of a video dataset; None if it has no splits."""
     row = DATASETS.get(dataset)
     return "train" if row is None or "train" in row.splits else None
 
@@ -140,7 +149,7 @@ def _chosen_sequences(
     """Return the names of the sequences of each dataset to learn from or to validate on; None = all.
 
     Raises:
-        DatasetError: a name that was asked for is in no source, or a source has none of them.
+        SegmentationError: a pattern selects nothing in any dataset, or nothing of one dataset is selected.
     """
     if not sequences.patterns:
         return dict.fromkeys(datasets)
@@ -156,7 +165,7 @@ def _chosen_sequences(
 
 
 def _held_out_sequences(names: Sequence[str]) -> tuple[str, ...]:
-    """Choose sequences to judge by, the same in every run; none where there is but one."""
+    """Choose sequences to validate on, the same in every run; none if there is only one sequence."""
     number = 0 if len(names) < 2 else min(MOST_SEQUENCES, max(1, round(SEQUENCES_SHARE * len(names))))
     return tuple(sorted(sorted(names, key=lambda name: (zlib.crc32(name.encode()), name))[:number]))
 
@@ -172,7 +181,7 @@ def _sequences_validation(held_out: Sequence[tuple[VideoFrames, Sequence[str]]])
 
 
 def _split_validation(select: str, videos: list[VideoSource]) -> ValidationData:
-    """Judge by a split, by the usual protocol of its dataset."""
+    """Return the samples of a split, chosen by the usual protocol of its dataset."""
     name, _, split = select.rpartition("-")
     for source in videos:
         if source.dataset == name:
@@ -199,6 +208,6 @@ def _photos_validation(shards: Sequence[ShardDataset]) -> ValidationData:
 
 
 def _spread(numbers: Sequence[int], most: int) -> tuple[int, ...]:
-    """Take at most so many, evenly spaced."""
+    """Return at most `most` of the numbers, evenly spaced."""
     places = np.linspace(0, len(numbers) - 1, min(most, len(numbers))).round().astype(int)
     return tuple(numbers[place] for place in places.tolist())

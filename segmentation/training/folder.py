@@ -40,18 +40,18 @@ from segmentation.network.network_files import BEST, LAST
 SETTINGS_FILE, STATE_FILE, LOCK_FILE = "settings.json", "training.pt", "lock"
 METRICS_FILE, TENSORBOARD_FOLDER = "metrics.jsonl", "tensorboard"
 STOP_FILE = "stop"
-"""While it exists, workers on Ray stop."""
+"""Name of the file whose existence asks workers on Ray to stop."""
 
 
 @dataclass
 class Position:
-    """How far a run is.
+    """Position of a run in its course.
 
     Attributes:
-        step: steps done.
-        validated_step: step of the last validation, 0 = none yet.
-        best_score: the best validation so far, None before the first.
-        best_step: its step.
+        step: number of steps done.
+        validated_step: step of the last validation; 0 = none yet.
+        best_score: score of the best validation so far; None before the first.
+        best_step: step of the best validation.
     """
 
     step: int = 0
@@ -62,9 +62,14 @@ class Position:
 
 @contextmanager
 def held_folder(output: Path, content: Mapping[str, Any], *, resume: bool) -> Iterator[None]:
-    """Make the folder of a new run, or see whether it holds the run that is to be continued; no other may write it.
+    """Make the folder of a new run, or check that it holds the run to continue; keep other runs out of it.
 
-    What a killed run left half-written is swept.
+    Files that a killed run left half-written are removed.
+
+    Args:
+        output: folder of the run.
+        content: everything that decides the weights, as plain values.
+        resume: continue the run in the folder instead of starting a new one.
 
     Raises:
         TrainingError: a new run, but the folder is not empty; or the run in it was made with other settings.
@@ -96,10 +101,10 @@ def held_folder(output: Path, content: Mapping[str, Any], *, resume: bool) -> It
 def save_state(
     output: Path, position: Position, network: nn.Module, average: ModelEmaV3 | None, optimizer: Optimizer
 ) -> None:
-    """Write the checkpoint in one piece.
+    """Write the checkpoint of a run, whole or not at all.
 
     Raises:
-        SegmentationError: the folder cannot be written.
+        SegmentationError: the checkpoint cannot be written.
     """
     state = {
         "position": asdict(position),
@@ -116,13 +121,13 @@ def save_state(
 def load_state(
     output: Path, network: nn.Module, average: ModelEmaV3 | None, optimizer: Optimizer, device: str
 ) -> Position:
-    """Fill network, average and optimiser from the last checkpoint.
+    """Load network, moving average and optimiser from the last checkpoint.
 
     Returns:
-        How far the run was; its beginning where there is no checkpoint yet.
+        Position of the run at the checkpoint; its beginning if there is no checkpoint yet.
 
     Raises:
-        TrainingError: the checkpoint is truncated or another network's.
+        TrainingError: the checkpoint is truncated or belongs to another network.
     """
     path = output / LAST / STATE_FILE
     if not path.exists():
@@ -143,11 +148,11 @@ def load_state(
 
 
 class TrainingLog:
-    """Appends to a run's numbers; those after `step` are dropped, for a continued run makes them again.
+    """Writes the numbers of a run. Records after `step` are dropped, because a continued run computes them again.
 
     Args:
-        output: folder of the run; None = keep nothing, for another process does.
-        step: steps done so far.
+        output: folder of the run; None = write nothing, because another process does.
+        step: number of steps done so far.
     """
 
     def __init__(self, output: Path | None, step: int) -> None:
@@ -161,7 +166,7 @@ class TrainingLog:
             write_whole(path, "".join(json.dumps(record) + "\n" for record in kept).encode())
         self.file = path.open("a")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of tensorboard's own imports
+            warnings.simplefilter("ignore")  # raised by imports of tensorboard itself
             from torch.utils.tensorboard import SummaryWriter
         self.writer = SummaryWriter(str(output / TENSORBOARD_FOLDER), purge_step=step + 1 if step else None)
 
@@ -176,7 +181,7 @@ class TrainingLog:
             self.writer.close()
 
     def write(self, kind: str, step: int, epoch: int, **values: Any) -> dict[str, Any]:
-        """Keep and return one record: `kind` is `train` or `validation`; plain numbers also go to TensorBoard."""
+        """Write and return one record of kind `train` or `validation`; its numbers also go to TensorBoard."""
         record = {"kind": kind, "step": step, "epoch": epoch, **values}
         if self.file is None:
             return record
@@ -191,7 +196,7 @@ class TrainingLog:
 
 
 def read_metrics(output: Path) -> list[dict[str, Any]]:
-    """Return the records of a run so far, up to the first line that is none: one that was cut off."""
+    """Return the records of a run so far, up to the first line that is no record, such as one that was cut off."""
     path = output / METRICS_FILE
     if not path.exists():
         return []
@@ -208,7 +213,7 @@ def read_metrics(output: Path) -> list[dict[str, Any]]:
 
 
 def follow_metrics(output: Path, steps: int, batch_size: int, progress: Progress) -> Iterator[None]:
-    """Tell `progress` what other processes add to the numbers of a run, each time the next item is asked for."""
+    """Show the numbers that other processes write, each time that the next item of this iterator is requested."""
     earlier = read_metrics(output)
     seen = len(earlier)
     progress.update(steps * batch_size, max((record["step"] for record in earlier), default=0) * batch_size, 0)
@@ -224,12 +229,12 @@ def follow_metrics(output: Path, steps: int, batch_size: int, progress: Progress
 
 
 def describe_step(record: dict[str, Any]) -> str:
-    """Say in few words what a record of training says."""
+    """Return a few words on a record of training."""
     return f"epoch {record['epoch']} loss {record['loss']:.4f} IoU {record['iou']:.3f}"
 
 
 def describe_validation(record: dict[str, Any]) -> str:
-    """Say what a record of a validation says."""
+    """Return a sentence on a record of a validation."""
     score = f"IoU {record['J']:.3f}"
     if "J&F" in record:
         score = f"J&F {record['J&F']:.3f} (J {record['J']:.3f}, F {record['F']:.3f})"

@@ -1,4 +1,4 @@
-"""What one step of training is: a batch, its loss, the gradients of all ranks, the optimiser, the moving average."""
+"""One step of training: a batch, its loss, the gradients of all ranks, the optimiser and the moving average."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from segmentation.training.recipes import Recipe
 
 @dataclass(frozen=True)
 class Place:
-    """Where a process trains.
+    """The device and the rank of a process that trains.
 
     Attributes:
         device: `cpu` or `cuda`.
-        readers: processes that read and prepare batches for it; 0 = it does so itself.
-        rank: of this process among `ranks` that share every step.
-        ranks: 1 = it is alone.
+        readers: number of processes that read and prepare its batches; 0 = it does so itself.
+        rank: rank of this process among `ranks` that share every step.
+        ranks: number of processes that train together.
     """
 
     device: str
@@ -37,25 +37,25 @@ class Place:
 
     @property
     def gpus(self) -> list[int]:
-        """The number of its GPU, if it has one."""
+        """Number of the GPU of this process, in a list; empty on a CPU."""
         return [torch.cuda.current_device()] if self.device == "cuda" else []
 
 
 class Learner:
-    """A network that learns step by step; nothing is drawn but by the seed, the step and the rank.
+    """A network that learns step by step; random draws depend on nothing but the seed, the step and the rank.
 
     Args:
-        network: with its first weights.
-        recipe: how it learns.
-        place: where this process is.
-        steps: of the whole run; the learning rate depends on it.
-        seed: of the run.
-        compile: compile the network.
+        network: network with its first weights.
+        recipe: recipe of the training.
+        place: device and rank of this process.
+        steps: number of steps of the whole run, on which the learning rate depends.
+        seed: seed of the run.
+        compile: whether to compile the network.
 
     Attributes:
-        network: what learns.
-        average: the moving average of its weights, None without.
-        optimizer: of its weights.
+        network: network that learns.
+        average: moving average of the weights; None if the recipe has none.
+        optimizer: optimiser of the weights.
     """
 
     def __init__(
@@ -83,23 +83,24 @@ class Learner:
 
     @property
     def best_guess(self) -> TwoStreamNetwork:
-        """The network to judge and to keep: with averaged weights, if there are."""
+        """Network to validate and to save: the one with averaged weights, if the recipe averages them."""
         network: TwoStreamNetwork = self.network if self.average is None else self.average.module
         return network
 
     def has_finite_weights(self) -> bool:
-        """Look at all weights."""
+        """Return whether all weights are finite."""
         return all(bool(torch.isfinite(parameter).all()) for parameter in self.network.parameters())
 
     def learn(self, prepared: PreparedBatch, step: int) -> Float32[Tensor, " 3"]:
-        """Do one step.
+        """Do one step of training.
 
         Args:
-            prepared: samples of this rank.
-            step: its number, from 0 on.
+            prepared: batch of this rank.
+            step: number of the step, counted from 0.
 
         Returns:
-            This rank's loss, and how many pixels were found and true, and found or true; still on the device.
+            Loss of this rank, number of pixels in the intersection of prediction and truth, and in their union; on the
+            device.
 
         Raises:
             TrainingError: the device has too little memory, or there is no compiler.
@@ -114,7 +115,7 @@ class Learner:
     def _learn(self, prepared: PreparedBatch, step: int) -> Float32[Tensor, " 3"]:
         device = self.place.device
         batch = self._batch = finish_batch(prepared, device, self._batch)
-        torch.manual_seed(seed_of(self.seed, step, self.place.rank, use=1))  # of stochastic depth
+        torch.manual_seed(seed_of(self.seed, step, self.place.rank, use=1))  # for stochastic depth
         with autocast(self.recipe.precision, device):
             logits = self._runner(batch.image, batch.flow_rgb)
         # The cross-entropy of two classes, in a form whose sum has a fixed order on GPUs, too.
@@ -134,7 +135,7 @@ class Learner:
             return torch.stack([loss.detach(), (found & truth).sum(), (found | truth).sum()])
 
     def _explain(self, error: RuntimeError | MemoryError) -> TrainingError | None:
-        """Say what can be done about an error of torch; None where nothing can."""
+        """Return an error that says what to do about an error of torch; None if there is no advice."""
         if isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error):
             return too_little_memory(
                 self.place.device, self.recipe.batch_size // self.place.ranks, self.network.side_px

@@ -1,4 +1,4 @@
-"""The course of a training run in one process, alone or as one of its ranks: steps, validations, checkpoints."""
+"""The course of a training run in one process, which may be one of several ranks: steps, validations, checkpoints."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SECONDS_BETWEEN_CHECKPOINTS = 60
 
 @dataclass
 class _Sums:
-    """What the steps since the last record gave."""
+    """Sums over the steps since the last record."""
 
     started: float
     loss: float = 0.0
@@ -58,8 +58,7 @@ class _Sums:
 
 @dataclass(frozen=True)
 class _Launched:
-    """A step whose numbers are not read from the device yet: reading them only when the next is launched keeps a GPU
-    busy."""
+    """A step whose numbers are still on the device; they are read after the next step starts, to keep a GPU busy."""
 
     step: int
     numbers: Tensor
@@ -67,15 +66,15 @@ class _Launched:
 
 
 class Trainer:
-    """Train until the end of the run, from wherever its folder is.
+    """Trains from the last checkpoint in the folder of a run to the end of the run.
 
     Args:
-        settings: of the run; its folder was made by `held_folder`.
-        place: where this process is.
-        mixture: opened for this rank.
-        validation: what the network is judged by.
-        network: with its first weights.
-        progress: told how far the run is.
+        settings: settings of the run, whose folder `held_folder` made.
+        place: device and rank of this process.
+        mixture: samples to learn from, opened for this rank.
+        validation: samples to validate on.
+        network: network with its first weights.
+        progress: is told how far the run is.
 
     Raises:
         TrainingError: the checkpoint in the folder cannot be used.
@@ -102,11 +101,11 @@ class Trainer:
         self.stop_asked = threading.Event()
 
     def run(self) -> Position:
-        """Do all steps that are left, with validations and checkpoints between them.
+        """Do all remaining steps, with validations and checkpoints between them.
 
         Raises:
-            TrainingError: the loss is not a finite number; the last checkpoint is the one before.
-            Stopped: by Ctrl-C; the state is saved.
+            TrainingError: the loss is not a finite number; the checkpoint before that step is kept.
+            Stopped: the user pressed Ctrl-C; the state is saved.
         """
         with (
             self._stoppable(),
@@ -166,7 +165,7 @@ class Trainer:
         return _Launched(step, numbers, prepared.ids)
 
     def _read_numbers(self, launched: _Launched | None, log: TrainingLog) -> None:
-        """Look at what a step gave, and tell of it.
+        """Read the numbers of a step from the device, record them, and show them.
 
         Raises:
             TrainingError: the loss is not a finite number.
@@ -248,16 +247,16 @@ class Trainer:
             save_state(self.output, self.position, learner.network, learner.average, learner.optimizer)
 
     def _check_weights(self) -> None:
-        """Make sure that they are worth keeping.
+        """Raise if a weight is not a finite number, which can happen though all losses were.
 
         Raises:
-            TrainingError: a weight is not a finite number, though the losses were.
+            TrainingError: a weight is not a finite number.
         """
         if not self.learner.has_finite_weights():
             raise TrainingError(f"weights are not finite after step {self.position.step}; {self._last_good()}")
 
     def _last_good(self) -> str:
-        """Say how to go on when training has gone wrong."""
+        """Return advice on how to continue after weights or a loss that are not finite."""
         advice = "Lower --learning-rate and train again in another --output"
         if not (self.output / LAST).exists():
             return f"there is no checkpoint yet. {advice}"

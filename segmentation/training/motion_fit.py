@@ -1,4 +1,4 @@
-"""Fit a motion prior to real videos: their flow and masks in, a TOML file for `pipeline run --motion` out."""
+"""A motion model fitted to the flow and masks of real videos, as a TOML file for `pipeline run --motion`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from flowsim import FlowStatistics
     from flowsim.inversion import Scene
 
-# Flow, its object, and the longer side of the picture that the flow's pixels belong to.
+# Flow, mask of the object, and the longer side of the picture in whose pixels the flow is given.
 Field = tuple[Float32[np.ndarray, "h w 2"], Bool[np.ndarray, "h w"], float]
 _MOST_FIELDS = 400
 _MOST_SCENES = 400
@@ -36,16 +36,16 @@ def fields_of_folder(folder: Path, side_px: int | float | None = None) -> dict[s
     """Read real flow from .npz files, one for each video.
 
     Args:
-        folder: files with `flow` (n,h,w,2), float px or int16 in steps of 1/64 px, and `mask` (n,h,w), bool or uint8
-            with the object from 128 on.
-        side_px: longer side of the picture that the flow's pixels belong to, where the fields were made smaller;
-            None = of the fields.
+        folder: folder of files with `flow` (n,h,w,2), float px or int16 in steps of 1/64 px, and `mask` (n,h,w), bool,
+            or uint8 with the object from 128 on.
+        side_px: longer side of the picture in whose pixels the flow is given, if the fields were made smaller; None =
+            longer side of the fields.
 
     Returns:
-        Name of a video -> its fields.
+        Fields of each video, by name of the video.
 
     Raises:
-        FlowError: no such file, or one that holds something else.
+        FlowError: the folder holds no such file, or a file holds something else.
     """
     paths = sorted(folder.glob("*.npz"))
     if not paths:
@@ -75,10 +75,10 @@ def _fields_of_file(path: Path, side_px: int | float | None) -> list[Field]:
 
 
 def fields_of_videos(source: VideoSource) -> Iterator[tuple[str, Field]]:
-    """Yield video and field of every annotated frame of a dataset's training split.
+    """Yield the name of the video and the field of every annotated frame of the training split of a dataset.
 
     Raises:
-        FlowError: the flow is kept as pictures, which do not tell lengths.
+        FlowError: the flow is stored as pictures, which do not tell lengths.
         SegmentationError, PipelineError: the dataset or the flow cannot be read.
     """
     from segmentation.training.data_split import open_videos
@@ -94,15 +94,15 @@ def fields_of_videos(source: VideoSource) -> Iterator[tuple[str, Field]]:
 
 
 def scenes_of(photos: str, longer_side: int | None, rows: slice = slice(None)) -> list[Scene]:
-    """Read depths and masks of a dataset's photos that show an object.
+    """Read depths and masks of the photos of a dataset that show an object.
 
     Args:
-        photos: a dataset of `pipeline run`; folder or URL.
-        longer_side: photos are averaged down to it; None = as stored.
-        rows: which of the usable photos.
+        photos: dataset of `pipeline run`; folder or URL.
+        longer_side: longer side, in pixels, to which photos are averaged down; None = as stored.
+        rows: slice of the usable photos.
 
     Raises:
-        PipelineError: no dataset there, or none of its photos is made.
+        PipelineError: there is no dataset, or none of its photos shows an object.
     """
     from flowsim.inversion import Scene
 
@@ -133,7 +133,7 @@ def _smaller(depth: np.ndarray, mask: np.ndarray, longer_side: int) -> tuple[np.
 
 
 def statistics_of(fields: Mapping[str, list[Field]] | Iterator[tuple[str, Field]]) -> dict[str, list[FlowStatistics]]:
-    """Measure fields at the scale of the fit: name of a video -> one entry per field with an object."""
+    """Measure fields at the scale of the fit; return one entry per field with an object, by name of the video."""
     from flowsim.comparison import statistics_at_scale
     from flowsim.inversion import FIT_GRID
 
@@ -151,11 +151,11 @@ def fit_motion_model(settings: MotionFitSettings, progress: Progress | None = No
     """Read real flow, fit a motion model to it, and write the model.
 
     Args:
-        settings: which flow, which photos, and where the model is written.
+        settings: the flow, the photos, and the file to write.
         progress: is told how far the fit is; None = nobody is.
 
     Returns:
-        What the fit found, in one line.
+        One line with the file and the number of types of shot.
 
     Raises:
         FlowError: too few fields or photos, or a file cannot be read or written.
@@ -185,15 +185,15 @@ def fit_motion(
     """Fit a prior and write it.
 
     Args:
-        measured: statistics of each video's fields.
-        photos: dataset whose depths and masks flow is simulated on; folder or URL.
-        output: the TOML file to write; its stem becomes the prior's name.
-        source: what the videos are, for the file's head.
-        progress: who watches.
-        seed: of the fit.
+        measured: statistics of the fields of each video.
+        photos: dataset on whose depths and masks flow is simulated; folder or URL.
+        output: TOML file to write; its stem becomes the name of the prior.
+        source: description of the videos, for the head of the file.
+        progress: is told how far the fit is.
+        seed: seed of the fit.
 
     Returns:
-        What the fit found, in one line.
+        One line with the file and the number of types of shot.
 
     Raises:
         FlowError: too few fields or photos.
@@ -206,7 +206,7 @@ def fit_motion(
     from flowsim.prior_toml import to_toml
 
     fields = [field for some in measured.values() for field in some]
-    # Evenly over all videos: neighbouring frames say the same.
+    # Chosen evenly over all videos, because neighbouring frames are alike.
     chosen = [fields[i] for i in np.linspace(0, len(fields) - 1, min(len(fields), _MOST_FIELDS)).astype(int)]
     scenes = scenes_of(photos, FIT_GRID)
     photos_known = f"{count_of(len(scenes), 'photo')} to simulate on"

@@ -1,4 +1,4 @@
-"""What `segmentation fit-motion` is given."""
+"""Settings of `segmentation fit-motion`."""
 
 from __future__ import annotations
 

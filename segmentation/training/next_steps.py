@@ -1,4 +1,4 @@
-"""What to run after a training, as a command that can be copied into a shell."""
+"""The command to run after a training, ready to be copied into a shell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from segmentation.videos.datasets import open_dataset
 
 
 def next_command(settings: TrainingSettings) -> str:
-    """Return the command that shows how good a network is: on the videos of a benchmark that are there, else on any."""
+    """Return a command that tries the network: `evaluate` if a benchmark is at hand, else `predict`."""
     run = settings.output
     for text in settings.videos:
         if benchmark := _benchmark(VideoSource.parse(text)):
@@ -25,8 +25,7 @@ def next_command(settings: TrainingSettings) -> str:
 
 
 def _benchmark(source: VideoSource) -> str:
-    """Return a dataset as `segmentation evaluate` takes it, with its flow if there is all of it; empty if it cannot be
-    scored."""
+    """Return the value of `--dataset` for `evaluate`, with the flow if it is complete; empty if there is no score."""
     try:
         protocol_for(source.dataset)
         dataset = open_dataset(source.dataset, source.root)

@@ -1,7 +1,7 @@
-"""Training by several workers on Ray Train: every step is shared, a lost worker brings all back to the last checkpoint.
+"""Training by several workers on Ray Train, which share every step.
 
-The workers' folder is the run's own, which all nodes must see. Errors that the user can repair end the run at once
-instead of being tried again.
+If a worker is lost, all workers continue from the last checkpoint. They write into the folder of the run, which all
+nodes must see. Errors that the user can repair end the run at once, without another attempt.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ FAILURE_FILE, RAY_FOLDER = "failure.json", "ray"
 MOST_RESTARTS = 10
 _POLL_S = 0.5
 _PATIENCE_S = 30.0
-"""So long the other workers may take to end when one has said what is wrong."""
+"""Seconds that the other workers may take to end after one of them has reported an error."""
 
 
 def train_on_ray(settings: TrainingSettings, progress: Progress) -> None:
     """Train in the folder that `held_folder` made, until the end or until the user stops.
 
     Raises:
-        SegmentationError: what a worker raised of that kind.
+        SegmentationError: a worker raised such an error.
         PipelineError: the cluster has too few processor cores or GPUs, or workers die again and again.
-        Stopped: by Ctrl-C; what was learnt is saved.
-        KeyboardInterrupt: by a second one, at once.
+        Stopped: the user pressed Ctrl-C; what was learnt is saved.
+        KeyboardInterrupt: the user pressed Ctrl-C again; the run ends at once.
     """
     output = Path(settings.output).resolve()
     _clear(output)
@@ -55,7 +55,7 @@ def train_on_ray(settings: TrainingSettings, progress: Progress) -> None:
             nodes = live_nodes()
             share, count = plan_workers(nodes, settings.placement)
             progress.announce(f"training on Ray: {describe_crew(nodes, share, count)}")
-            # In a thread of its own, where Ray leaves Ctrl-C to us.
+            # A thread of its own, because Ray handles Ctrl-C itself in the main thread.
             fit = threading.Thread(target=_fit, args=(_make_trainer(settings, output, share), errors), daemon=True)
             fit.start()
             follower = follow_metrics(output, settings.steps, settings.recipe.batch_size, progress)
@@ -74,7 +74,7 @@ def train_on_ray(settings: TrainingSettings, progress: Progress) -> None:
                     (output / STOP_FILE).touch()
                     follower = follow_metrics(
                         output, settings.steps, settings.recipe.batch_size, progress
-                    )  # the stop may have ended the other
+                    )  # the interrupt may have ended the previous one
         if (output / FAILURE_FILE).exists():
             raise TrainingError(json.loads((output / FAILURE_FILE).read_text()))
     finally:
@@ -120,7 +120,7 @@ def _fit(trainer: Any, errors: list[BaseException]) -> None:
 
 
 def _work(config: dict[str, Any]) -> None:
-    """Train as one rank; what is learnt already comes from the run's folder."""
+    """Train as one rank, from the last checkpoint in the folder of the run."""
     import torch
     from ray.train import get_context
     from ray.train.torch import get_device
@@ -136,7 +136,7 @@ def _work(config: dict[str, Any]) -> None:
     redact_output()
     settings, output = config["settings"], Path(config["output"])
     if (output / FAILURE_FILE).exists():
-        return  # Ray tries again because of the ranks that were left alone
+        return  # Ray tries again, because ranks lost their partners
     context = get_context()
     rank, ranks = context.get_world_rank(), context.get_world_size()
     device = get_device()
@@ -154,7 +154,7 @@ def _work(config: dict[str, Any]) -> None:
 
 
 def _clear(output: Path) -> None:
-    """Remove what Ray and its workers leave in the folder beside the run itself."""
+    """Remove the files of Ray and its workers from the folder of the run."""
     for name in (FAILURE_FILE, STOP_FILE):
         (output / name).unlink(missing_ok=True)
     shutil.rmtree(output / RAY_FOLDER, ignore_errors=True)

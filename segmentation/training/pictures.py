@@ -1,4 +1,4 @@
-"""Pictures of a training run: what the network predicts, and how loss and scores went."""
+"""Pictures of a training run: predictions of the network, and curves of loss and scores."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _HEADINGS = ("image", "flow", "truth", "prediction")
 def draw_predictions(
     network: TwoStreamNetwork, validation: ValidationData, path: Path, *, device: str, precision: str
 ) -> None:
-    """Draw image, flow, truth and prediction of samples spread evenly over the validation.
+    """Draw image, flow, truth and prediction of samples spread evenly over those of the validation.
 
     Args:
-        network: in evaluation mode, on `device`.
-        validation: samples that it did not learn from.
-        path: PNG to write.
+        network: network in evaluation mode, on `device`.
+        validation: samples that the network did not learn from.
+        path: PNG file to write.
         device: `cpu` or `cuda`.
-        precision: on a GPU.
+        precision: arithmetic of the network on a GPU.
     """
     step = max(1, validation.samples // ROWS)
     samples = [sample for _, sample in validation.read(step // 2, step)][:ROWS]
@@ -54,7 +54,7 @@ def draw_curves(output: Path, path: Path) -> None:
 
     Args:
         output: folder of the run.
-        path: PNG to write.
+        path: PNG file to write.
     """
     records = read_metrics(output)
     learnt = [record for record in records if record["kind"] == "train"]
@@ -90,7 +90,7 @@ def _line(sample: Triplet, found: Mask) -> Line:
 
 
 def _overlay(image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"] | Mask) -> UInt8[np.ndarray, "h w 3"]:
-    """Show the photo in grey with the object in colour."""
+    """Return the photo in grey with the object in colour."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, 2).astype(np.float32) * 0.6 + 60
     shown = np.where(mask[..., None] > 0, 0.45 * grey + 0.55 * _OBJECT_COLOR, grey)
     overlay: UInt8[np.ndarray, "h w 3"] = shown.clip(0, 255).astype(np.uint8)

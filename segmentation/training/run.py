@@ -1,4 +1,4 @@
-"""Train the two-stream network: settings in, a folder with checkpoints, numbers and pictures out."""
+"""A training run: from its settings to a folder with checkpoints, numbers and pictures."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What a finished run leaves behind.
+    """Outcome of a finished run.
 
     Attributes:
-        output: its folder.
-        measure: `J&F` or `IoU`.
-        best_score: of the network in `best_network`, in [0, 1].
-        best_epoch: after which it was saved.
-        best_network: folder for `load_network`.
-        last_network: likewise.
-        pictures: predictions and curves.
-        seconds: of this call.
+        output: folder of the run.
+        measure: measure of the validations, `J&F` or `IoU`.
+        best_score: score of the best network, in [0, 1].
+        best_epoch: epoch after which the best network was saved.
+        best_network: folder of the best network, for `load_network`.
+        last_network: folder of the last network, for `load_network`.
+        pictures: files with predictions and curves.
+        seconds: duration of this call.
     """
 
     output: Path
@@ -46,12 +46,15 @@ class TrainingSummary:
 def train(settings: TrainingSettings, progress: Progress | None = None) -> TrainingSummary:
     """Train a network, or continue a run with `settings.resume`.
 
+    Args:
+        settings: settings of the run.
+        progress: is told how far the run is; None = nobody is.
+
     Raises:
-        SegmentationError: the data or the first weights cannot be used, the folder holds something else, the loss is
-            not finite...
+        SegmentationError: the data, the first weights or the folder cannot be used, or the loss is not finite.
         PipelineError: the machine has no such device.
-        Stopped: by Ctrl-C; what was learnt is saved.
-        KeyboardInterrupt: by a second one, or by one before the first step; the last checkpoint is kept.
+        Stopped: the user pressed Ctrl-C; what was learnt is saved.
+        KeyboardInterrupt: the user pressed Ctrl-C again, or before the first step; the last checkpoint is kept.
     """
     check_sources(settings)  # before torch is imported
     from segmentation.training.data_split import open_data
@@ -62,8 +65,8 @@ def train(settings: TrainingSettings, progress: Progress | None = None) -> Train
     started = time.monotonic()
     output = Path(settings.output)
     progress.announce("opening the data")
-    # Workers on Ray open the data and build the network again, each for itself; here it is done all the same, so that
-    # what cannot be used is said before Ray starts and before the folder is made, and for the pictures at the end.
+    # Workers on Ray open the data and build the network again, each for itself. They are opened here as well, so that
+    # errors are reported before Ray starts and the folder is made, and because the pictures at the end need them.
     mixture, validation = open_data(settings)
     for note in filter(None, (source.note for source in mixture.sources)):
         progress.announce(f"note: {note}")
@@ -123,13 +126,13 @@ def _train_here(
 
 
 def _summarize(settings: TrainingSettings, validation: ValidationData, started: float) -> TrainingSummary:
-    """Draw the pictures, and say what the best network is."""
+    """Draw the pictures of a run, and return its outcome."""
     from segmentation.network.checkpoint import load_network
     from segmentation.network.network_files import BEST, CONFIG_FILE, LAST
     from segmentation.training.pictures import CURVES_FILE, PREDICTIONS_FILE, draw_curves, draw_predictions
 
     output = Path(settings.output)
-    # Workers may have had devices that this machine lacks.
+    # The workers may have had devices that this machine lacks.
     device = local_share("auto" if settings.workers else settings.device).device
     network = load_network(output / BEST).to(device)
     pictures = output / PREDICTIONS_FILE, output / CURVES_FILE

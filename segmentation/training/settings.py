@@ -148,7 +148,7 @@ class TrainingSettings:
 
     @property
     def placement(self) -> Placement:
-        """Where the training runs."""
+        """Device and workers of the training."""
         return Placement(self.workers, self.device, self.gpus_per_worker)
 
     @property

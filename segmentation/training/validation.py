@@ -19,12 +19,12 @@ from segmentation.training.data_split import ValidationData
 from segmentation.training.learner import Place
 
 Labelled = tuple[str, Triplet]
-"""A sample and the sequence that it belongs to."""
+"""A sample with the name of the sequence that it belongs to."""
 
 
 @dataclass(frozen=True)
 class SampleScore:
-    """J and F of one sample of a sequence; F is NaN where it is not measured."""
+    """J and F of one sample of a sequence; F is NaN if it is not measured."""
 
     sequence: str
     J: float
@@ -33,13 +33,13 @@ class SampleScore:
 
 @dataclass(frozen=True)
 class ValidationScore:
-    """Means over frames, then over sequences.
+    """Scores of a validation: means over frames, then over sequences.
 
     Attributes:
-        measure: `J&F` or `IoU`: which of them `value` is.
-        value: in [0, 1].
-        J: region similarity, the same as IoU.
-        F: boundary accuracy; None where the measure is IoU.
+        measure: name of the measure of `value`, `J&F` or `IoU`.
+        value: mean score in [0, 1].
+        J: mean region similarity, the same as IoU.
+        F: mean boundary accuracy; None if the measure is IoU.
         sequences: value of each sequence.
     """
 
@@ -65,7 +65,7 @@ def validate(
         data: samples to validate on.
         place: device and rank of this process.
         precision: arithmetic of the network on a GPU.
-        check: called between batches; may raise to stop.
+        check: function called between batches; it may raise to stop.
     """
     scores = list(
         score_samples(
@@ -93,15 +93,15 @@ def score_samples(
     precision: str = "float32",
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[SampleScore]:
-    """Score the network's masks, each at its sample's own size.
+    """Score the masks of a network, each at the size of its sample.
 
     Args:
-        network: on `device`.
-        samples: each with the name of its sequence.
-        with_boundaries: measure F as well.
+        network: network on `device`.
+        samples: samples, each with the name of its sequence.
+        with_boundaries: whether to measure F as well.
         device: `cpu` or `cuda`.
-        precision: on a GPU.
-        check: called between a few samples; may raise to stop.
+        precision: arithmetic of the network on a GPU.
+        check: function called between batches; it may raise to stop.
     """
 
     def score(item: tuple[Labelled, Mask]) -> SampleScore:
@@ -127,7 +127,7 @@ def as_pixels(sample: Triplet) -> Pair:
 
 
 def summarize(scores: Iterable[SampleScore], *, with_boundaries: bool) -> ValidationScore:
-    """Take the means."""
+    """Return the means of scores over frames, then over sequences."""
     by_sequence: dict[str, list[SampleScore]] = defaultdict(list)
     for score in scores:
         by_sequence[score.sequence].append(score)
