@@ -206,7 +206,7 @@ def datasets_command() -> None:
 
 
 def _tell_problems(what: str, problems: Mapping[str, str]) -> None:
-    """Print what could not be done and why; end with an exit code of its own if there is any such thing."""
+    """Print the problem of each video that failed; exit with a code of its own if there is one."""
     for name, problem in problems.items():
         typer.echo(f"{what}: {name}: {problem}", err=True)
     if problems:

@@ -1,1 +1,1 @@
-"""Samples to train on: from photos, from videos, mixed and transformed."""
+"""Training samples: from photos and from videos, their mixture and their transforms."""

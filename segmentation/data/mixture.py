@@ -18,21 +18,21 @@ class Mixture(Dataset[Triplet]):
     """Epochs with a fixed number of samples, to which each source contributes according to its weight.
 
     A source gives its samples in the order of its own epochs, one after the other: training epoch e takes the e-th
-    piece of that endless row, so each of its samples comes equally often. With replacement, a source draws each sample
-    anew instead, as its `draw` says. What is drawn follows from (seed, epoch) alone; there is no other state. Positions
-    are those of the rank: a DataLoader without shuffling gives the same batches with any number of workers. Use
+    piece of that endless sequence, so each of its samples comes equally often. With replacement, each sample is drawn
+    anew by the `draw` of its source. The draws depend on (seed, epoch) alone; there is no other state. Positions are
+    those of the rank: a DataLoader without shuffling gives the same batches with any number of workers. Use
     `multiprocessing_context="spawn"` and `collate_fn=list`.
 
     Args:
-        sources: each with its weight.
-        samples_per_epoch: of all ranks together.
-        seed: of the order within an epoch.
-        rank: of this process among `ranks` that train together.
+        sources: sources, each with its weight.
+        samples_per_epoch: number of samples of an epoch, of all ranks together.
+        seed: seed of the order within an epoch.
+        rank: rank of this process among `ranks` that train together.
         ranks: number of processes that train together.
-        with_replacement: draw samples anew each time, as the published training does.
+        with_replacement: whether to draw samples anew each time, as the published training does.
 
     Raises:
-        DatasetError: no source, a weight that is not positive, or one so small that its source gives no sample.
+        DatasetError: there is no source, or a weight is not positive or so small that its source gives no sample.
     """
 
     def __init__(
@@ -62,17 +62,17 @@ class Mixture(Dataset[Triplet]):
         return {name: value for source in self.sources for name, value in source.fingerprints.items()}
 
     def set_epoch(self, epoch: int, skip: int = 0) -> None:
-        """Set the next epoch, and how many of its samples this rank has already seen."""
+        """Set the next epoch, and the number of its samples that this rank has already seen."""
         self._start.copy_(torch.tensor([epoch, skip]))
 
     @property
     def start(self) -> tuple[int, int]:
-        """Current epoch, and how many of its samples this rank has already seen."""
+        """Current epoch, and the number of its samples that this rank has already seen."""
         epoch, skip = self._start.tolist()
         return epoch, skip
 
     def __len__(self) -> int:
-        """Return how many samples of the epoch are left for this rank."""
+        """Return the number of samples of the epoch that are left for this rank."""
         return max(0, len(range(self.rank, self.samples, self.ranks)) - self.start[1])
 
     def __getitem__(self, position: int) -> Triplet:
@@ -82,7 +82,7 @@ class Mixture(Dataset[Triplet]):
         return self.__getitems__([position])[0]
 
     def __getitems__(self, positions: Sequence[int]) -> list[Triplet]:
-        """Read a batch: what belongs to one source is read together.
+        """Read a batch; samples of one source are read together.
 
         Raises:
             DatasetError: a sample cannot be used.

@@ -34,13 +34,13 @@ class Triplet(NamedTuple):
     """One sample of image, flow and mask, at its own size.
 
     Attributes:
-        id: of the photo, or video/frame.
+        id: id of the photo, or video/frame.
         image: RGB.
-        flow_px: flow in pixels, u to the right and v down; NaN where unknown. That of a video may have another size
+        flow_px: flow in pixels, u to the right and v down; NaN where unknown. The flow of a video may have another size
             than its image.
         mask: 1 = object.
-        flow_rgb: the picture of flow where the source has nothing else; networks see it as it is. None = the colours
-            are those of `flow_px`.
+        flow_rgb: picture of the flow if the source has nothing else; networks see it unchanged. None = the colours are
+            computed from `flow_px`.
     """
 
     id: str
@@ -61,8 +61,8 @@ class TripletSource(ABC):
     reads.
 
     Attributes:
-        samples: their number.
-        note: for the user about the samples; may be empty.
+        samples: number of samples.
+        note: note on the samples for the user; may be empty.
         has_flow_pictures: whether flow is known only as pictures, so that samples have `flow_rgb`.
         fingerprints: fingerprint of each dataset of `pipeline run` that the samples come from, by name of the dataset.
     """
@@ -77,16 +77,16 @@ class TripletSource(ABC):
         """Return the numbers of all samples in the order of an epoch."""
 
     def draw(self, count: int, random: np.random.Generator) -> Int64[np.ndarray, " n"]:
-        """Draw the numbers of some samples with replacement, each equally likely."""
+        """Draw the numbers of `count` samples with replacement, each equally likely."""
         return random.choice(np.sort(self.order(0)), count)
 
     @abstractmethod
     def read(self, numbers: Sequence[int], epoch: int) -> list[Triplet]:
-        """Read some samples.
+        """Read samples.
 
         Args:
-            numbers: of the samples, as in `order`.
-            epoch: decides what differs between epochs, such as the motion.
+            numbers: numbers of the samples, as in `order`.
+            epoch: epoch, which decides what differs between epochs, such as the motion.
 
         Raises:
             DatasetError: a sample cannot be used.
@@ -99,15 +99,15 @@ class ShardDataset(TripletSource):
     Shards are shuffled, and samples mixed within a buffer, so that reading stays within few shards at a time.
 
     Args:
-        url: of the dataset.
-        seed: of the order, and of fresh motions.
-        flow: `stored`; `fresh` = a new motion per sample and epoch from the dataset's own prior; `zero` = none.
-        buffer: number of samples to mix within; 1 keeps the order of the rows within a shard.
-        allow_unfinished: accept a dataset of which some shards are not there yet.
+        url: folder or URL of the dataset.
+        seed: seed of the order and of fresh motions.
+        flow: `stored`; `fresh` = a new motion per sample and epoch from the prior of the dataset; `zero` = no motion.
+        buffer: number of samples within which samples are mixed; 1 keeps the order of the rows within a shard.
+        allow_unfinished: whether to accept a dataset of which some shards are missing.
 
     Raises:
-        DatasetError: no dataset, another schema version, unfinished, no usable sample, or fresh motions of a dataset
-            without depth.
+        DatasetError: there is no dataset, it has another schema version, is unfinished or has no usable sample, or
+            fresh motions are asked of a dataset without depth.
     """
 
     def __init__(
@@ -176,8 +176,8 @@ class ShardDataset(TripletSource):
         """Read the samples of some rows.
 
         Args:
-            numbers: of the rows.
-            epoch: decides which of the stored motions, or the fresh one, is taken.
+            numbers: numbers of the rows.
+            epoch: epoch, which decides which stored motion is read, or which fresh motion is drawn.
 
         Raises:
             DatasetError: a shard is damaged, or a mask has values that are neither background nor object.
@@ -212,7 +212,7 @@ class ShardDataset(TripletSource):
         if stored is None:
             return np.zeros((height, width, 2), np.float32)
         if self.flow == "stored":
-            # One motion index for the whole epoch: motions of different photos are independent anyway.
+            # One motion index serves the whole epoch, since the motions of different photos are independent.
             return decode_flow(stored[epoch % len(stored), :height, :width])
         assert self._opened is not None
         motion = sample_motion(self._opened.prior, self.seed, sample_id, epoch)
@@ -221,7 +221,7 @@ class ShardDataset(TripletSource):
 
 
 class _OpenedShards:
-    """A dataset opened by one process: small arrays are read whole, the others sample by sample."""
+    """A dataset opened by one process; small arrays are read whole, the others sample by sample."""
 
     def __init__(self, url: str) -> None:
         self.store = _open(url)
@@ -251,7 +251,7 @@ def _labels(mask: UInt8[np.ndarray, "h w"], sample_id: str, url: str) -> UInt8[n
 
 
 def _mix(rows: Int64[np.ndarray, " n"], buffer: int, random: np.random.Generator) -> Int64[np.ndarray, " n"]:
-    """Shuffle rows with a buffer: each next row is drawn from up to `buffer` waiting rows."""
+    """Shuffle rows with a buffer; each next row is drawn from up to `buffer` waiting rows."""
     waiting = rows[:buffer].copy()
     rest = rows[buffer:]
     places = random.integers(len(waiting), size=len(rest))

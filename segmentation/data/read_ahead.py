@@ -18,10 +18,10 @@ def read_ahead(
     """Yield what `read` returns for every item, in order, while the pool's threads read the next ones.
 
     Args:
-        read: called in the pool; what it raises is raised here.
-        items: what to read.
-        pool: threads; may serve several calls at once.
-        ahead: at most so many results are read and not yet asked for.
+        read: function that is called in the pool; its errors are raised here.
+        items: items to read.
+        pool: threads, which may serve several calls at once.
+        ahead: largest number of results that are read before they are requested.
     """
     todo = iter(items)
     waiting: deque[Future[Result]] = deque(pool.submit(read, item) for item in itertools.islice(todo, ahead))

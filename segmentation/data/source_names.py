@@ -21,10 +21,10 @@ class PhotoSource:
 
     @staticmethod
     def parse(text: str) -> PhotoSource:
-        """Read `URL[:WEIGHT]`; without a weight photos come three times as often as videos, as published.
+        """Parse `URL[:WEIGHT]`; without a weight, photos come three times as often as videos, as published.
 
         Raises:
-            SegmentationError: it is something else.
+            SegmentationError: the text has another form.
         """
         url, weight = _split_weight(text)
         if not url:
@@ -51,10 +51,10 @@ class VideoSource:
 
     @staticmethod
     def parse(text: str) -> VideoSource:
-        """Read `NAME=ROOT:FLOWS[:WEIGHT]`.
+        """Parse `NAME=ROOT:FLOWS[:WEIGHT]`.
 
         Raises:
-            SegmentationError: it is something else.
+            SegmentationError: the text has another form.
         """
         rest, weight = _split_weight(text)
         dataset, root, flows = split_places(rest)
@@ -73,12 +73,12 @@ class VideoSource:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A dataset to be evaluated on.
+    """A dataset on which a network is evaluated.
 
     Attributes:
-        name: of the dataset, as in `segmentation.videos.table.DATASETS`.
-        root: its folder.
-        flows: store of `segmentation flows`, or root of a `JPEGFlows` tree; None = estimate it.
+        name: name of the dataset, as in `segmentation.videos.table.DATASETS`.
+        root: folder of the dataset.
+        flows: store of `segmentation flows`, or root of a `JPEGFlows` tree; None = the flow is estimated.
     """
 
     name: str
@@ -87,14 +87,14 @@ class Benchmark:
 
     @classmethod
     def parse(cls, text: str) -> Benchmark:
-        """Read `NAME=ROOT` or `NAME=ROOT:FLOWS`.
+        """Parse `NAME=ROOT` or `NAME=ROOT:FLOWS`.
 
         Raises:
-            SegmentationError: it is neither.
+            SegmentationError: the text has another form.
         """
         name, root, flows = split_places(text)
         if flows and "://" not in flows:
-            flows = str(Path(flows).absolute())  # the same place, however it is written
+            flows = str(Path(flows).absolute())  # the same text for the same place
         return cls(name, root, flows)
 
     def check(self) -> None:
@@ -106,10 +106,10 @@ class Benchmark:
 
 
 def split_places(text: str) -> tuple[str, Path, str | None]:
-    """Read `NAME=ROOT` or `NAME=ROOT:FLOWS`: a video dataset, its folder, and where its flow lies.
+    """Parse `NAME=ROOT` or `NAME=ROOT:FLOWS`: a video dataset, its folder, and the place of its flow.
 
     Raises:
-        SegmentationError: it is neither.
+        SegmentationError: the text has another form.
     """
     name, _, places = text.partition("=")
     root, _, flows = places.partition(":")
@@ -121,7 +121,7 @@ def split_places(text: str) -> tuple[str, Path, str | None]:
 
 
 def _split_weight(text: str) -> tuple[str, float | None]:
-    """Split off the number behind the last colon; return None in its place if there is none."""
+    """Split a text at its last colon into a rest and a number; without a number, return the whole text and None."""
     rest, colon, last = text.rpartition(":")
     try:
         weight = float(last) if colon else None

@@ -1,4 +1,4 @@
-"""Turns samples of any size into a batch: crops, flips and resizes bytes, then makes floats on the device."""
+"""Transforms of samples of any size into a batch: crops, flips and resizing of bytes, then floats on the device."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Augmentation:
     """Augmentation of training samples.
 
     Attributes:
-        flips: of rows and of columns, each with probability 1/2: `physical` mirrors the motion with the picture;
-            `reference` moves the flow's pixels but keeps their colours, so that directions are wrong, as published;
-            `none`. Pictures of flow stay as they are but for physical flips, which colour them anew from vectors read
-            back: what lies off the wheel of colours, such as the noise of JPEG files, is lost.
-        smallest_crop: random crops keep at least this part of the area, in (0, 1]; 1: no crops.
-        jitter: brightness, contrast and saturation of the image change by a factor within 1 +- this, in [0, 1).
+        flips: flips of rows and of columns, each with probability 1/2. `physical` mirrors the motion with the picture;
+            `reference` moves the pixels of the flow but keeps their colours, so that directions are wrong, as
+            published; `none` flips nothing. Only physical flips change pictures of flow: their vectors are read back,
+            mirrored and coloured again, which loses colours off the colour wheel, such as the noise of JPEG files.
+        smallest_crop: smallest part of the area that random crops keep, in (0, 1]; 1 = no crops.
+        jitter: brightness, contrast and saturation of the image change by factors within 1 +- this value, in [0, 1).
 
     Raises:
         SegmentationError: a value is out of range.
@@ -57,7 +57,7 @@ class Batch(NamedTuple):
 
     Attributes:
         image: RGB in [0, 1].
-        flow_rgb: the flow's colours in [0, 1].
+        flow_rgb: colours of the flow in [0, 1].
         mask: 1 = object.
     """
 
@@ -71,10 +71,10 @@ class PreparedBatch(NamedTuple):
 
     Attributes:
         image: RGB.
-        colors: of the flow.
+        colors: colours of the flow.
         mask: 1 = object.
-        factors: by which brightness, contrast and saturation of each image are still to be multiplied.
-        ids: of the samples.
+        factors: factors of brightness, contrast and saturation that `finish_batch` applies to each image.
+        ids: ids of the samples.
     """
 
     image: UInt8[Tensor, "b s s 3"]
@@ -92,7 +92,7 @@ def make_batch(
     side_px: int = NETWORK_SIDE_PX,
     device: torch.device | str = "cpu",
 ) -> Batch:
-    """Bring samples to one square size, and vary them: `prepare_batch`, then `finish_batch`."""
+    """Resize samples to one square size and augment them, by `prepare_batch` and `finish_batch`."""
     prepared = prepare_batch(samples, augmentation=augmentation, generator=generator, side_px=side_px)
     return finish_batch(prepared, device)
 
@@ -109,17 +109,17 @@ def prepare_batch(
     OpenCV's bicubic interpolation in whole numbers is that of torch in floats to one level of 255.
 
     Args:
-        samples: of any sizes.
-        augmentation: None: as they are, for validation.
-        generator: needed with an augmentation.
-        side_px: of the square.
+        samples: samples of any sizes.
+        augmentation: augmentation; None = none, for validation.
+        generator: generator of the augmentation, which needs one.
+        side_px: side of the square.
 
     Returns:
         The batch, in the order of the samples; image and flow resized by bicubic interpolation as published, masks by
         the nearest pixel.
 
     Raises:
-        SegmentationError: no samples, or an augmentation without a generator.
+        SegmentationError: there are no samples, or there is an augmentation without a generator.
     """
     if not samples:
         raise SegmentationError("a batch needs at least one sample")
@@ -149,16 +149,13 @@ def prepare_batch(
 
 
 def finish_batch(prepared: PreparedBatch, device: torch.device | str, spent: Batch | None = None) -> Batch:
-    """Bring a batch to the device, as floats, in the order of memory that torch calls channels_last; vary colours.
+    """Move a batch to the device as floats, channels last in memory, and apply the changes of colour.
 
     Args:
-        prepared: the batch as bytes.
-        device: where the network is.
-        spent: a batch that nobody needs any more. A CPU writes into its memory if it is as large: the first touch of
-            fresh memory takes longer than the work.
-
-    Returns:
-        The batch.
+        prepared: batch of bytes.
+        device: device of the network.
+        spent: batch that is no longer needed. On a CPU its memory is reused if it is as large, because the first access
+            to fresh memory takes longer than the work itself.
     """
     used = (None, None) if spent is None else (spent.image, spent.flow_rgb)
     image, flow_rgb = (
@@ -179,7 +176,7 @@ def _as_floats(
         floats = memory.movedim(1, -1)
     else:
         floats = torch.from_numpy(np.empty(pixels.shape, np.float32))  # numpy asks for huge pages
-    for place in range(len(pixels)):  # one picture at a time: it stays in the processor's cache
+    for place in range(len(pixels)):  # one picture at a time stays in the processor's cache
         floats[place].copy_(pixels[place]).div_(255)
     return floats.movedim(-1, 1)
 
@@ -197,14 +194,14 @@ class Flip(NamedTuple):
         return [axis for axis, chosen in ((0, self.rows), (1, self.columns)) if chosen]
 
     def mirror_motion(self, flow_px: Float32[Tensor, "h w 2"]) -> Float32[Tensor, "h w 2"]:
-        """Mirror the vectors where they stand; their places are left to the caller.
+        """Mirror the direction of the vectors; the caller mirrors their positions.
 
-        A mirrored scene moves the mirrored way: (u, v) becomes (-u, v) left to right and (u, -v) top to bottom.
+        In a mirrored scene, (u, v) becomes (-u, v) for a mirror left to right and (u, -v) for one top to bottom.
         """
         if not (self.is_physical and self.axes):
             return flow_px
         signs = torch.tensor([-1.0 if self.columns else 1.0, -1.0 if self.rows else 1.0])
-        # A row at a time: torch is slow along an axis of two.
+        # One row at a time, because torch is slow along an axis of length two.
         return (flow_px.flatten(1) * signs.repeat(flow_px.shape[1])).view(flow_px.shape)
 
     def mirror_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -216,7 +213,7 @@ class Flip(NamedTuple):
 
 
 def _colors_of(sample: Triplet, crop: tuple[slice, slice], flip: Flip) -> UInt8[Tensor, "rows columns 3"]:
-    """Return the colours of a sample's cropped flow with mirrored directions; their places are left to the caller."""
+    """Return the colours of the cropped flow with mirrored directions; the caller mirrors the pixels themselves."""
     if sample.flow_rgb is None:
         return flow_to_rgb(flip.mirror_motion(sample.flow_px[_scaled(crop, sample.mask, sample.flow_px)]))
     colors = sample.flow_rgb[_scaled(crop, sample.mask, sample.flow_rgb)]
@@ -224,7 +221,7 @@ def _colors_of(sample: Triplet, crop: tuple[slice, slice], flip: Flip) -> UInt8[
         return colors
     field = rgb_to_flow(colors.numpy())
     relative = torch.from_numpy(np.where(field.valid[..., None], field.flow, np.float32(np.nan)))
-    return flow_to_rgb(flip.mirror_motion(relative), 1.0)  # lengths stay those of the picture
+    return flow_to_rgb(flip.mirror_motion(relative), 1.0)  # keeps the lengths of the picture
 
 
 def _crops(

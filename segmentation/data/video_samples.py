@@ -25,19 +25,19 @@ class VideoFrames(TripletSource):
     """The annotated frames of the videos of a dataset, in random order; or of one video, in the order of time.
 
     Args:
-        dataset: its name, as in `segmentation datasets`.
-        root: its folder.
+        dataset: name of the dataset, as in `segmentation datasets`.
+        root: folder of the dataset.
         flows: store of `segmentation flows` (folder or URL), or folder with the `JPEGFlows` tree of the published code.
-        split: of the dataset; None = the one that is scored.
+        split: split of the dataset; None = the one that is scored.
         sequences: names of the videos to use; None = all.
-        seed: of the order.
+        seed: seed of the order.
 
     Raises:
-        DatasetError: not that dataset, no such videos, no annotated frame, a video with missing images or flow, or
-            flow of other videos.
+        DatasetError: the folder is not that dataset or lacks the videos, no frame is annotated, images or flow of a
+            video are missing, or the flow belongs to other videos.
 
     Attributes:
-        note: says where flow has another size than its image; both are resized to the network's square.
+        note: sentence on flow of another size than its image, which is resized to the network's square on its own.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class VideoFrames(TripletSource):
         self._count()
 
     def only(self, sequences: Sequence[str]) -> VideoFrames:
-        """Return the samples of some of these videos; nothing is opened or checked again."""
+        """Return the samples of some of the videos; nothing is opened or checked again."""
         part = copy.copy(self)
         part._videos = {name: self._videos[name] for name in sequences}
         part._count()
@@ -111,7 +111,7 @@ class VideoFrames(TripletSource):
         return np.random.default_rng([self.seed, epoch]).permutation(self.samples)
 
     def draw(self, count: int, random: np.random.Generator) -> Int64[np.ndarray, " n"]:
-        """Draw the numbers of some frames with replacement: a video first, then one of its frames."""
+        """Draw the numbers of `count` frames with replacement: first a video, then one of its frames."""
         lengths = np.array([len(video.annotated) for video in self._videos.values()])
         videos = random.integers(len(lengths), size=count)
         starts = np.cumsum(lengths) - lengths
@@ -119,7 +119,7 @@ class VideoFrames(TripletSource):
         return numbers
 
     def read(self, numbers: Sequence[int], epoch: int) -> list[Triplet]:
-        """Read some frames; they are the same in every epoch.
+        """Read frames, which are the same in every epoch.
 
         Raises:
             DatasetError: an image, a mask or a flow is damaged, or they do not fit each other.
@@ -130,7 +130,7 @@ class VideoFrames(TripletSource):
         """Yield the annotated frames of one video in the order of time.
 
         Raises:
-            DatasetError: no such video, or a frame cannot be used.
+            DatasetError: there is no such video, or a frame cannot be used.
         """
         if name not in self._videos:
             raise DatasetError(f"{name} is none of the videos {', '.join(self._videos)}")
@@ -138,7 +138,7 @@ class VideoFrames(TripletSource):
         return (self._read(video, frame) for frame in video.annotated)
 
     def _read(self, video: Video, frame: Frame) -> Triplet:
-        assert frame.image is not None  # else the video had a problem
+        assert frame.image is not None  # otherwise the video would have a problem
         try:
             image = np.require(decode_photo(read_file(frame.image)), requirements="W")  # torch wants it writable
             mask = self._dataset.read_mask(frame, allow_soft=False)

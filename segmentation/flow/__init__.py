@@ -1,1 +1,1 @@
-"""Optical flow of real video: RAFT, and flow kept on disk."""
+"""Optical flow of real video: RAFT, and flow that is stored on disk."""

@@ -25,10 +25,10 @@ def volume_bytes(height: int, width: int) -> int:
 
 
 class Correlation:
-    """Correlations of every position of one frame with every position of another, at four resolutions of the other.
+    """Correlations of every position of one frame with every position of a second frame, at four resolutions of it.
 
-    The paper averages the correlations of 2 x 2 positions; as these are linear, averaging the other frame's features
-    gives the same numbers for a quarter of the work.
+    The paper averages the correlations of 2 x 2 positions. Since correlations are linear, averaging the features of the
+    second frame gives the same numbers for a quarter of the work.
     """
 
     def __init__(self, first: Float[Tensor, "b c h w"], second: Float[Tensor, "b c h w"], radius: int) -> None:
@@ -105,7 +105,7 @@ def _window_loop() -> Callable[..., Any]:
 
 
 def _windows(volume: Any, points: Any, scale: Any, radius: int, out: Any) -> None:
-    """Sample bilinearly: volume (p,h,w), points (p,2) x and y times `scale`, out (p, side * side); zero outside."""
+    """Sample volume (p,h,w) bilinearly around `scale` * points (p,2), x and y; write out (p, side * side), zero outside."""
     positions, height, width = volume.shape
     side = 2 * radius + 1
     corners = np.empty((side + 1, side + 1), np.float32)

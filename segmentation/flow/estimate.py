@@ -1,4 +1,4 @@
-"""Flows of many videos by RAFT: which frames are still to do, and the worker that does a run of frames of one video."""
+"""Flow of many videos by RAFT: the tasks that are not done yet, and the worker that does a task."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from segmentation.videos.footage import Footage
 
 @dataclass(frozen=True)
 class FlowSettings:
-    """What flow is made with.
+    """Settings that decide the values of the flow.
 
     Attributes:
-        weights: as `load_raft` takes them.
-        size: refuse weights of the other network; None = whichever they are.
-        iterations: updates of the flow field.
-        stride: flow of frame k points to frame k + stride.
-        upscale: enlarge frames below 128 px instead of refusing them.
+        weights: name or path of the weights, as for `load_raft`.
+        size: network that the weights must belong to; None = either.
+        iterations: number of updates of the flow field.
+        stride: distance in frames; the flow of frame k points to frame k + stride.
+        upscale: whether to enlarge frames below 128 px instead of refusing them.
     """
 
     weights: str = DEFAULT_WEIGHTS
@@ -49,12 +49,13 @@ class FlowTask:
     """One unit of work: the flow of some frames of one video.
 
     Attributes:
-        video: its name.
-        shard: number of the shard that the frames make.
-        footage: where frames come from.
-        start: first frame to read.
-        stop: end of the frames to read.
-        pairs: for each frame of the shard (from, to), counted from `start`; where to < from, minus this flow is kept.
+        video: name of the video.
+        shard: number of the shard that the frames make up.
+        footage: frames of the video.
+        start: number of the first frame to read.
+        stop: number after the last frame to read.
+        pairs: frame numbers (from, to) for each frame of the shard, counted from `start`; if to < from, the negative of
+            this flow is stored.
     """
 
     video: str
@@ -67,7 +68,7 @@ class FlowTask:
 
 @dataclass(frozen=True)
 class FlowReport:
-    """What became of one task; `problem` is empty if all went well."""
+    """Outcome of one task; `problem` is empty if it succeeded."""
 
     video: str
     frames: int
@@ -76,12 +77,12 @@ class FlowReport:
 
 @dataclass
 class FlowSummary:
-    """What a run leaves behind.
+    """Outcome of a run.
 
     Attributes:
-        complete: videos whose flow is there.
-        frames_made_now: in this run.
-        problems: by name of a video, why its flow is not there.
+        complete: names of the videos whose flow is complete.
+        frames_made_now: number of frames whose flow was estimated in this run.
+        problems: why the flow of each of the other videos is not complete, by name of the video.
     """
 
     complete: list[str] = field(default_factory=list)
@@ -96,18 +97,18 @@ def make_flows(
     progress: Progress,
     placement: Placement,
 ) -> FlowSummary:
-    """Make the flow of all videos, or what is missing of it; a video that cannot be used does not stop the others.
+    """Estimate the flow of videos, or what is missing of it; a video that cannot be used does not stop the others.
 
     Args:
-        clips: the videos.
+        clips: videos.
         output: Zarr group to make or to continue; folder or URL.
-        settings: what flow is made with.
-        progress: who watches.
-        placement: where it is made.
+        settings: settings of the flow.
+        progress: is told how far the run is.
+        placement: device and workers.
 
     Raises:
-        FlowError: no such weights, or the settings make no sense.
-        PipelineError: something else at the output, other settings there, no room.
+        FlowError: there are no such weights, or the stride is below 1.
+        PipelineError: the output holds something else or flow of other settings, or it cannot be written.
     """
     if settings.stride < 1:
         raise FlowError(f"--stride {settings.stride}; expected 1 or more")
@@ -149,11 +150,11 @@ def make_flows(
 
 
 def _prepare(store: VideoFlowStore, clip: Clip, settings: FlowSettings, loaded: LoadedRaft) -> list[FlowTask]:
-    """Begin or continue one video; return what is to do.
+    """Begin or continue the flow of one video; return its remaining tasks.
 
     Raises:
-        FlowError: it has too few frames, or they are too small or cannot be read.
-        PipelineError: it was begun with other settings.
+        FlowError: the video has too few frames, or they are too small or cannot be read.
+        PipelineError: the flow was begun with other settings.
     """
     from segmentation.flow.raft import check_size
 
@@ -197,7 +198,7 @@ def start_worker(output: str, settings: FlowSettings, share: Share) -> FlowWorke
 
 
 class FlowWorker:
-    """Makes flow with one network on one device; `make` may be called from several threads."""
+    """Estimates flow with one network on one device; `make` may be called from several threads."""
 
     def __init__(self, output: str, settings: FlowSettings, device: str) -> None:
         from segmentation.flow.raft import load_raft
@@ -208,10 +209,10 @@ class FlowWorker:
         )
 
     def make(self, task: FlowTask) -> FlowReport:
-        """Make, write and commit the flow of one shard.
+        """Estimate, write and commit the flow of one shard.
 
         Raises:
-            PipelineError: it cannot be written.
+            PipelineError: the flow cannot be written.
         """
         store = self._dataset.video(task.video)
         layout = store.layout
@@ -230,7 +231,7 @@ class FlowWorker:
 
 
 def _frames(task: FlowTask, layout: FlowLayout) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """Read a task's frames; all must have the size of the first frame of the video."""
+    """Read the frames of a task; raise if one has another size than the first frame of the video."""
     for number, image in enumerate(task.footage.read(task.start, task.stop), task.start):
         height, width = image.shape[:2]
         if (height, width) != (layout.height, layout.width):

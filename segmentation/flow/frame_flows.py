@@ -1,4 +1,4 @@
-"""Flow of single frames of a video dataset, from either form in which it is kept: a flow store or JPEGFlows."""
+"""Flow of single frames of a video dataset, from a flow store or a JPEGFlows tree, and the origin of the flow."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from segmentation.videos.datasets import OpenedDataset, Video
 
 @dataclass(frozen=True)
 class FlowOrigin:
-    """How the flow of one video was estimated.
+    """The estimate that the flow of one video comes from.
 
     Attributes:
-        video: its name.
-        store: that holds it.
-        weights: name of RAFT's weights.
-        weights_sha256: of their file.
-        stride: frames from the first of a pair to the second.
+        video: name of the video.
+        store: store that holds the flow.
+        weights: name of the weights of RAFT.
+        weights_sha256: sha256 of the file of weights.
+        stride: distance in frames from the first frame of a pair to the second.
         short_side_px: shorter side of the frames.
     """
 
@@ -46,53 +46,53 @@ class FlowOrigin:
 
     @property
     def where(self) -> str:
-        """The video and its store, for messages."""
+        """Video and store, for messages."""
         return f"{self.video} in {self.store}"
 
 
 @runtime_checkable
 class FrameFlows(Protocol):
-    """Where flow comes from; any thread may read, and other processes, too.
+    """Flow of the frames of a dataset, which any thread and any process may read.
 
     Attributes:
-        is_in_px: lengths are pixels; else they are relative to the longest vector of each frame.
+        is_in_px: whether lengths are pixels; otherwise they are relative to the longest vector of each frame.
     """
 
     is_in_px: bool
 
     def check(self, video: Video) -> None:
-        """Make sure that the flow of every annotated frame is there.
+        """Raise unless there is flow of every annotated frame of a video.
 
         Raises:
-            DatasetError: it is not, or belongs to another video.
+            DatasetError: the flow of a frame is missing, or it belongs to another video.
         """
 
     def origin(self, video: str) -> FlowOrigin | None:
-        """Return how the flow of a video was estimated, None if nothing says it; the video has been checked."""
+        """Return the origin of the flow of a checked video; None if it is not known."""
 
     def read(self, video: str, frame: str) -> Float32[np.ndarray, "h w 2"]:
-        """Return a frame's flow, (h,w,2) float32, NaN where unknown; its video has been checked.
+        """Return the flow of a frame of a checked video, (h,w,2) float32, NaN where unknown.
 
         Raises:
-            DatasetError: it cannot be read.
+            DatasetError: the flow cannot be read.
         """
 
     def read_colors(self, video: str, frame: str) -> UInt8[np.ndarray, "h w 3"]:
-        """Return a frame's flow as colours, as networks see it; arguments and errors as in `read`."""
+        """Return the flow of a frame as colours, as networks see it; arguments and errors are those of `read`."""
 
     def size(self, video: str, frame: str) -> tuple[int, int]:
-        """Return width and height of a frame's flow, px; arguments and errors as in `read`."""
+        """Return width and height of the flow of a frame in pixels; arguments and errors are those of `read`."""
 
 
 def open_flows(place: str, dataset: OpenedDataset) -> FrameFlows:
-    """Open the flows of a dataset's videos.
+    """Open the flow of the videos of a dataset.
 
     Args:
         place: flow store of `segmentation flows` (folder or URL), or folder with the tree of the published code.
-        dataset: the videos.
+        dataset: videos.
 
     Raises:
-        DatasetError: neither is there.
+        DatasetError: the place is neither.
     """
     for pattern in dataset.flow_pictures:
         if (Path(place) / pattern.split("/{")[0]).is_dir():
@@ -108,14 +108,14 @@ def open_flows(place: str, dataset: OpenedDataset) -> FrameFlows:
 
 
 def note_on_sizes(flows: FrameFlows, videos: Iterable[Video]) -> str:
-    """Look at the first annotated frame of each video, and say whether its flow has another size than its image.
+    """Compare the sizes of flow and image in the first annotated frame of each video.
 
     Args:
-        flows: of these videos, which have been checked.
-        videos: with images.
+        flows: flow of the videos, which have been checked.
+        videos: videos with images.
 
     Returns:
-        One sentence; empty if all sizes are the same.
+        One sentence on the videos whose sizes differ; empty if there are none.
     """
     others = []
     for video in videos:
@@ -137,8 +137,8 @@ class StoredFlows:
     """Flow in pixels, from a store of `segmentation flows`.
 
     Args:
-        url: of the store.
-        title: of the dataset that the flows must belong to.
+        url: folder or URL of the store.
+        title: title of the dataset that the flow must belong to.
     """
 
     is_in_px = True
@@ -151,14 +151,14 @@ class StoredFlows:
         self._readers: dict[str, SampleReader] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the opened stores behind: every process opens its own."""
+        """Pickle without the opened stores, which every process opens for itself."""
         return {**self.__dict__, "_readers": {}}
 
     def check(self, video: Video) -> None:
-        """Make sure that the flow of every frame is there.
+        """Raise unless the store holds the flow of every annotated frame of a video.
 
         Raises:
-            DatasetError: it is not, or belongs to another video.
+            DatasetError: the flow of a frame is missing, or it belongs to another video.
         """
         repair = f"run `segmentation flows --output {quote(self.url)}` with this dataset"
         try:
@@ -192,11 +192,11 @@ class StoredFlows:
             )
 
     def origin(self, video: str) -> FlowOrigin | None:
-        """Return how the flow of a video was estimated, None if the store does not say it."""
+        """Return the origin of the flow of a video; None if the store does not state it."""
         return self._origins.get(video)
 
     def read(self, video: str, frame: str) -> Float32[np.ndarray, "h w 2"]:
-        """Return a frame's flow in px, NaN where unknown; its video has been checked.
+        """Return the flow of a frame of a checked video in pixels, NaN where unknown.
 
         Raises:
             DatasetError: the store is damaged.
@@ -210,22 +210,22 @@ class StoredFlows:
         return decode_flow(steps)
 
     def read_colors(self, video: str, frame: str) -> UInt8[np.ndarray, "h w 3"]:
-        """Return a frame's flow as colours, normalised by its longest vector."""
+        """Return the flow of a frame as colours, normalised by its longest vector."""
         return flow_to_rgb(self.read(video, frame))
 
     def size(self, video: str, frame: str) -> tuple[int, int]:
-        """Return width and height of a video's flow, px; its video has been checked."""
+        """Return width and height of the flow of a checked video in pixels."""
         layout = self._layouts[video]
         return layout.width, layout.height
 
 
 def require_one_kind(origins: Sequence[FlowOrigin]) -> None:
-    """Make sure that all flow was made by the same weights, with one stride, from frames of about the same size.
+    """Raise unless all flow was estimated with the same weights and stride, from frames of about the same size.
 
     Videos of one store may differ in size; the sizes of two stores must overlap.
 
     Raises:
-        DatasetError: it was not; which two differ, and in what.
+        DatasetError: two origins differ; the message says which and in what.
     """
     for one, other in itertools.pairwise(origins):
         if one.weights_sha256 != other.weights_sha256:

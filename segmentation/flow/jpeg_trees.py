@@ -1,4 +1,4 @@
-"""Flow as pictures: the `JPEGFlows` tree that the published FakeFlow/DepthFlow/TMO code reads."""
+"""Flow as pictures: the `JPEGFlows` tree of the published FakeFlow/DepthFlow/TMO code, written and read."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _THREADS = 4
 
 
 def write_jpeg_tree(clips: Sequence[Clip], output: str, root: Path, progress: Progress) -> None:
-    """Write the pictures of complete videos below `root`, in the dataset's pre-processed tree.
+    """Write the flow pictures of complete videos below `root`, in the folders that the published code expects.
 
     Raises:
-        FlowError: they cannot be written.
+        FlowError: the pictures cannot be written.
     """
     dataset = FlowDataset.open(output)
     stores = [(dataset.video(clip.name), root / clip.pictures) for clip in clips]
@@ -44,17 +44,17 @@ def write_jpeg_tree(clips: Sequence[Clip], output: str, root: Path, progress: Pr
 
 
 def write_pictures(store: VideoFlowStore, folder: Path) -> Iterator[Path]:
-    """Write each frame's flow as `<folder>/<frame>.jpg`, those that are not there yet.
+    """Write the flow of each frame as `<folder>/<frame>.jpg`, unless the picture exists.
 
-    Colours are those of Baker et al. with each frame's longest vector at full saturation, as published: the length of
-    vectors is lost, and one long vector pales a whole frame.
+    Colours are those of Baker et al. with the longest vector of each frame at full saturation, as published: the length
+    of vectors is lost, and one long vector makes a whole frame pale.
 
     Args:
-        store: a complete video.
-        folder: made if need be.
+        store: flow of a complete video.
+        folder: folder of the pictures; it is made if it does not exist.
 
     Yields:
-        Each picture's path when it is there.
+        Path of each picture as soon as it exists.
 
     Raises:
         FlowError: the folder cannot be written.
@@ -76,11 +76,11 @@ def write_pictures(store: VideoFlowStore, folder: Path) -> Iterator[Path]:
 
 
 class PictureFlows:
-    """Flow from pictures, relative to the longest vector of each: pictures do not tell more.
+    """Flow from pictures, relative to the longest vector of each, since pictures do not state lengths.
 
     Args:
         root: folder of the tree.
-        pattern: folder of a video below it.
+        pattern: folder of a video below the root, with `{video}` in place of its name.
     """
 
     is_in_px = False
@@ -89,10 +89,10 @@ class PictureFlows:
         self.root, self.pattern = root, pattern
 
     def check(self, video: Video) -> None:
-        """Make sure that the picture of every annotated frame is there.
+        """Raise unless there is a flow picture of every annotated frame of a video.
 
         Raises:
-            DatasetError: one is not.
+            DatasetError: a picture is missing.
         """
         missing = [frame.name for frame in video.annotated if not self._path(video.name, frame.name).is_file()]
         if missing:
@@ -103,10 +103,10 @@ class PictureFlows:
             )
 
     def origin(self, video: str) -> None:
-        """Return None: pictures do not say how their flow was estimated."""
+        """Return None, since pictures do not state how their flow was estimated."""
 
     def read(self, video: str, frame: str) -> Float32[np.ndarray, "h w 2"]:
-        """Return a frame's flow, its longest vector of length 1, NaN where the picture is black.
+        """Return the flow of a frame with a longest vector of length 1, NaN where the picture is black.
 
         Raises:
             DatasetError: the picture is damaged.
@@ -114,7 +114,7 @@ class PictureFlows:
         return vectors_of(self.read_colors(video, frame))
 
     def read_colors(self, video: str, frame: str) -> UInt8[np.ndarray, "h w 3"]:
-        """Return the picture as it is; errors as in `read`."""
+        """Return the picture of a frame unchanged; errors are those of `read`."""
         path = self._path(video, frame)
         try:
             return decode_photo(read_file(path))
@@ -122,26 +122,26 @@ class PictureFlows:
             raise DatasetError(f"the flow picture {path} cannot be read: {error}") from error
 
     def size(self, video: str, frame: str) -> tuple[int, int]:
-        """Return width and height of a frame's picture, px; errors as in `read`."""
+        """Return width and height of the picture of a frame in pixels."""
         return size_of_picture(self._path(video, frame))
 
     def _path(self, video: str, frame: str) -> Path:
-        """Return the picture of a frame that is there, or the one that is expected."""
+        """Return the path of the picture of a frame, or the expected path if there is no picture."""
         folder = self.root / self.pattern.replace("{video}", video)
         paths = [folder / f"{frame}{suffix}" for suffix in PICTURES]
         return next((path for path in paths if path.is_file()), paths[0])
 
 
 def vectors_of(colors: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 2"]:
-    """Read vectors back from a picture, relative to the longest; NaN where it is black."""
+    """Return the vectors that a picture shows, relative to the longest one; NaN where the picture is black."""
     field = rgb_to_flow(colors)
     return np.where(field.valid[..., None], field.flow, np.float32(np.nan))
 
 
 def size_of_picture(path: Path) -> tuple[int, int]:
-    """Return width and height of a picture, px, without decoding it."""
+    """Return width and height of a picture in pixels without decoding it; 0, 0 if it cannot be read."""
     try:
         with open_regular(path) as file, Image.open(file) as image:
             return image.size
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError):
-        return 0, 0  # what is wrong with it is said where it is read
+        return 0, 0  # reading the picture raises the error

@@ -1,4 +1,4 @@
-"""Optical flow of a video by RAFT (Teed & Deng, ECCV 2020): frames in, flow in pixels out, in bounded memory."""
+"""Optical flow of a video in pixels by RAFT (Teed & Deng, ECCV 2020), in bounded memory."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Flow = Float32[np.ndarray, "h w 2"]
 Pair = tuple[int, int]
 
 SMALLEST_SIDE = 128
-"""Below, the coarsest level of the correlation pyramid has less than two positions."""
+"""Smallest side of a frame: below, the coarsest level of the correlation pyramid has less than two positions."""
 _LARGEST_BATCH = 16
 _BATCH_BYTES = 4 << 30
-"""Correlations of all pairs that are computed at the same time."""
+"""Largest size of the correlations of all pairs that are computed at the same time."""
 
 
 @dataclass(frozen=True)
 class _Encoded:
-    """What a frame is kept as: features, and context if flow starts from it."""
+    """An encoded frame: its features, and its context if flow starts from it."""
 
     features: Tensor
     context: Tensor | None
@@ -43,13 +43,13 @@ class _Encoded:
 class Raft:
     """Estimates flow between the frames of a video.
 
-    On the CPU each pair is computed on one core from beginning to end: the values depend neither on the number of
-    threads nor on what else is in the video. On a GPU pairs are batched and computed in bfloat16.
+    On the CPU each pair is computed on one core from beginning to end, so that the values depend neither on the number
+    of threads nor on the other frames. On a GPU pairs are batched and computed in bfloat16.
 
     Attributes:
-        loaded: the weights' size, name and sha256.
-        iterations: updates of the flow field; the authors evaluate with 12 to 32.
-        upscale: frames with a side below 128 px are enlarged, and flow is scaled back; else they are refused.
+        loaded: network with the name and the sha256 of its weights.
+        iterations: number of updates of the flow field; the authors evaluate with 12 to 32.
+        upscale: whether frames with a side below 128 px are enlarged and their flow is scaled back, or refused.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class Raft:
         self._device = torch.device(device)
         self._network = RaftNetwork(loaded.network, self._device)
         self._threads = torch.get_num_threads()
-        self._turn = threading.Lock()  # on a GPU: two batches at a time would only need twice the memory
+        self._turn = threading.Lock()  # on a GPU, two batches at a time would only need twice the memory
 
     @property
     def precision(self) -> str:
-        """The arithmetic of the network."""
+        """Arithmetic of the network."""
         return "float32" if self._device.type == "cpu" else "bfloat16"
 
     def __call__(self, frames: UInt8[np.ndarray, "t h w 3"]) -> Float32[np.ndarray, "t-1 h w 2"]:
@@ -80,7 +80,7 @@ class Raft:
             (t-1,h,w,2) float32 px, u to the right, v down.
 
         Raises:
-            FlowError: less than two frames, or frames below 128 px without `upscale`.
+            FlowError: there are less than two frames, or frames are below 128 px without `upscale`.
         """
         if len(frames) < 2:
             raise FlowError(f"flow needs two frames, here is {len(frames)}")
@@ -90,7 +90,7 @@ class Raft:
         return flow_px
 
     def stream(self, frames: Iterable[Image], pairs: Sequence[Pair]) -> Iterator[Flow]:
-        """Estimate flow between any frames of a video that is read once, and never held whole.
+        """Estimate flow between any frames of a video, which is read once and never held in memory as a whole.
 
         Args:
             frames: (h,w,3) uint8 RGB, all of one size, in the order of time.
@@ -127,7 +127,7 @@ class Raft:
             known = {position: kept for position, kept in known.items() if last_use[position] >= places.stop}
 
     def _batch_of(self, fit: _Fit) -> int:
-        """Return how many pairs are computed together."""
+        """Return the number of pairs that are computed together."""
         fitting = max(1, _BATCH_BYTES // volume_bytes(*fit.padded))
         return min(fitting, self._threads if self._device.type == "cpu" else _LARGEST_BATCH)
 
@@ -158,10 +158,10 @@ class Raft:
 
 @dataclass(frozen=True)
 class _Fit:
-    """How a frame of `height` x `width` px becomes the network's input, and flow a frame's again.
+    """Conversion of frames of `height` x `width` px to the input of the network, and of flow back to the frame.
 
     Frames are scaled to `scaled` (height, width) if they are too small, then padded to `padded`, multiples of 8, by
-    repeating the border, half on each side: as the authors evaluate.
+    repeating the border, half on each side, as in the evaluation of the authors.
     """
 
     height: int
@@ -178,7 +178,7 @@ class _Fit:
         return cls(height, width, scaled, (-(-scaled[0] // 8) * 8, -(-scaled[1] // 8) * 8))
 
     def check(self, images: Iterable[Image]) -> Iterator[Image]:
-        """Pass on frames as long as they have the size of the first."""
+        """Yield frames; raise if one has another size than the first."""
         for position, image in enumerate(images):
             if image.shape[:2] != (self.height, self.width):
                 raise FlowError(
@@ -188,14 +188,14 @@ class _Fit:
             yield image
 
     def prepare(self, pixels: UInt8[Tensor, "h w 3"]) -> Float[Tensor, "1 3 h2 w2"]:
-        """Return [-1, 1], padded."""
+        """Return the padded frame with values in [-1, 1]."""
         values = pixels.permute(2, 0, 1)[None].float()
         if self.scaled != (self.height, self.width):
             values = F.interpolate(values, self.scaled, mode="bilinear", align_corners=False)
         return F.pad(values / 255 * 2 - 1, self._margins(), mode="replicate")
 
     def restore(self, flow: Float[Tensor, "2 h2 w2"]) -> Flow:
-        """Cut the padding off and undo the scaling, of the vectors too."""
+        """Return the flow without padding and scaling; vectors are scaled back as well."""
         left, right, top, bottom = self._margins()
         cut = flow[:, top : flow.shape[1] - bottom, left : flow.shape[2] - right]
         if self.scaled != (self.height, self.width):
@@ -218,24 +218,24 @@ def load_raft(
     iterations: int = DEFAULT_ITERATIONS,
     upscale: bool = False,
 ) -> Raft:
-    """Load RAFT.
+    """Load RAFT with its weights.
 
     Args:
         weights: `raft-large` (torchvision's default), `raft-things` or `raft-small` (those of the authors), another of
             torchvision's such as `raft-large:C_T_V2`, or the path of a checkpoint of either project.
-        device: as torch names it.
-        size: refuse weights of the other network; None = whichever they are.
-        iterations: updates of the flow field.
-        upscale: enlarge frames with a side below 128 px instead of refusing them.
+        device: name of the device in torch.
+        size: network that the weights must belong to; None = either.
+        iterations: number of updates of the flow field.
+        upscale: whether to enlarge frames with a side below 128 px instead of refusing them.
 
     Raises:
-        FlowError: no such weights, or not those of RAFT.
+        FlowError: there are no such weights, or they are not those of RAFT.
     """
     return Raft(open_raft(weights, size), device, iterations, upscale)
 
 
 def check_size(height: int, width: int, upscale: bool) -> None:
-    """Refuse frames that are too small for the correlation pyramid.
+    """Raise if frames are too small for the correlation pyramid.
 
     Raises:
         FlowError: a side is below 128 px, and `upscale` is not asked for.

@@ -1,7 +1,7 @@
-"""RAFT's forward pass, with torchvision's modules, cut where work can be shared.
+"""The forward pass of RAFT with the modules of torchvision, split so that work is shared.
 
-Once per frame: features and context. Once per pair: correlations, and what the recurrent unit makes of the context,
-which no iteration changes. Once per iteration: the rest. Flow is brought to full resolution after the last one only.
+Features and context are computed once per frame. Correlations, and the part of the recurrent unit that depends on the
+context alone, are computed once per pair, and the rest in each iteration. Only the last flow is upsampled.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from segmentation.flow.correlation import Correlation
 
 @dataclass(frozen=True)
 class _SharedConvolution:
-    """A convolution over (hidden, context, motion), split: the context's part is the same in every iteration."""
+    """A convolution over (hidden, context, motion), split because the context is the same in every iteration."""
 
     changing: Tensor
     context: Tensor
@@ -51,7 +51,7 @@ class _SharedConvolution:
 
 @dataclass(frozen=True)
 class _RecurrentUnit:
-    """One convolutional GRU: its gates together, and its candidate state."""
+    """A convolutional GRU, as one convolution for both gates and one for the candidate state."""
 
     gates: _SharedConvolution
     candidate: _SharedConvolution
@@ -64,7 +64,7 @@ class _RecurrentUnit:
 
 
 class RaftNetwork:
-    """A RAFT of torchvision on a device, in inference."""
+    """A RAFT network of torchvision on a device, for inference."""
 
     def __init__(self, network: nn.Module, device: torch.device) -> None:
         self.network = cast(Any, network.to(device))
@@ -87,13 +87,13 @@ class RaftNetwork:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
     def features(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h8 w8"]:
-        """Encode frames, [-1, 1], for the correlations; once per frame."""
+        """Encode frames with values in [-1, 1] for the correlations."""
         with self.precision():
             features: Tensor = self.network.feature_encoder(images)
         return features
 
     def context(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h8 w8"]:
-        """Encode frames, [-1, 1], from which flow starts."""
+        """Encode frames with values in [-1, 1] from which flow starts."""
         with self.precision():
             context: Tensor = self.network.context_encoder(images)
         return context

@@ -1,4 +1,4 @@
-"""RAFT's weights: torchvision's by name, or a checkpoint by path, of torchvision or of the authors (princeton-vl)."""
+"""Weights of RAFT: those of torchvision by name, or a checkpoint of torchvision or of princeton-vl by path."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class LoadedRaft:
 
     Attributes:
         network: torchvision's `RAFT`, float32, on the CPU, in evaluation mode.
-        size: which of the two networks of the paper.
-        name: the weights, as asked for: a name such as `raft-large:C_T_V1`, or the file's name.
-        sha256: of the file.
+        size: which of the two networks of the paper it is.
+        name: name of the weights such as `raft-large:C_T_V1`, or name of their file.
+        sha256: sha256 of the file.
     """
 
     network: nn.Module
@@ -59,12 +59,13 @@ def open_raft(weights: str, size: Size | None = None) -> LoadedRaft:
     """Load RAFT (Teed & Deng, ECCV 2020).
 
     Args:
-        weights: one of `WEIGHTS`, a network with one of torchvision's variants (`raft-large:C_T_SKHT_K_V2`), or the
-            path of a checkpoint.
-        size: which network the weights have to be of; None = whichever they are.
+        weights: name in `WEIGHTS`, a network with a variant of torchvision (`raft-large:C_T_SKHT_K_V2`), or the path of
+            a checkpoint.
+        size: network that the weights must belong to; None = either.
 
     Raises:
-        FlowError: no such name or file, no network to fetch it, damaged, another network, or of another size.
+        FlowError: there is no such name or file, it cannot be downloaded, it is damaged, or it belongs to another
+            network.
     """
     path = Path(weights)
     name = path.name
@@ -97,7 +98,8 @@ def open_raft(weights: str, size: Size | None = None) -> LoadedRaft:
 def translate_original(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename the parameters of a princeton-vl checkpoint (`module.fnet.conv1.weight`...) to torchvision's names.
 
-    The last norm of a block that halves the resolution is listed twice there, also as `downsample.1`; one is dropped.
+    These checkpoints list the last norm of a block that halves the resolution a second time, as `downsample.1`; one of
+    the two is dropped.
     """
     translated = {}
     for original, values in state.items():
@@ -119,7 +121,7 @@ def _empty(size: Size) -> nn.Module:
 
 
 def _named(weights: str) -> tuple[Path, str]:
-    """Return the file of torchvision's weights, downloaded if need be, and their full name."""
+    """Return the file of weights of torchvision, downloaded if it is not there, and their full name."""
     from torchvision.models import optical_flow
 
     check_raft(weights)
@@ -146,7 +148,7 @@ def _named(weights: str) -> tuple[Path, str]:
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
-    """Read a state dict in torchvision's names; nothing but tensors is ever unpickled."""
+    """Read a state dict with the names of torchvision; nothing but tensors is ever unpickled."""
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except _NOT_READABLE as error:

@@ -1,4 +1,4 @@
-"""What `segmentation flows` is given."""
+"""Settings of `segmentation flows`."""
 
 from __future__ import annotations
 
@@ -83,5 +83,5 @@ class FlowCommandSettings:
 
     @property
     def placement(self) -> Placement:
-        """Where the flow is estimated."""
+        """Device and workers of the estimate."""
         return Placement(self.workers, self.device, self.gpus_per_worker)

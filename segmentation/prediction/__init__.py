@@ -1,1 +1,1 @@
-"""Predicts masks: of whole benchmarks, and of a user's own clips."""
+"""Prediction of masks for whole benchmarks, and for videos and photos of a user's own."""

@@ -40,18 +40,18 @@ Flow = Float32[np.ndarray, "h w 2"]
 PHOTO_MOTION = MotionPrior(
     "photo", (Shot(model="parallax", magnitude=(0.03,), zero_plane=(0.0,), direction_deg=(0.0,)),)
 )
-"""What photos are moved by: what is near goes to the right by 3 % of the longer side, what is far stands still."""
+"""Motion of photos: near parts move to the right by 3 % of the longer side, far parts stand still."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was made of one input; also kept as `about.json` beside the masks.
+    """The prediction for one input, which is also written as `about.json` beside the masks.
 
     Attributes:
-        source: the input.
-        folder: its masks are `<folder>/masks/<frame>.png`, the overlay is `<folder>/overlay.mp4` or `.png`.
-        frames: how many.
-        flow: where flow came from, in words.
+        source: path of the input.
+        folder: folder with masks `masks/<frame>.png` and the overlay `overlay.mp4` or `overlay.png`.
+        frames: number of frames.
+        flow: origin of the flow, in words.
     """
 
     source: str
@@ -72,10 +72,10 @@ class Predictor:
         self._depth: DepthEstimator | None = None
 
     def predict(self, source: Path, folder: Path, progress: Progress) -> Prediction:
-        """Write the masks and the overlay of one input into a new folder, which appears when it is whole.
+        """Write the masks and the overlay of one input into a new folder, which appears when it is complete.
 
         Raises:
-            SegmentationError: the input cannot be used, or the folder is there already or cannot be written.
+            SegmentationError: the input cannot be used, or the folder exists already or cannot be written.
         """
         if folder.exists():
             raise SegmentationError(f"{folder} exists already; remove it, or choose another --output")
@@ -116,7 +116,7 @@ class Predictor:
 
     def _predict_video(self, footage: Footage, folder: Path, progress: Progress) -> str:
         weights = self._settings.raft
-        # Small frames are enlarged for the estimate: nobody wants less of their own video.
+        # Small frames are enlarged for the estimate instead of being refused.
         self._raft = self._raft or load_raft(
             weights, self._device, iterations=self._settings.raft_iterations, upscale=True
         )
@@ -137,14 +137,14 @@ def predict(settings: PredictionSettings, progress: Progress | None = None) -> t
     """Predict each input into `<output>/<name>`; one that cannot be used does not stop the others.
 
     Args:
-        settings: which inputs, by which network, and where the masks are written.
+        settings: the inputs, the network, and the output.
         progress: is told how far the run is; None = nobody is.
 
     Returns:
-        What was made, and by input why it was not.
+        The predictions, and the problem of each input that could not be predicted.
 
     Raises:
-        SegmentationError: an input is not there, two inputs have one name, or the network cannot be loaded.
+        SegmentationError: an input does not exist, two inputs have one name, or the network cannot be loaded.
     """
     check_prediction(settings.inputs, settings.checkpoint, settings.raft)
     folders = {
@@ -166,21 +166,21 @@ def predict(settings: PredictionSettings, progress: Progress | None = None) -> t
 
 
 def is_photo(path: Path) -> bool:
-    """Tell a photo from a video by the file's extension."""
+    """Return whether a file is a photo, judged by its extension."""
     return path.is_file() and path.suffix.lower() in EXTENSIONS
 
 
 def frames_with_flow(frames: Iterable[Image], count: int, raft: Raft) -> Iterator[tuple[Image, Flow]]:
-    """Yield each frame of a video with its flow; no more frames are held than RAFT needs at a time.
+    """Yield each frame of a video with its flow; no more frames are in memory than RAFT needs at a time.
 
     Args:
-        frames: (h,w,3) uint8 RGB.
-        count: how many.
-        raft: estimates the flow.
+        frames: frames (h,w,3) uint8 RGB.
+        count: number of frames.
+        raft: RAFT, which estimates the flow.
 
     Yields:
-        (h,w,3) uint8 RGB and (h,w,2) float32 px in steps of 1/64, NaN beyond 511 px: the flow to the next frame, for
-        the last one minus the flow to the frame before it.
+        (h,w,3) uint8 RGB and (h,w,2) float32 px in steps of 1/64, NaN beyond 511 px: the flow to the next frame, or for
+        the last frame the negative flow to the frame before it.
 
     Raises:
         FlowError: a frame cannot be read, or has another size.
@@ -195,6 +195,6 @@ def frames_with_flow(frames: Iterable[Image], count: int, raft: Raft) -> Iterato
 
     pairs = [(k, k + 1) for k in range(last)] + [(last, last - 1)]
     for k, flow_px in enumerate(raft.stream(passing(), pairs)):
-        # In the steps in which flow is stored: the network sees what it sees in training and evaluation.
+        # Rounded as stored flow is, so that the network sees the same in training, evaluation and prediction.
         steps = encode_flow(flow_px if k < last else -flow_px, np.ones(flow_px.shape[:2], bool))
         yield waiting.popleft(), decode_flow(steps)

@@ -1,4 +1,4 @@
-"""What `segmentation evaluate` and `segmentation predict` are given."""
+"""Settings of `segmentation evaluate` and `segmentation predict`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class EvaluationSettings:
 
     @property
     def placement(self) -> Placement:
-        """Where masks are predicted and flow is estimated."""
+        """Device and workers of the prediction and the estimate of flow."""
         return Placement(self.workers, self.device, self.gpus_per_worker)
 
 

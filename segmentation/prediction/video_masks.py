@@ -1,4 +1,4 @@
-"""The worker that predicts the masks of one video of a benchmark: whole, or not at all."""
+"""The worker that predicts the masks of one video of a benchmark, all of them or none."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class VideoMasksTask:
     """One unit of work: the masks of one video.
 
     Attributes:
-        dataset: its name.
-        video: its name.
-        images: files by name of the frames to predict.
-        flows: where their flow is read.
-        folder: of all masks of the dataset.
+        dataset: name of the dataset.
+        video: name of the video.
+        images: image files of the frames to predict, by name of the frame.
+        flows: flow of the frames.
+        folder: folder of all masks of the dataset.
     """
 
     dataset: str
@@ -45,7 +45,12 @@ class VideoMasksTask:
 
 @dataclass(frozen=True)
 class VideoMasksReport:
-    """What became of one task; `problem` is empty if all went well. Seconds are the network's since the last report."""
+    """Outcome of one task; `problem` is empty if it succeeded.
+
+    Attributes:
+        busy_seconds: time that the network worked since the last report.
+        idle_seconds: time that the network waited since the last report.
+    """
 
     dataset: str
     video: str
@@ -66,14 +71,14 @@ class VideoMasksWorker:
 
     def __init__(self, network: TwoStreamNetwork, share: Share) -> None:
         self._segmenter = Segmenter(network, share.device)
-        flow_to_rgb(np.zeros((1, 1, 2), np.float32))  # compiled now, not while the network waits
+        flow_to_rgb(np.zeros((1, 1, 2), np.float32))  # compiles the function before the network waits for it
         self._pool = ThreadPoolExecutor(share.cpus + 1, thread_name_prefix="frame")
 
     def make(self, task: VideoMasksTask) -> VideoMasksReport:
         """Predict and write the masks of one video.
 
         Raises:
-            SegmentationError: they cannot be written.
+            SegmentationError: the masks cannot be written.
         """
         self._segmenter.start_clock()
         try:
@@ -103,7 +108,7 @@ class VideoMasksWorker:
         for future in writing:
             future.result()
         final = task.folder / task.video
-        shutil.rmtree(final, ignore_errors=True)  # a video of which some masks were removed
+        shutil.rmtree(final, ignore_errors=True)  # incomplete masks, some of which were removed
         final.parent.mkdir(parents=True, exist_ok=True)
         unfinished.replace(final)
 
@@ -115,10 +120,10 @@ class _Reader:
     task: VideoMasksTask
 
     def __call__(self, name: str) -> Pair:
-        """Read them.
+        """Read the frame of this name.
 
         Raises:
-            FlowError, DatasetError: one cannot be read.
+            FlowError, DatasetError: the frame or its flow cannot be read.
         """
         path = self.task.images[name]
         try:

@@ -1,1 +1,1 @@
-"""Scores masks: measures, protocols, published figures, tables and plots."""
+"""Scores of masks: measures, protocols, published figures, tables and plots."""

@@ -1,8 +1,8 @@
 """Binary masks, 64 pixels a word: boundaries, dilation by a disk, counts.
 
 Bitmaps are stacks (n, h, words) of uint64; column x of a row is bit x % 64 of word x // 64, and bits beyond the last
-column are 0. A 480p mask then takes 54 kB instead of 410, and one instruction works on 64 pixels or more. Cut to
-the part with the object a mask is so small that calls cost more than work: hence stacks, which share the calls.
+column are 0. A 480p mask takes 54 kB instead of 410, and one instruction works on 64 pixels or more. A mask that is cut
+to the part with the object is so small that function calls cost more than the work; the masks of a stack share them.
 """
 
 import math
@@ -80,7 +80,7 @@ def dilate(bitmaps: Bitmaps, radius: int) -> Bitmaps:
         The dilated bitmaps, of the same shape.
     """
     number, height, words = bitmaps.shape
-    # Zero words right of every row and zero rows around keep what is shifted over an edge from coming back elsewhere.
+    # Zero words at the right of every row and zero rows above and below catch bits that are shifted over an edge.
     guard = -(-radius // WORD)
     spread = np.zeros((number, height + 2 * radius, words + guard), np.uint64)
     spread[:, radius : radius + height, :words] = bitmaps
@@ -119,7 +119,7 @@ def _spread_along_rows(
     shifted: UInt64[np.ndarray, " words"],
     carried: UInt64[np.ndarray, " words"],
 ) -> None:
-    """Set in place what lies `step` < 64 px left or right of a set pixel; the other two arrays are room to work in."""
+    """Set, in place, all pixels `step` < 64 px left or right of a set pixel; the other arrays are working memory."""
     near, far = np.uint64(step), np.uint64(WORD - step)
     np.left_shift(flat, near, out=shifted)
     np.right_shift(flat, far, out=carried)

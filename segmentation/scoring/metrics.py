@@ -1,7 +1,7 @@
 """Region similarity J and boundary accuracy F of video object segmentation, and their statistics over a sequence.
 
 Definitions: Perazzi et al., A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation, CVPR 2016,
-section 5, as its published evaluation computes them. Arrays in, numbers out: which frames count is a protocol's affair.
+section 5, as its published evaluation computes them. A protocol decides which frames count, see `protocols`.
 """
 
 import math
@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64
 
 from segmentation.scoring import bitmaps
 
-TOLERANCE = 0.008  # of the diagonal: how far apart boundaries may lie and still match
+TOLERANCE = 0.008  # largest distance of matching boundaries, relative to the diagonal
 RECALL_LEVEL = 0.5  # a frame above it counts as found
 _BINS = 4
 _TOGETHER = 4  # frames that share calls and still fit the cache
@@ -20,12 +20,12 @@ _TOGETHER = 4  # frames that share calls and still fit the cache
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What a measure does over the frames of a sequence.
+    """Statistics of a measure over the frames of a sequence.
 
     Attributes:
-        mean: over the frames.
+        mean: mean over the frames.
         recall: share of frames above 0.5.
-        decay: mean of the first quarter of the frames minus mean of the last; positive = it gets worse.
+        decay: mean of the first quarter of the frames minus mean of the last quarter; positive = it gets worse.
     """
 
     mean: float
@@ -40,7 +40,7 @@ def region_similarity(
 
     Args:
         prediction: (t, h, w) bool, True = object.
-        truth: likewise.
+        truth: (t, h, w) bool, True = object.
 
     Returns:
         (t,) float64 in [0, 1].
@@ -53,12 +53,12 @@ def boundary_accuracy(
 ) -> Float64[np.ndarray, " t"]:
     """Return F of every frame: the harmonic mean of precision and recall of its boundary pixels.
 
-    A boundary pixel counts if one of the other mask's boundary lies within the tolerance. Without any boundary in the
-    prediction precision is 1, without any in the truth recall is 1; both without: F = 1; one of them: F = 0.
+    A boundary pixel counts if a boundary pixel of the other mask lies within the tolerance. F is 1 if neither mask has
+    a boundary, and 0 if only one of them has.
 
     Args:
         prediction: (t, h, w) bool, True = object.
-        truth: likewise.
+        truth: (t, h, w) bool, True = object.
         tolerance_px: radius of the disk; None = `tolerance_px` of the frame's size.
 
     Returns:
@@ -74,13 +74,13 @@ def score_frames(
     with_boundaries: bool = True,
     tolerance_px: int | None = None,
 ) -> tuple[Float64[np.ndarray, " t"], Float64[np.ndarray, " t"]]:
-    """Return J and F of every frame in one go, faster than one after the other.
+    """Return J and F of every frame, computed together, which is faster than one after the other.
 
     Args:
         prediction: (t, h, w) bool, True = object.
-        truth: likewise.
-        with_boundaries: compute F; else it is NaN.
-        tolerance_px: as of `boundary_accuracy`.
+        truth: (t, h, w) bool, True = object.
+        with_boundaries: whether to compute F; otherwise it is NaN.
+        tolerance_px: radius of the disk, as for `boundary_accuracy`.
 
     Returns:
         J and F, each (t,) float64 in [0, 1].
@@ -103,15 +103,15 @@ def score_frames(
 
 
 def tolerance_of(height: int, width: int) -> int:
-    """Return how many px boundaries may lie apart in a frame of this size: 0.8 % of its diagonal, rounded up."""
+    """Return the largest distance of matching boundaries in px: 0.8 % of the diagonal, rounded up."""
     return math.ceil(TOLERANCE * float(np.linalg.norm((height, width))))
 
 
 def statistics(per_frame: Float64[np.ndarray, " t"]) -> Statistics:
     """Return mean, recall and decay of a measure over a sequence.
 
-    NaN frames are left out of mean and decay and count as not found in recall, as in the published evaluation. Where
-    that one counts frames in 8 bits, so that decay is wrong beyond 256 frames, this does not.
+    NaN frames are left out of mean and decay, and count as not found in recall, as in the published evaluation. The
+    published evaluation counts frames in 8 bits, so that its decay is wrong beyond 256 frames; this one does not.
 
     Args:
         per_frame: (t,) in [0, 1] or NaN, in the order of time.

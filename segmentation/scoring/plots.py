@@ -1,4 +1,4 @@
-"""Pictures of scores."""
+"""Plots of scores over time."""
 
 import math
 from pathlib import Path
@@ -15,8 +15,8 @@ def plot_scores_over_time(report: Report, path: Path) -> None:
     """Draw J (and F) of every frame over time, one panel per sequence, the worst sequence first.
 
     Args:
-        report: scores.
-        path: image file to write; its extension says which kind.
+        report: scores to draw.
+        path: image file to write, in the format of its extension.
 
     Raises:
         SegmentationError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""Someone's predicted masks: finding the file of every frame, and telling object from background in it."""
+"""Predicted masks: the file of every frame, and object and background in it."""
 
 import math
 import os
@@ -29,12 +29,12 @@ class MatchedFrame:
 
 @dataclass(frozen=True)
 class Matches:
-    """Which predictions belong to which frames.
+    """The frames and their predictions.
 
     Attributes:
-        frames: of every video, those that have a prediction, in the order of time.
-        missing: `video/frame` without a prediction.
-        surplus: files and folders below the predictions' root that belong to no frame of the videos.
+        frames: frames of each video that have a prediction, in the order of time.
+        missing: `video/frame` of each frame without a prediction.
+        surplus: files and folders of the predictions that belong to no frame of the videos.
     """
 
     frames: Mapping[str, tuple[MatchedFrame, ...]]
@@ -50,16 +50,16 @@ def match_predictions(
 ) -> Matches:
     """Find the prediction of every frame that counts: `<root>/<video>/<name of the frame or of its mask>.png`.
 
-    Predictions of further frames of the videos are no surplus.
+    Predictions of frames that do not count are no surplus.
 
     Args:
-        videos: of the dataset.
-        counted: of every video, the frames that count.
-        root: folder of the predictions; any image extension will do.
+        videos: videos of the dataset.
+        counted: frames of each video that count.
+        root: folder of the predictions, which may have any image extension.
         left_out: names of videos whose predictions are ignored.
 
     Raises:
-        PredictionError: the folder is not there, or nothing in it is named as the dataset's videos and frames are.
+        PredictionError: the folder does not exist, or nothing in it has the name of a video or a frame of the dataset.
     """
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
@@ -101,14 +101,14 @@ def match_predictions(
 
 
 class PredictionReader:
-    """Reads predicted masks of one origin.
+    """Reads the predicted masks of one folder.
 
-    Grey files hold levels, from 0 to 255, or if none of all the files ever exceeds 15 the numbers of objects, as in
-    0/1: one file alone cannot tell, since a soft prediction may be nearly black.
+    Grey files hold levels from 0 to 255, or object numbers such as 0 and 1 if no value in any of the files exceeds 15.
+    A single file does not decide this, since a soft prediction may be nearly black.
 
     Args:
-        paths: all predictions; read until the question is decided, mostly by the first.
-        threshold: in (0, 1]; levels of at least this share of 255 are object.
+        paths: all predictions; they are read until one exceeds 15, usually the first.
+        threshold: levels of at least this share of 255 are object, in (0, 1].
     """
 
     def __init__(self, paths: Iterable[Path], threshold: float) -> None:
@@ -124,7 +124,7 @@ class PredictionReader:
             (h, w) uint8, 255 = surely object; 0 and 255 alone where the file holds numbers.
 
         Raises:
-            MaskError: unreadable, or several objects.
+            MaskError: the file cannot be read, or it holds several objects.
         """
         levels = masks.read_levels(path)
         if levels.colors is None and self.holds_levels:
@@ -132,16 +132,16 @@ class PredictionReader:
         return masks.as_grey(levels, path).astype(np.uint8) * np.uint8(WHITE)
 
     def threshold(self, levels: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-        """Tell object (True) from background in what `read` returned."""
+        """Return the object (True) in levels that `read` returned."""
         is_object: Bool[np.ndarray, "h w"] = levels >= self.lowest_level
         return is_object
 
 
 def check_size(prediction: UInt8[np.ndarray, "_ _"], truth: Bool[np.ndarray, "_ _"], path: Path) -> None:
-    """Refuse a prediction of another size than its ground truth.
+    """Raise if a prediction has another size than its ground truth.
 
     Raises:
-        MaskError: says both.
+        MaskError: the sizes differ.
     """
     if prediction.shape != truth.shape:
         sizes = [f"{mask.shape[1]}x{mask.shape[0]}" for mask in (prediction, truth)]

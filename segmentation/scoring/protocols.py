@@ -1,6 +1,6 @@
-"""How scores of a dataset are made comparable: which frames count, what empty ground truth means, the order of means.
+"""Protocols of scoring: the frames that count, the treatment of empty ground truth, and the order of means.
 
-A protocol is named with every result, so that two numbers under one name were made in one way.
+Every result names its protocol, so that two numbers with the same name are comparable.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,14 @@ class Protocol:
     """A named way to score a dataset. Every mean is over frames first, then over sequences.
 
     Attributes:
-        name: printed with every result.
-        dataset: name in `segmentation.videos.table.DATASETS`.
-        with_boundaries: F is part of it, else J alone.
-        leaves_out_ends: the first and the last annotated frame of a sequence do not count.
-        skips_empty_truth: frames without any object in the ground truth do not count; else J and F are 1 there if the
-            prediction is empty as well, and J = F = 0 if it is not.
-        has_classes: there are also means per class, and the mean of these.
-        source: who publishes numbers made so.
+        name: name of the protocol, printed with every result.
+        dataset: name of the dataset in `segmentation.videos.table.DATASETS`.
+        with_boundaries: whether F is measured as well as J.
+        leaves_out_ends: whether the first and the last annotated frame of a sequence are left out.
+        skips_empty_truth: whether frames without any object in the ground truth are left out; otherwise J and F of such
+            a frame are 1 if the prediction is empty as well, and 0 if it is not.
+        has_classes: whether there are also means per class, and the mean of these.
+        source: publications or code whose numbers are made by this protocol.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Protocol:
 
     @property
     def definition(self) -> dict[str, str]:
-        """Say in words what is counted."""
+        """Definition of the protocol in words, by subject."""
         means = "over frames, then over sequences"
         return {
             "measures": "J and F" if self.with_boundaries else "J",

@@ -1,4 +1,4 @@
-"""Published figures to lay one's own beside: `published.json`, each with its source."""
+"""Published figures for comparison, from `published.json`, each with its source."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Method:
     """One published method.
 
     Attributes:
-        name: as its authors call it.
-        source: where the figures were read; where there are none, the paper.
-        figures: dataset -> measure (`J`, `F`, `J&F`) -> percent; what is not known is left out.
+        name: name that its authors gave it.
+        source: source of the figures; the paper if there are none.
+        figures: percent by dataset and measure (`J`, `F`, `J&F`); unknown figures are left out.
     """
 
     name: str
@@ -27,11 +27,11 @@ class Method:
 
 @dataclass(frozen=True)
 class Published:
-    """What is published.
+    """Published figures.
 
     Attributes:
-        methods: in the order of the file.
-        sequences: by dataset, over how many sequences published means are taken.
+        methods: methods in the order of the file.
+        sequences: number of sequences over which published means are taken, by dataset.
     """
 
     methods: tuple[Method, ...]
@@ -39,6 +39,6 @@ class Published:
 
 
 def load_published() -> Published:
-    """Read the file that comes with the package."""
+    """Read the published figures, which are part of the package."""
     content = json.loads(FILE.read_text(encoding="utf-8"))
     return Published(tuple(Method(**row) for row in content["methods"]), content["sequences"])

@@ -18,7 +18,7 @@ from segmentation.scoring.tables import score_table
 
 
 def show_table(table: Table) -> None:
-    """Print a table; in a log or a pipe nothing is cut off."""
+    """Print a table, 120 columns wide if the output is no terminal, so that nothing is cut off in logs."""
     console = Console()
     if not console.is_terminal:
         console.width = 120
@@ -26,7 +26,7 @@ def show_table(table: Table) -> None:
 
 
 def show_report(report: Report) -> None:
-    """Print scores, and on the error stream what was left out."""
+    """Print scores, and on the error stream notes on sequences and frames that were left out."""
     show_table(score_table(report))
     if report.saliency:
         Console(soft_wrap=True).print(
@@ -37,10 +37,10 @@ def show_report(report: Report) -> None:
 
 
 def write_json(content: Mapping[str, Any], path: Path) -> None:
-    """Write a file whole, or not at all.
+    """Write a JSON file whole or not at all, without credentials.
 
     Raises:
-        SegmentationError: it cannot be written.
+        SegmentationError: the file cannot be written.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

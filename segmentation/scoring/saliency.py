@@ -1,8 +1,8 @@
 """Measures of video salient object detection for soft masks: MAE, F-beta, S-measure and E-measure.
 
-All four follow from how many pixels have which level inside and outside the object, in each of four parts of the frame:
-one histogram per frame instead of passes over its pixels. Every frame's levels are stretched to 0..255 first, as in the
-published evaluations, which these equal.
+All four follow from the histograms of levels inside and outside the object, in each of four parts of the frame, so that
+one pass over the pixels serves all measures. The levels of each frame are first stretched to 0..255, as in the
+published evaluations, whose values these functions reproduce.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _Histogram = Int64[np.ndarray, "4 2 256"]
 
 @dataclass(frozen=True)
 class Saliency:
-    """Measures of frames; curves are over the thresholds 255 to 0 (object = level >= threshold).
+    """Measures of frames; curves are over the thresholds from 255 to 0 (object = level >= threshold).
 
     Attributes:
         mae: (t,) mean absolute error in [0, 1] (Perazzi et al., CVPR 2012).
@@ -50,7 +50,7 @@ class Saliency:
 
 
 def join(parts: list[Saliency]) -> Saliency:
-    """Put the frames of several results into one."""
+    """Concatenate the frames of several results."""
     return Saliency(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("mae", "s", "f", "e")))
 
 
@@ -87,7 +87,7 @@ def _histogram(levels: UInt8[np.ndarray, "h w"], truth: Bool[np.ndarray, "h w"])
 
 
 def _stretched(histogram: _Histogram) -> Float64[np.ndarray, " 256"]:
-    """Return what each level means after the darkest has become 0 and the brightest 1."""
+    """Return the value of each level after stretching the darkest used level to 0 and the brightest to 1."""
     shares = np.arange(LEVELS) / 255
     used = shares[np.flatnonzero(histogram.sum(axis=(0, 1)))]
     if used[0] == used[-1]:

@@ -1,4 +1,4 @@
-"""Score predicted masks against a dataset by a protocol."""
+"""Scores of predicted masks against the ground truth of a dataset by a protocol."""
 
 import os
 from collections.abc import Sequence
@@ -26,12 +26,12 @@ class SequenceScore:
     """Scores of one sequence, frame by frame in the order of time; only frames that count.
 
     Attributes:
-        name: of the sequence.
-        group: its class, where the dataset has classes.
-        frames: names.
-        J: (t,) in [0, 1].
-        F: likewise, or None where the protocol has no F.
-        saliency: measures of the soft masks, if asked for.
+        name: name of the sequence.
+        group: class of the sequence; None if the dataset has no classes.
+        frames: names of the frames.
+        J: region similarity, (t,) in [0, 1].
+        F: boundary accuracy, (t,) in [0, 1]; None if the protocol has no F.
+        saliency: measures of the soft masks; None if they were not requested.
     """
 
     name: str
@@ -49,12 +49,12 @@ class SequenceScore:
 
 @dataclass(frozen=True)
 class Report:
-    """What came out.
+    """Scores of the predictions for a dataset.
 
     Attributes:
-        protocol: by which it was scored.
-        sequences: in the dataset's order; those without a frame that counts are left out.
-        notes: sentences on what was left out and why; empty if nothing was.
+        protocol: protocol of the scores.
+        sequences: scores of the sequences in the order of the dataset, without those in which no frame counts.
+        notes: sentences on frames and sequences that were left out; empty if there are none.
     """
 
     protocol: Protocol
@@ -63,12 +63,12 @@ class Report:
 
     @property
     def mean(self) -> dict[str, Statistics]:
-        """Mean over sequences of each measure's statistics."""
+        """Mean over sequences of the statistics of each measure."""
         return _mean([sequence.statistics for sequence in self.sequences])
 
     @property
     def classes(self) -> dict[str, dict[str, Statistics]]:
-        """The same over the sequences of each class; empty where the protocol has no classes."""
+        """Mean over the sequences of each class; empty if the protocol has no classes."""
         if not self.protocol.has_classes:
             return {}
         groups = sorted({sequence.group or "" for sequence in self.sequences})
@@ -76,17 +76,17 @@ class Report:
 
     @property
     def mean_over_classes(self) -> dict[str, Statistics]:
-        """Mean over classes of the classes' means; empty where the protocol has no classes."""
+        """Mean over the means of the classes; empty if the protocol has no classes."""
         return _mean(list(self.classes.values()))
 
     @property
     def saliency(self) -> dict[str, float]:
-        """Measures of the soft masks, mean over sequences of each curve; empty if not asked for."""
+        """Measures of the soft masks from curves that are averaged over sequences; empty if they were not requested."""
         parts = [sequence.saliency.mean() for sequence in self.sequences if sequence.saliency is not None]
         return join(parts).summary() if parts else {}
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything as what `json.dump` can write; scores are fractions, not percent."""
+        """Return the scores as plain values for `json.dump`; they are fractions, not percent."""
         content: dict[str, Any] = {
             "protocol": self.protocol.name,
             "definition": self.protocol.definition,
@@ -125,17 +125,18 @@ def score_predictions(
     """Score a folder of predicted masks.
 
     Args:
-        dataset: opened.
-        predictions: one folder per video, in it one image per frame; binary, 0/255, palette, or soft grey levels.
-        protocol: one of the dataset's.
+        dataset: dataset with ground truth.
+        predictions: folder with one folder per video, which holds one image per frame: 0/1, 0/255, palette, or soft
+            grey levels.
+        protocol: protocol of the dataset.
         threshold: levels of at least this share of 255 are object.
-        with_saliency: also compute MAE, F-beta, S- and E-measure of the soft masks, on the same frames.
-        allow_missing: score what there is, instead of refusing missing and surplus predictions; what is missing is left
-            out of all means, and noted.
-        progress: told how many frames are scored; by default nobody is.
+        with_saliency: whether to measure MAE, F-beta, S- and E-measure of the soft masks on the same frames.
+        allow_missing: whether to score the frames that are predicted, instead of refusing missing and surplus
+            predictions; missing frames are left out of all means, and noted.
+        progress: is told how many frames are scored; None = nobody is.
 
     Raises:
-        SegmentationError: what is wrong with which file, in one sentence.
+        SegmentationError: a prediction is missing, surplus or unreadable, or nothing can be scored.
     """
     counted = {video.name: protocol.counted(video.annotated) for video in dataset.videos}
     matches = match_predictions(dataset.videos, counted, predictions, dataset.left_out)
@@ -180,7 +181,7 @@ class _FrameScore:
 def _score_frame(
     dataset: OpenedDataset, reader: PredictionReader, protocol: Protocol, matched: MatchedFrame, with_saliency: bool
 ) -> _FrameScore | None:
-    """Score one frame; None where it does not count."""
+    """Score one frame; return None if it does not count."""
     truth = dataset.read_mask(matched.frame)
     levels = reader.read(matched.prediction)
     check_size(levels, truth, matched.prediction)

@@ -1,4 +1,4 @@
-"""Scores a folder of predicted masks, and writes the scores and pictures that were asked for."""
+"""Scores of a folder of predicted masks, and the files and pictures that `segmentation score` writes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def score_folder(settings: ScoreSettings, progress: Progress | None = None) -> t
     """Score the predicted masks of a dataset by one of its protocols.
 
     Args:
-        settings: which masks are scored, and how.
-        progress: called with the number of frames done and in all.
+        settings: settings of the command.
+        progress: is told how many frames are scored; None = nobody is.
 
     Returns:
         The scores, and the sequences that were scored.

@@ -1,4 +1,4 @@
-"""What `segmentation score` is given."""
+"""Settings of `segmentation score`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores as a table on the terminal."""
+"""Tables of scores for the terminal."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from segmentation.scoring.score import Report
 
 
 def score_table(report: Report) -> Table:
-    """Lay out a report: one line per sequence, then the means; all in percent."""
+    """Return a table of scores in percent: one line per sequence, then the means."""
     protocol = report.protocol
     measures = ["J", "F"] if protocol.with_boundaries else ["J"]
     said = protocol.definition
@@ -47,12 +47,12 @@ def _cells(measures: dict[str, Statistics]) -> list[str]:
 
 
 def comparison_table(reports: Mapping[str, Report], own_name: str, published: Published) -> Table:
-    """Lay one's own means beside published ones, in percent; blank where no figure is at hand.
+    """Return a table of own and published means in percent; unknown figures are blank.
 
     Args:
-        reports: by name of the dataset.
-        own_name: of the row of one's own.
-        published: the others.
+        reports: own scores by name of the dataset.
+        own_name: name of the row of own scores.
+        published: published figures.
     """
     columns = [(name, measure) for name, report in reports.items() for measure in _means(report)]
     notes = [
@@ -75,6 +75,6 @@ def comparison_table(reports: Mapping[str, Report], own_name: str, published: Pu
 
 
 def _means(report: Report) -> dict[str, float]:
-    """Return the means over sequences in percent."""
+    """Return the means over sequences in percent, by measure."""
     means = {measure: 100 * values.mean for measure, values in report.mean.items()}
     return means | ({"J&F": (means["J"] + means["F"]) / 2} if "F" in means else {})

@@ -1,4 +1,4 @@
-"""A contact sheet of the frames with the lowest J: where a method fails, and how."""
+"""A contact sheet of the frames with the lowest J, which shows how a method fails."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from segmentation.videos.trees import Frame
 
 FRAMES = 12
 OF_ONE_SEQUENCE = 3
-APART = 10  # frames between two of one sequence, or the sheet would show one moment only
+APART = 10  # smallest distance of two frames of a sequence, so that the sheet shows different moments
 TRUTH_COLOR, PREDICTION_COLOR = (60, 230, 90), (255, 60, 200)
 _LINES_ABREAST, _TILE_PX = 2, 320
 
@@ -57,11 +57,11 @@ def draw_worst_frames(report: Report, dataset: OpenedDataset, predictions: Path,
     """Draw the worst frames, each beside the outlines of its truth and its prediction.
 
     Args:
-        report: scores of these predictions.
-        dataset: that they were scored on.
-        predictions: folder of masks.
-        threshold: as they were scored.
-        path: picture to write; its extension says which kind.
+        report: scores of the predictions.
+        dataset: dataset of the scores.
+        predictions: folder of predicted masks.
+        threshold: threshold of the scores.
+        path: image file to write, in the format of its extension.
 
     Raises:
         SegmentationError: the picture cannot be written.
@@ -93,7 +93,7 @@ def draw_worst_frames(report: Report, dataset: OpenedDataset, predictions: Path,
 
 
 def _image(frame: Frame, truth: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Read the frame; grey where there is none of the masks' size."""
+    """Read the image of a frame; return a grey one if there is none of the size of the mask."""
     grey = np.full((*truth.shape, 3), 96, np.uint8)
     if frame.image is None:
         return grey

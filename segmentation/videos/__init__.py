@@ -1,1 +1,1 @@
-"""Video datasets: where frames and masks lie, and how they are read and drawn."""
+"""Video datasets: their table, folder trees, mask files and frames, and masks drawn over frames."""

@@ -22,17 +22,17 @@ from segmentation.videos.trees import Frame, Tree, VideoFolders, find_videos, li
 
 @dataclass(frozen=True)
 class Sequences:
-    """Names of sequences, or patterns such as `car-*`.
+    """A choice of sequences by names, or patterns such as `car-*`.
 
     Attributes:
-        patterns: none = all sequences.
+        patterns: names and patterns; empty = all sequences.
     """
 
     patterns: tuple[str, ...] = ()
 
     @staticmethod
     def parse(given: Sequence[str] | None) -> Sequences:
-        """Parse lists of names that are separated by commas; the option may be given several times."""
+        """Parse lists of names with commas between them; the option may be given several times."""
         names = (name.strip() for text in given or () for name in text.split(","))
         return Sequences(tuple(name for name in names if name))
 
@@ -44,11 +44,11 @@ class Sequences:
         """Raise if a pattern selects no sequence.
 
         Args:
-            names: of all sequences that there are.
-            where: they are, in words.
+            names: names of all sequences.
+            where: place of the sequences, for the message.
 
         Raises:
-            DatasetError: one chooses nothing.
+            DatasetError: a pattern selects no sequence.
         """
         for pattern in self.patterns:
             if not any(_matches(name, pattern) for name in names):
@@ -67,12 +67,12 @@ def _matches(name: str, pattern: str) -> bool:
 
 @dataclass(frozen=True)
 class Video:
-    """A video in the order of time.
+    """A video of a dataset.
 
     Attributes:
-        name: unique in the dataset; may contain `/`, as in its tree.
+        name: name, unique in the dataset; it contains `/` if its tree has nested folders.
         group: class of the video in YouTube-Objects, else None.
-        frames: all frames of which an image or a mask exists.
+        frames: frames of which an image or a mask exists, in the order of time.
     """
 
     name: str
@@ -90,10 +90,14 @@ class OpenedDataset:
     """The videos of one split, as found in a folder.
 
     Attributes:
-        left_out: names of videos that are in the split, but not chosen.
-        flow_pictures: where the flow pictures of a video may lie below the root of a tree of the published code; the
-            first belongs to the tree that was found.
-        problems: by name of a video, a sentence on what is wrong with it; such a video may still be among `videos`.
+        row: row of the table that describes the dataset.
+        root: folder of the dataset.
+        split: name of the split; None if the dataset has none.
+        videos: videos of the split.
+        problems: a sentence on each video that has a problem, by name of the video, which may still be in `videos`.
+        flow_pictures: possible folders of the flow pictures of a video, below the root of a tree of the published
+            code; the first one belongs to the tree that was found.
+        left_out: names of videos that are in the split but not chosen.
     """
 
     row: DatasetRow
@@ -125,18 +129,18 @@ class OpenedDataset:
             raise DatasetError(f"no sequence of {self.row.title} in {self.root} can be used: {reasons}")
 
     def read_mask(self, frame: Frame, *, allow_soft: bool = True) -> Bool[np.ndarray, "h w"]:
-        """Read a frame's mask.
+        """Read the mask of a frame.
 
         Args:
-            frame: one of the dataset's.
-            allow_soft: take grey levels between 0 and 255 by their threshold where the dataset knows but these two;
-                JPEG files always have some.
+            frame: frame of the dataset.
+            allow_soft: whether to threshold grey levels between 0 and 255 in a dataset whose masks hold only 0 and 255;
+                JPEG files are always thresholded.
 
         Returns:
             (h, w) bool, True = object.
 
         Raises:
-            MaskError: there is none, or a file is not what the dataset's masks are.
+            MaskError: the frame has no mask, or a file is no mask of this dataset.
         """
         if not frame.masks:
             raise MaskError(f"frame {frame.name} has no mask; {self.row.title} annotates {self.row.annotated}")
@@ -157,15 +161,16 @@ class OpenedDataset:
 
 
 def open_dataset(name: str, root: Path, split: str | None = None) -> OpenedDataset:
-    """List a dataset's videos.
+    """List the videos of a dataset.
 
     Args:
-        name: one of `DATASETS`.
-        root: its folder, in any of the known trees.
-        split: one of its splits; None = the one that is scored.
+        name: name of the dataset in `DATASETS`.
+        root: folder of the dataset, in any of the known trees.
+        split: split of the dataset; None = the one that is scored.
 
     Raises:
-        DatasetError: no such dataset or split, or the folder is not that dataset; then which one it looks like.
+        DatasetError: there is no such dataset or split, or the folder is not that dataset; the message says which
+            dataset it looks like.
     """
     row = check_split(name, split)
     split = split or row.default_split
@@ -174,7 +179,7 @@ def open_dataset(name: str, root: Path, split: str | None = None) -> OpenedDatas
     trees = [(tree, folder) for tree in row.trees for folder in _folders_of(row, tree, split)]
     for needs_masks in (True, False):
         for tree, folder in trees if other in (None, row) else ():
-            # Only a folder of this name tells frames from other pictures where there are no masks.
+            # Without masks, only a folder of this name tells frames from other pictures.
             if needs_masks or "JPEGImages" in tree.images:
                 found = find_videos(root, tree, folder, needs_masks=needs_masks)
                 if found:
@@ -230,7 +235,7 @@ def _folders_of(row: DatasetRow, tree: Tree, split: str | None) -> tuple[str, ..
 
 
 def _flow_pictures(row: DatasetRow, tree: Tree, folder: str, split: str | None) -> tuple[str, ...]:
-    """List where the published code may have flow pictures, first of all beside the tree that was found."""
+    """Return the folders where the published code may have flow pictures, first the one of the tree that was found."""
     published = row.splits.get(split or "", ())[-1:] or ("",)
     own = (folder,) if "JPEGImages" in tree.images else published
     places = [(tree, own)] + [(other, _folders_of(row, other, split) or published) for other in row.trees]

@@ -1,4 +1,4 @@
-"""Frames of one video, from image files or a video container, read in the order of time and never held whole."""
+"""Frames of one video from image files or a video container, read in the order of time, a few at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segmentation.errors import FlowError
 from segmentation.videos.trees import VideoFolders, list_frames
 
 FRAMES_PER_SECOND = 25.0
-MOST_FRAMES_PER_SECOND = 1000.0  # containers that state more do not know
+MOST_FRAMES_PER_SECOND = 1000.0  # containers that state more are wrong
 
 Image = UInt8[np.ndarray, "h w 3"]
 
@@ -28,7 +28,7 @@ class ImageFiles:
     """A video whose frames are image files.
 
     Attributes:
-        paths: of the frames, in the order of time.
+        paths: files of the frames, in the order of time.
     """
 
     paths: tuple[Path, ...]
@@ -47,7 +47,7 @@ class ImageFiles:
         """Yield frames `start`..`stop` - 1, (h,w,3) uint8 RGB.
 
         Raises:
-            FlowError: a file is missing or damaged; which.
+            FlowError: a file is missing or damaged.
         """
         for path in self.paths[start:stop]:
             try:
@@ -66,8 +66,8 @@ class VideoFile:
     """A video in a container that OpenCV's FFmpeg reads.
 
     Attributes:
-        path: of the file.
-        frames: how many can be decoded.
+        path: path of the file.
+        frames: number of frames that can be decoded.
     """
 
     path: Path
@@ -91,10 +91,10 @@ class VideoFile:
     def read(self, start: int, stop: int) -> Iterator[Image]:
         """Yield frames `start`..`stop` - 1, (h,w,3) uint8 RGB.
 
-        Every frame before `start` is decoded too: seeking is exact in few containers.
+        Every frame before `start` is decoded as well, because seeking is exact in few containers only.
 
         Raises:
-            FlowError: the file ends before.
+            FlowError: the file ends before `stop`.
         """
         capture = _open(self.path)
         try:
@@ -121,7 +121,7 @@ def open_footage(path: Path) -> Footage:
     """Open a user's own video: a container, or a folder of frames named or numbered in the order of time.
 
     Raises:
-        FlowError: neither, damaged, or a frame is missing between others.
+        FlowError: the path is neither, the video is damaged, or a frame is missing between others.
     """
     if path.is_dir():
         frames, problem = list_frames(VideoFolders(None, path, path / "no masks"))

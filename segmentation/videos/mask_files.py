@@ -1,8 +1,8 @@
-"""Reads mask files of any common kind into object and background.
+"""Mask files of any common kind, read as object and background.
 
-What a pixel value means differs between datasets and between people's predictions: 0/255, 0/1, palette indices,
-soft grey levels, coloured regions. A file is read into `Levels`, which keeps what can be told from the file alone;
-what counts as object is decided by a `Convention`.
+The meaning of pixel values differs between datasets and between predictions: 0/255, 0/1, palette indices, soft grey
+levels, coloured regions. A file is read into `Levels`, which holds everything that follows from the file alone; a
+`Convention` decides which values are object.
 """
 
 from collections.abc import Callable
@@ -74,7 +74,7 @@ def as_grey(levels: Levels, path: Path) -> Bool[np.ndarray, "h w"]:
     """Read one object given by grey levels >= 128, or as the one number in a file of 0 and that number.
 
     Raises:
-        MaskError: several objects.
+        MaskError: the mask holds several objects.
     """
     numbers = labels_of(levels.values)
     if len(numbers) > 1 and (levels.colors is not None or numbers[-1] <= MAX_LABEL):
@@ -85,7 +85,7 @@ def as_grey(levels: Levels, path: Path) -> Bool[np.ndarray, "h w"]:
 
 
 def as_grey_or_labels(levels: Levels, path: Path) -> Bool[np.ndarray, "h w"]:
-    """Read grey levels >= 128 as object, and of object numbers everything that is not 0: all objects together."""
+    """Read grey levels >= 128 as object, or all object numbers except 0; several objects are united."""
     if levels.colors is None and levels.values.max(initial=0) > MAX_LABEL:
         return levels.values >= OBJECT_LEVEL
     return levels.values > 0
@@ -102,12 +102,12 @@ def as_binary_or_labels(levels: Levels, path: Path) -> Bool[np.ndarray, "h w"]:
 
 
 def as_labels(levels: Levels, path: Path) -> Bool[np.ndarray, "h w"]:
-    """Read everything that is not 0 as object: all objects of a label image together."""
+    """Read everything that is not 0 as object; all objects of a label image are united."""
     return levels.values > 0
 
 
 def refuse_soft(levels: Levels, path: Path) -> None:
-    """Accept object numbers and the grey levels 0 and 255.
+    """Raise unless a mask holds object numbers, or no grey levels but 0 and 255.
 
     Raises:
         MaskError: there are other grey levels.
@@ -142,7 +142,7 @@ def _palette_levels(image: Image.Image) -> Levels:
     palette[: len(given)] = given
     used = palette[np.bincount(indices.ravel(), minlength=256) > 0]
     is_grey = bool((used == used[:, :1]).all())
-    # A grey palette that hardly leaves black is what some tools put under object numbers: then the numbers count.
+    # Some tools write object numbers with an almost black grey palette: then the numbers count, not the colours.
     if is_grey and (used.max() > MAX_LABEL or not indices.any()):
         return Levels(palette[:, 0][indices])
     return Levels(indices, palette)

@@ -1,6 +1,6 @@
-"""The table of video datasets: where their frames, masks and flow pictures lie, and what their mask values mean.
+"""The table of video datasets: folders of their frames, masks and flow pictures, and the meaning of mask values.
 
-One row per dataset, each with the trees in which it is met: the official one as downloaded, and that of the published
+Each row lists the folder trees in which a dataset is found: the official one as downloaded, and that of the published
 FakeFlow/DepthFlow/TMO code (JPEGImages, JPEGFlows, Annotations).
 """
 
@@ -21,17 +21,17 @@ class DatasetRow:
     """One video dataset: a row of the table.
 
     Attributes:
-        name: as given to `--dataset`.
-        title: as the literature calls it.
-        trees: where to look, the most specific first.
-        splits: names of splits, and the folders that hold them where the tree has such.
-        default_split: what is scored; None = there is but one.
-        annotated: which frames have masks.
-        labels: what the values of a mask mean.
-        convention: the same as a function.
+        name: name of the dataset on the command line.
+        title: name of the dataset in the literature.
+        trees: folder trees to look for, the most specific first.
+        splits: names of the splits, each with the folders that may hold it.
+        default_split: split that is scored; None = the dataset has no splits.
+        annotated: frames that have masks, in words.
+        labels: meaning of the mask values, in words.
+        convention: function that reads the mask values accordingly.
         licence: terms of use, as far as they are stated.
-        source: where to get it.
-        hallmarks: paths that only this dataset has, to tell it from others.
+        source: web page of the dataset.
+        hallmarks: paths that no other dataset has.
     """
 
     name: str

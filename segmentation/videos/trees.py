@@ -1,4 +1,4 @@
-"""Folder trees of videos: which folders hold a video's frames and masks, and which mask belongs to which frame."""
+"""Folder trees of videos: the folders of the frames and masks of each video, and the mask of each frame."""
 
 import itertools
 import re
@@ -14,15 +14,15 @@ _LISTED = 3  # names shown in a message before "and n more"
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Location of videos below the root of a dataset.
+    """Location of videos below the root of a dataset, as patterns of folders.
 
     Attributes:
-        images: folder of a video's frames; `{video}`, `{class}` and `{shot}` match one folder name each and together
-            make the video's name, `{split}` stands for the folder of the split.
-        masks: folder of its masks, likewise.
-        lists: text files that name the videos of a split; the first that exists counts, none = all that are found.
-        has_objects: the folder of masks may hold one folder per object.
-        flows: folder of a video's flow pictures, as the published code has it beside such a tree.
+        images: folder of the frames of a video. `{video}`, `{class}` and `{shot}` match one folder name each and
+            together make the name of the video; `{split}` stands for the folder of the split.
+        masks: folder of the masks of a video, in the same notation.
+        lists: text files that name the videos of a split, of which the first that exists counts; empty = all videos.
+        has_objects: whether the folder of masks may hold one folder per object.
+        flows: folder of the flow pictures of a video, in the same notation, as the published code expects it.
     """
 
     images: str
@@ -34,7 +34,7 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class VideoFolders:
-    """Location of one video; `group` is its class in trees that have classes."""
+    """Folders of one video; `group` is its class in trees that have classes."""
 
     group: str | None
     images: Path
@@ -43,10 +43,12 @@ class VideoFolders:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame of a video: its name (stem), its image and its mask, either of which may be missing.
+    """One frame of a video, of which the image or the mask may be missing.
 
     Attributes:
-        masks: files whose objects are united; empty = not annotated.
+        name: name of its files without extension.
+        image: file of the image; None = missing.
+        masks: mask files, whose objects are united; empty = the frame is not annotated.
     """
 
     name: str
@@ -55,16 +57,16 @@ class Frame:
 
 
 def find_videos(root: Path, tree: Tree, split_folder: str = "", *, needs_masks: bool = True) -> dict[str, VideoFolders]:
-    """Find every video of which masks or images are there.
+    """Find every video of which masks or images exist.
 
     Args:
-        root: the dataset's folder.
-        tree: what to look for.
-        split_folder: what `{split}` stands for.
-        needs_masks: one video at least must have masks, else the folder has another tree.
+        root: folder of the dataset.
+        tree: tree to look for.
+        split_folder: folder that `{split}` stands for.
+        needs_masks: whether the folder has another tree if no video has masks.
 
     Returns:
-        By name, sorted; empty where the folder has another tree.
+        Folders of the videos, sorted by name; empty if the folder has another tree.
     """
     images, annotations = (pattern.replace("{split}", split_folder) for pattern in (tree.images, tree.masks))
     found = {
@@ -86,7 +88,7 @@ def find_videos(root: Path, tree: Tree, split_folder: str = "", *, needs_masks: 
 
 
 def listed_videos(root: Path, tree: Tree, split: str) -> list[str] | None:
-    """Read which videos a split has from the dataset's own lists; None where there is no list."""
+    """Read the names of the videos of a split from the lists of the dataset; return None if there is no list."""
     for pattern in tree.lists:
         path = root / pattern.replace("{split}", split)
         if path.is_file():
@@ -97,10 +99,10 @@ def listed_videos(root: Path, tree: Tree, split: str) -> list[str] | None:
 
 
 def list_frames(folders: VideoFolders) -> tuple[tuple[Frame, ...], str]:
-    """Pair a video's images and masks by name, or by number where they are named differently.
+    """Pair the images and masks of a video by name, or by number if they are named differently.
 
     Returns:
-        The frames in the order of time, and a sentence on what is wrong with them, empty if nothing is.
+        The frames in the order of time, and a sentence on their problem, empty if there is none.
     """
     images = {path.stem: path for path in _files(folders.images)}
     by_number = {_number(stem): stem for stem in images}
@@ -128,7 +130,7 @@ def some(names: Collection[object]) -> str:
 
 
 def _matches(folder: Path, parts: list[str]) -> Iterator[tuple[tuple[str, ...], Path]]:
-    """Yield each folder that matches a pattern, with the text that its variable parts stand for."""
+    """Yield each folder that matches a pattern, with the names that its variable parts match."""
     if not parts:
         yield (), folder
     elif not parts[0].startswith("{"):
@@ -141,13 +143,13 @@ def _matches(folder: Path, parts: list[str]) -> Iterator[tuple[tuple[str, ...], 
 
 
 def _annotations(folder: Path) -> dict[str, tuple[Path, ...]]:
-    """Collect the mask files of each frame by stem: right in the folder, or in one folder per object."""
+    """Collect the mask files of each frame by stem, from the folder itself or from one folder per object."""
     found: dict[str, tuple[Path, ...]] = {}
     for path in _files(folder):
         stem = path.stem.removesuffix("_gt")
-        if "PROB" in stem:  # FBMS: how sure the annotators were
+        if "PROB" in stem:  # FBMS: probabilities, no masks
             continue
-        # FBMS has some masks twice: in colour (PPM) and, with objects lost, in grey (PGM).
+        # FBMS has some masks twice: in colour (PPM), and in grey (PGM) with some objects missing.
         if stem not in found or path.suffix.lower() == ".ppm":
             found[stem] = (path,)
     if not found:
@@ -158,7 +160,7 @@ def _annotations(folder: Path) -> dict[str, tuple[Path, ...]]:
 
 
 def _gaps(numbers: list[int]) -> list[int]:
-    """Return the numbers that are missing in a sequence of equal steps; nothing if it has no such step."""
+    """Return the numbers that are missing in a sequence of mostly equal steps; none if the steps differ."""
     steps = [after - before for before, after in itertools.pairwise(numbers)]
     step = max(set(steps), key=steps.count) if steps else 1
     if steps.count(step) < (0.5 if step == 1 else 0.9) * len(steps):

@@ -16,6 +16,7 @@ from tests.conftest import draw_scene
 SEED = 5
 FAILED_ROW = 3
 SIDE = 40
+FINGERPRINT = "0123abcd"
 
 
 def make_dataset(path: Path, *, samples: int = 10, motions: int = 2, without_shard: int | None = None) -> Path:
@@ -23,7 +24,7 @@ def make_dataset(path: Path, *, samples: int = 10, motions: int = 2, without_sha
     prior = MotionPrior.preset("camera+object")
     layout = Layout(samples, motions, SIDE, MotionSample.names, 2)
     store = DatasetStore(str(path))
-    store.create(layout, {"settings": {"motion_prior": prior.to_dict()}})
+    store.create(layout, {"fingerprint": FINGERPRINT, "settings": {"motion_prior": prior.to_dict()}})
     for shard in range(layout.shard_count):
         if shard == without_shard:
             continue

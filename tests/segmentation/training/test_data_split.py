@@ -24,7 +24,7 @@ from tests.segmentation.training_runs import (
 )
 from tests.segmentation.trees import SIZE
 from tests.segmentation.video_flows import store_flow
-from tests.segmentation.zarr_datasets import FAILED_ROW, make_dataset
+from tests.segmentation.zarr_datasets import FAILED_ROW, FINGERPRINT, make_dataset
 
 
 def test_videos_are_opened_once(tmp_path: Path) -> None:
@@ -41,6 +41,7 @@ def test_videos_are_opened_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fresh", [False, True])
 def test_photos_are_opened_once_and_validated_on_with_their_stored_flow(tmp_path: Path, fresh: bool) -> None:
     settings = settings_in(tmp_path, fresh_motion=fresh)
+    (url,) = settings.data
     mixture, validation = open_data(settings)
     (part,) = mixture.sources
     assert isinstance(part, Part)
@@ -49,8 +50,7 @@ def test_photos_are_opened_once_and_validated_on_with_their_stored_flow(tmp_path
     assert isinstance(judged, ShardDataset)
     assert judged._rows is part.source._rows
     assert (part.source.flow, judged.flow) == ("fresh" if fresh else "stored", "stored")
-    (url,) = settings.data
-    assert mixture.fingerprints == {DatasetStore.open(url).name: DatasetStore.open(url).attributes["fingerprint"]}
+    assert mixture.fingerprints == {DatasetStore.open(url).name: FINGERPRINT}
 
 
 def test_photos_that_are_judged_by_are_never_drawn(tmp_path: Path) -> None:
@@ -73,8 +73,14 @@ def test_data_that_cannot_be_learnt_from_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="has schema version 0"):
         train_in(tmp_path, data=(str(tmp_path / "old.zarr"),))
     videos = make_videos(tmp_path)
+    other = videos.replace("flows.zarr", "other.zarr")
+    with pytest.raises(
+        SegmentationError, match=r"the flow .*other.zarr does not exist; expected what `segmentation flows"
+    ):
+        train_in(tmp_path, videos=(other,))
+    (tmp_path / "other.zarr").mkdir()
     with pytest.raises(DatasetError, match=r"other.zarr holds neither flows of DAVIS-2016 nor"):
-        train_in(tmp_path, videos=(videos.replace("flows.zarr", "other.zarr"),))
+        train_in(tmp_path, videos=(other,))
     mask = tmp_path / "DAVIS/Annotations/480p/bear/00002.png"
     cv2.imwrite(str(mask), np.full((24, 32), 100, np.uint8))
     with pytest.raises(SegmentationError, match=r"frame 00002 of bear cannot be used.*100"):
