@@ -105,7 +105,7 @@ def _window_loop() -> Callable[..., Any]:
 
 
 def _windows(volume: Any, points: Any, scale: Any, radius: int, out: Any) -> None:
-    """Sample volume (p,h,w) bilinearly around `scale` * points (p,2), x and y; write out (p, side * side), zero outside."""
+    """Sample volume (p,h,w) bilinearly around `scale` * points (p,2) into out (p, side * side); zero outside."""
     positions, height, width = volume.shape
     side = 2 * radius + 1
     corners = np.empty((side + 1, side + 1), np.float32)
