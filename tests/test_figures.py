@@ -54,6 +54,8 @@ def how_fast() -> Figures:
         kernel["flow_cpu"]["textbook"]["64_images"]["into_new_memory"]["unproject_transform_project_over_ours"],
         kernel["flow_to_rgb_cpu"]["numpy_over_ours"],
         RESULTS["metrics"]["DAVIS-2016"]["times faster, arrays"],
+        RESULTS["saliency"]["times faster"],
+        RESULTS["saliency"]["times faster, without adaptive values"],
         scaling["fixed_work_per_photo"]["2_over_1"]["median"],
         *overhead,
         round(million, 3),
