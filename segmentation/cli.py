@@ -153,7 +153,6 @@ def predict_command(settings: PredictionSettings) -> None:
 def train_command(settings: TrainingSettings) -> None:
     """Train the two-stream network; with --resume, continue where it was stopped."""
     from pipeline.command.progress import ProgressLine
-    from segmentation.training.next_steps import next_command
     from segmentation.training.run import train
 
     try:
@@ -168,6 +167,8 @@ def train_command(settings: TrainingSettings) -> None:
     )
     for picture in summary.pictures:
         typer.echo(str(picture.resolve()))
+    from segmentation.training.next_steps import next_command
+
     typer.echo(f"Try it:  {next_command(settings)}")
 
 
