@@ -1,8 +1,9 @@
-"""How long the network of `segmentation evaluate` waits: `python -m benchmarks.evaluate --davis DAVIS --raft WEIGHTS`.
+"""Idle time of the network in `segmentation evaluate`: `python -m benchmarks.evaluate --davis DAVIS --raft WEIGHTS`.
 
-Rival, in the same run with the same network, frames and flow: a plain loop that reads a frame and its flow, predicts it
-on all cores or the GPU, writes the mask, and takes the next. Rounds of both alternate; medians. Without `--checkpoint`
-the network has random weights, which takes the same time. Flow is estimated once, with few iterations.
+The rival is a plain loop in the same run, with the same network, frames and flow: it reads a frame and its flow,
+predicts the mask on all cores or on the GPU, and writes it before it goes on. Rounds of both alternate, and their
+medians are compared. Without `--checkpoint` the network has random weights, which take the same time. Flow is estimated
+once, with few iterations.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from segmentation.videos.datasets import open_dataset
 
 
 def part_of_davis(davis: Path, folder: Path, frames: int) -> Path:
-    """Link the first frames of every validation sequence that is there into a tree of their own."""
+    """Link the first frames of every available validation sequence into a new tree."""
     names = [line.strip() for line in (davis / "ImageSets/2016/val.txt").read_text().splitlines()]
     present = [name for name in names if (davis / "JPEGImages/480p" / name).is_dir()]
     for name in present:
@@ -48,7 +49,7 @@ def part_of_davis(davis: Path, folder: Path, frames: int) -> Path:
 
 @torch.inference_mode()
 def plain_loop(root: Path, flows: str, checkpoint: Path, masks: Path, device: str) -> tuple[float, float]:
-    """Return frames per second, and the share of time in which the network had nothing to do."""
+    """Return frames per second, and the fraction of time in which the network was idle."""
     network = load_network(checkpoint).to(device)
     dataset = open_dataset("davis16", root, "val")
     stored = open_flows(flows, dataset)
@@ -75,10 +76,12 @@ def main() -> None:
     """Measure and write benchmarks/results/evaluate.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--davis", type=Path, required=True)
-    parser.add_argument("--raft", required=True, help="weights of RAFT")
+    parser.add_argument("--raft", required=True, help="file with the weights of RAFT")
     parser.add_argument("--checkpoint", type=Path)
-    parser.add_argument("--encoder", default="mit-b0", help="of the random network")
-    parser.add_argument("--frames", type=int, default=20, help="of each sequence")
+    parser.add_argument("--encoder", default="mit-b0", help="encoder of the random network (default %(default)s)")
+    parser.add_argument(
+        "--frames", type=int, default=20, help="number of frames of each sequence (default %(default)s)"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
