@@ -1,4 +1,4 @@
-"""The container image and the clusters made of it: files that agree with each other, with Ray and with our commands."""
+"""The files for containers and clusters agree with each other, with Ray and with our commands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def load(name: str) -> Any:
 
 
 def our_commands() -> Iterator[str]:
-    """Yield every `pipeline ...` that the guide to clusters and the RayJob run."""
+    """Yield every `pipeline ...` command in the guide to clusters and in the RayJob."""
     yield load("rayjob.yaml")["spec"]["entrypoint"]
     for line in PAGE.replace("\\\n", " ").splitlines():
         if found := re.search(r"(?:-- |fakeflow )(pipeline .*)", line):
@@ -33,7 +33,7 @@ def our_commands() -> Iterator[str]:
 
 
 def ray_start(command: str) -> dict[str, Any]:
-    """Parse a `ray start` with Ray's own options."""
+    """Parse a `ray start` command with Ray's own options."""
     from ray.scripts.scripts import start
 
     words = shlex.split(re.sub(r"\$\{[^}]*:-([^}]*)\}", r"\1", command))
@@ -103,7 +103,7 @@ def test_ray_accepts_the_cluster_file() -> None:
     cluster = prepare_config(load("ray-cluster.yaml"))
     validate_config(cluster)
     assert cluster["provider"]["type"] == "aws"
-    assert " boto3" in DOCKERFILE  # which Ray's provider for AWS imports on the head, and which s3fs does not bring
+    assert " boto3" in DOCKERFILE  # Ray's provider for AWS imports it on the head, and s3fs does not depend on it
     kinds = cluster["available_node_types"]
     assert kinds[cluster["head_node_type"]]["resources"]["CPU"] == 0
     assert kinds["gpu"]["min_workers"] == kinds["gpu"]["max_workers"] == cluster["max_workers"]
@@ -127,4 +127,4 @@ def test_rayjob_asks_for_the_workers_that_its_groups_have() -> None:
         assert container["resources"]["limits"] == container["resources"]["requests"]
     assert images == {load("ray-cluster.yaml")["docker"]["image"]}
     for parameters in (cluster["headGroupSpec"]["rayStartParams"], group["rayStartParams"]):
-        assert all(isinstance(value, str) for value in parameters.values())  # KubeRay takes strings alone
+        assert all(isinstance(value, str) for value in parameters.values())  # KubeRay accepts only strings

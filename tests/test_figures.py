@@ -1,6 +1,7 @@
-"""Every number in the README's results and on the page of results is that of the JSON it cites, in reading order.
+"""The numbers in the README, on the page of results and in other pages are those of the JSON files that they cite.
 
-A number of a section stands below as a value from a JSON, or as a string where it is a setting that no JSON holds.
+The functions below list the numbers of a section in reading order: as values from JSON files, or as strings for
+settings that no JSON file holds.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Figures = list[float | str]
 
 
 def section(heading: str, file: str = "README.md", end: str = "\n## ") -> str:
-    """Return a section's text without code, links' targets and names that have digits in them."""
+    """Return a section's text without code and without the targets of links."""
     text = (ROOT / file).read_text(encoding="utf-8")
     body = text[text.index(heading) + len(heading) :].partition(end)[0]
     return re.sub(r"`[^`]*`|\]\([^)]*\)", "", body)
@@ -29,7 +30,6 @@ def section(heading: str, file: str = "README.md", end: str = "\n## ") -> str:
 def how_fast() -> Figures:
     made, scaling = RESULTS["pipeline"], RESULTS["scaling"]
     long, short = made["whole_path"]["long"], made["whole_path"]["short"]
-    kernel = RESULTS["flow_kernel"]
     overhead = [scaling["overhead_ms_per_shard"][where]["median"] for where in ("in this process", "2 Ray workers")]
     overhead.append(scaling["overhead_ms_per_shard"]["1 Ray worker"]["median"])
     ten_thousand, million = (sum(v for k, v in one.items() if k.endswith("_mb")) for one in scaling["memory"])
@@ -51,8 +51,7 @@ def how_fast() -> Figures:
         RESULTS["raft_gpu"]["speed"]["ratio"],
         RESULTS["depth"]["results"][0]["ratio"],
         RESULTS["depth_gpu"]["results"][0]["ratio"],
-        kernel["flow_cpu"]["textbook"]["64_images"]["into_new_memory"]["unproject_transform_project_over_ours"],
-        kernel["flow_to_rgb_cpu"]["numpy_over_ours"],
+        RESULTS["flow_kernel"]["flow_to_rgb_cpu"]["numpy_over_ours"],
         RESULTS["metrics"]["DAVIS-2016"]["times faster, arrays"],
         RESULTS["saliency"]["times faster"],
         RESULTS["saliency"]["times faster, without adaptive values"],
@@ -149,7 +148,7 @@ def test_numbers_are_those_of_the_results(name: str) -> None:
 
 
 def as_written(value: float | str, said: str) -> str:
-    """Return a figure rounded to as many decimals as the text gives."""
+    """Return a figure rounded to as many decimals as the text has."""
     if isinstance(value, str):
         return value
     step = Decimal(1).scaleb(-len(said.partition(".")[2]))

@@ -1,4 +1,4 @@
-"""What `make` installs, and that it says so; Python and uv are stand-ins here that write down how they are called."""
+"""`make` installs the right PyTorch and says so. Stand-ins for Python and uv record how they are called."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ esac
 
 
 def install(folder: Path, index_is_unreachable: int, stand_in: str = STAND_IN) -> tuple[list[str], str]:
-    """Run `make .venv/installed` in an empty folder; return how uv was called to install, and what was printed."""
+    """Run `make .venv/installed` in an empty folder; return uv's install command and the printed text."""
     (folder / "Makefile").write_text((ROOT / "Makefile").read_text())
     (folder / "pyproject.toml").touch()
     python, calls = folder / "python3", folder / "calls"
