@@ -30,7 +30,7 @@ def quantile(quantiles: Quantiles, probability: float) -> float:
 
     Args:
         quantiles: values at the probabilities 0, 1/(n-1), ..., 1; a single value is returned for every probability.
-        probability: in [0, 1].
+        probability: number in [0, 1].
 
     Returns:
         The value, interpolated linearly between the quantiles.

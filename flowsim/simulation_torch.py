@@ -55,7 +55,7 @@ def flow_of_matrices(
     """Make rigid flow by plane + parallax, in operations that `torch.compile` can join into one kernel.
 
     Args:
-        inverse_depth: in [0,1].
+        inverse_depth: inverse depth in [0,1], of the kind that the matrices take.
         matrices: [B | k] of the background and of each object (see `flowsim.projection`).
         labels: 0 = background, i = object i; None = background everywhere.
 

@@ -18,8 +18,7 @@ _SMALLEST = np.float32(SMALLEST_DEPTH_RATIO)
 def plane_and_parallax(m: Sequence[Any], x: Any, y: Any, d: Any) -> tuple[Any, Any, Any]:
     """Return the numerators of a pixel's flow and the change of its depth: flow = (first, second) / (1 + third).
 
-    This is the only statement of the mathematics: numba compiles it below, `flowsim.simulation_torch` calls it on
-    tensors.
+    This is the only statement of the mathematics: numba compiles it for the loops, and it is called on tensors as well.
 
     With the pixel c = (x, y, 1) relative to the principal point and the row-major 3x4 matrix m = [B | k] (see
     `flowsim.projection`):
