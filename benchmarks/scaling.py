@@ -4,7 +4,7 @@ Scaling: photos per second of two workers relative to one. A stand-in for a phot
 core (SHA-256 of 4 MB), and a shard has 64 of them. Rounds of one and of two workers alternate. Time is measured from
 the moment when every worker has delivered a shard until the last task is handed out. Two cores are needed.
 
-Overhead: time per shard without work, with 64 rows per shard, from the first report to the last.
+Overhead: time per shard without work, with 64 rows per shard, from the first outcome to the last.
 
 Memory: a plan of a million rows and one of ten thousand rows, each in a new process with workers that do nothing. The
 figures are the memory of the listing, of the plan, and of running all tasks.
@@ -97,8 +97,8 @@ def photos_per_second(workers: int, shards: int) -> float:
     """Return the photos per second of workers with fixed work, while all of them run."""
     seen: set[int] = set()
     counted, started = 0, 0.0
-    with closing(run_tasks(fixed_work, Shards(10 * shards), Placement(workers, "cpu"), silence)) as reports:
-        for worker in reports:
+    with closing(run_tasks(fixed_work, Shards(10 * shards), Placement(workers, "cpu"), silence)) as outcomes:
+        for worker in outcomes:
             counted += bool(started)
             seen.add(worker)
             if not started and len(seen) == workers:
@@ -110,10 +110,10 @@ def photos_per_second(workers: int, shards: int) -> float:
 
 def overhead_ms(workers: int, shards: int) -> float:
     """Return the milliseconds per shard without work."""
-    with closing(run_tasks(no_work, Shards(shards), Placement(workers, "cpu"), silence)) as reports:
-        next(reports)
+    with closing(run_tasks(no_work, Shards(shards), Placement(workers, "cpu"), silence)) as outcomes:
+        next(outcomes)
         started = time.perf_counter()
-        done = sum(1 for _ in reports)
+        done = sum(1 for _ in outcomes)
         return 1000 * (time.perf_counter() - started) / done
 
 

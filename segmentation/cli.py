@@ -37,13 +37,13 @@ def score_command(settings: ScoreSettings) -> None:
 
     protocol_for(settings.dataset, settings.protocol)  # before anything is loaded
     from pipeline.command.progress import ProgressLine
-    from segmentation.scoring.reporting import show_report
+    from segmentation.scoring.printing import show_scores
     from segmentation.scoring.scored_folder import score_folder, write_outcome
 
     with ProgressLine("frames") as line:
-        report, opened = score_folder(settings, line)
-    show_report(report)
-    for path in write_outcome(settings, report, opened):
+        scores, opened = score_folder(settings, line)
+    show_scores(scores)
+    for path in write_outcome(settings, scores, opened):
         typer.echo(path)
 
 
@@ -98,16 +98,16 @@ def evaluate_command(settings: EvaluationSettings) -> None:
 
     check_evaluation([Benchmark.parse(text) for text in settings.dataset], settings.checkpoint, settings.raft)
     from segmentation.prediction.evaluation import SCORES_FILE, evaluate
+    from segmentation.scoring.printing import show_scores, show_table
     from segmentation.scoring.published import load_published
-    from segmentation.scoring.reporting import show_report, show_table
     from segmentation.scoring.tables import comparison_table
 
     with stoppable(), ProgressLine("frames") as line:
         evaluation = evaluate(settings, line)
-    for report in evaluation.reports.values():
-        show_report(report)
-    if evaluation.reports:
-        show_table(comparison_table(evaluation.reports, settings.checkpoint.name, load_published()))
+    for scores in evaluation.scores.values():
+        show_scores(scores)
+    if evaluation.scores:
+        show_table(comparison_table(evaluation.scores, settings.checkpoint.name, load_published()))
     if evaluation.waiting_share is not None:
         typer.echo(
             f"{count_of(evaluation.frames, 'frame')} predicted; the network waited for data "

@@ -41,7 +41,7 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Report in one sentence why a file cannot be written.
+    """Raise one sentence if a file cannot be written.
 
     Raises:
         SegmentationError: an error of the system, or of the libraries that write checkpoints.

@@ -26,17 +26,17 @@ class Finding:
 
 @dataclass
 class Verification:
-    """What `verify` found.
+    """Result of checking a dataset.
 
     Attributes:
-        findings: what is wrong.
-        files: key -> sha256 of every file that is part of the dataset; each shard's objects come before its record,
-            the root's metadata last.
-        objects: that were compared with their checksum.
-        shard_count: number of shards of a complete dataset.
+        findings: the defects.
+        files: sha256 of every file of the dataset, by its key; the objects of a shard come before its commit
+            record, and the root's metadata come last.
+        objects: number of objects that were compared with their checksums.
+        shard_count: number of shards of the complete dataset.
         missing_shard_count: number of shards that are not made yet.
-        rows_compared: samples whose values were looked at, not only their checksums.
-        notes: what was not checked.
+        rows_compared: number of samples whose values were compared, not only their checksums.
+        notes: sentences about files and values that were not checked.
     """
 
     findings: list[Finding] = field(default_factory=list)

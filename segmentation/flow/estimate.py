@@ -67,7 +67,7 @@ class FlowTask:
 
 
 @dataclass(frozen=True)
-class FlowReport:
+class FlowOutcome:
     """Outcome of one task; `problem` is empty if it succeeded."""
 
     video: str
@@ -134,14 +134,14 @@ def make_flows(
         failed = 0
         progress.update(to_do, 0, failed)
         factory = partial(start_worker, output, settings)
-        with closing(engine.run_tasks(factory, tasks, placement, progress.announce)) as reports:
-            for report in reports:
+        with closing(engine.run_tasks(factory, tasks, placement, progress.announce)) as outcomes:
+            for outcome in outcomes:
                 lock.check()
-                if report.problem:
-                    summary.problems.setdefault(report.video, report.problem)
-                    failed += report.frames
+                if outcome.problem:
+                    summary.problems.setdefault(outcome.video, outcome.problem)
+                    failed += outcome.frames
                 else:
-                    summary.frames_made_now += report.frames
+                    summary.frames_made_now += outcome.frames
                 progress.update(to_do, summary.frames_made_now + failed, failed)
         summary.complete = [clip.name for clip in clips if clip.name not in summary.problems]
         for name in summary.complete:
@@ -208,7 +208,7 @@ class FlowWorker:
             settings.weights, device, size=settings.size, iterations=settings.iterations, upscale=settings.upscale
         )
 
-    def make(self, task: FlowTask) -> FlowReport:
+    def make(self, task: FlowTask) -> FlowOutcome:
         """Estimate, write and commit the flow of one shard.
 
         Raises:
@@ -224,10 +224,10 @@ class FlowWorker:
             for place, (flow, (first, second)) in enumerate(zip(flows, task.pairs, strict=True)):
                 steps[place] = encode_flow(flow if first < second else -flow, is_known)
         except FlowError as problem:
-            return FlowReport(task.video, len(rows), str(problem))
+            return FlowOutcome(task.video, len(rows), str(problem))
         names = np.array(task.footage.names[rows.start : rows.stop], object)
         write_shard(store, task.shard, {"flow": steps, "frame": names}, [], self._raft.precision)
-        return FlowReport(task.video, len(rows), "")
+        return FlowOutcome(task.video, len(rows), "")
 
 
 def _frames(task: FlowTask, layout: FlowLayout) -> Iterator[UInt8[np.ndarray, "h w 3"]]:

@@ -25,8 +25,8 @@ from segmentation.prediction.opened_benchmarks import OpenedBenchmark, open_benc
 from segmentation.prediction.settings import EvaluationSettings
 from segmentation.prediction.video_masks import VideoMasksTask, start_worker
 from segmentation.scoring.plots import plot_scores_over_time
-from segmentation.scoring.reporting import write_json
-from segmentation.scoring.score import Report, score_predictions
+from segmentation.scoring.printing import write_json
+from segmentation.scoring.score import Scores, score_predictions
 from segmentation.scoring.worst_frames import draw_worst_frames
 from segmentation.videos.datasets import OpenedDataset, Sequences
 
@@ -40,13 +40,13 @@ class Result:
     Attributes:
         dataset: videos of the benchmark.
         masks: folder of the predicted masks.
-        report: scores; None if no video could be predicted.
+        scores: scores of the dataset; None if no video could be predicted.
         problems: why each of the other videos was not predicted, by name of the video.
     """
 
     dataset: OpenedDataset
     masks: Path
-    report: Report | None
+    scores: Scores | None
     problems: Mapping[str, str]
 
 
@@ -75,9 +75,9 @@ class Evaluation:
         return self.idle_seconds / total if total else None
 
     @property
-    def reports(self) -> dict[str, Report]:
+    def scores(self) -> dict[str, Scores]:
         """Scores by name of the dataset; datasets of which no video could be predicted are left out."""
-        return {name: result.report for name, result in self.results.items() if result.report is not None}
+        return {name: result.scores for name, result in self.results.items() if result.scores is not None}
 
     def as_json(self, checkpoint: Path) -> dict[str, Any]:
         """Return the outcome as plain values that `json.dump` can write."""
@@ -86,7 +86,7 @@ class Evaluation:
             "frames predicted in this run": self.frames,
             "share of time the network waited for data": self.waiting_share,
             "datasets": {
-                name: {} if result.report is None else result.report.as_json() for name, result in self.results.items()
+                name: {} if result.scores is None else result.scores.as_json() for name, result in self.results.items()
             },
             "not predicted": {name: dict(result.problems) for name, result in self.results.items() if result.problems},
         }
@@ -107,10 +107,10 @@ def evaluate(settings: EvaluationSettings, progress: Progress | None = None) -> 
     """
     check_evaluation(_benchmarks(settings), settings.checkpoint, settings.raft)
     evaluation = predict_and_score(settings, progress or Silent())
-    for name, report in evaluation.reports.items():
+    for name, scores in evaluation.scores.items():
         result = evaluation.results[name]
-        plot_scores_over_time(report, settings.output / f"{name}-scores.png")
-        draw_worst_frames(report, result.dataset, result.masks, 0.5, settings.output / f"{name}-worst.png")
+        plot_scores_over_time(scores, settings.output / f"{name}-scores.png")
+        draw_worst_frames(scores, result.dataset, result.masks, 0.5, settings.output / f"{name}-worst.png")
     write_json(evaluation.as_json(settings.checkpoint), settings.output / SCORES_FILE)
     return evaluation
 
@@ -211,15 +211,15 @@ def _predict(
     progress.update(in_all, done, failed)
     started = time.perf_counter()
     factory = partial(start_worker, settings.checkpoint, settings.side_px)
-    for report in engine.run_tasks(factory, tasks, settings.placement, progress.announce):
-        done += report.frames
-        if report.problem:
-            problems[report.dataset][report.video] = report.problem
-            failed += report.frames
+    for outcome in engine.run_tasks(factory, tasks, settings.placement, progress.announce):
+        done += outcome.frames
+        if outcome.problem:
+            problems[outcome.dataset][outcome.video] = outcome.problem
+            failed += outcome.frames
         else:
-            evaluation.frames += report.frames
-        evaluation.busy_seconds += report.busy_seconds
-        evaluation.idle_seconds += report.idle_seconds
+            evaluation.frames += outcome.frames
+        evaluation.busy_seconds += outcome.busy_seconds
+        evaluation.idle_seconds += outcome.idle_seconds
         progress.update(in_all, done, failed)
     evaluation.seconds = time.perf_counter() - started
     shutil.rmtree(unfinished_folder(settings.output), ignore_errors=True)
@@ -230,8 +230,8 @@ def _score(opened: OpenedBenchmark, masks: Path, problems: Mapping[str, str], pr
     if not predicted:
         return Result(opened.dataset, masks, None, problems)
     progress.announce(f"scoring {opened.dataset.row.title}")
-    report = score_predictions(opened.dataset, masks, opened.protocol, allow_missing=bool(problems))
-    return Result(opened.dataset, masks, report, problems)
+    scores = score_predictions(opened.dataset, masks, opened.protocol, allow_missing=bool(problems))
+    return Result(opened.dataset, masks, scores, problems)
 
 
 def _sha256_of(checkpoint: Path) -> str:

@@ -44,12 +44,12 @@ class VideoMasksTask:
 
 
 @dataclass(frozen=True)
-class VideoMasksReport:
+class VideoMasksOutcome:
     """Outcome of one task; `problem` is empty if it succeeded.
 
     Attributes:
-        busy_seconds: time that the network worked since the last report.
-        idle_seconds: time that the network waited since the last report.
+        busy_seconds: time that the network worked since the last outcome.
+        idle_seconds: time that the network waited since the last outcome.
     """
 
     dataset: str
@@ -74,7 +74,7 @@ class VideoMasksWorker:
         flow_to_rgb(np.zeros((1, 1, 2), np.float32))  # compiles the function before the network waits for it
         self._pool = ThreadPoolExecutor(share.cpus + 1, thread_name_prefix="frame")
 
-    def make(self, task: VideoMasksTask) -> VideoMasksReport:
+    def make(self, task: VideoMasksTask) -> VideoMasksOutcome:
         """Predict and write the masks of one video.
 
         Raises:
@@ -91,7 +91,7 @@ class VideoMasksWorker:
                 f"the masks of {task.video} cannot be written to {task.folder}: {error.strerror or error}; repair this "
                 "and run the same command again"
             ) from error
-        return VideoMasksReport(task.dataset, task.video, len(task.images), problem, *self._segmenter.take_seconds())
+        return VideoMasksOutcome(task.dataset, task.video, len(task.images), problem, *self._segmenter.take_seconds())
 
     def _write(self, task: VideoMasksTask) -> None:
         unfinished = unfinished_folder(task.folder.parent) / task.dataset / task.video

@@ -4,18 +4,18 @@ import math
 from pathlib import Path
 
 from segmentation.errors import SegmentationError
-from segmentation.scoring.score import Report
+from segmentation.scoring.score import Scores
 
 _COLUMNS = 4
 _PANEL_INCHES = (3.2, 1.7)
 _REGION_COLOR, _CONTOUR_COLOR, _MEAN_COLOR = "#1f5fa8", "#e08a1e", "#888888"
 
 
-def plot_scores_over_time(report: Report, path: Path) -> None:
+def plot_scores_over_time(scores: Scores, path: Path) -> None:
     """Draw J (and F) of every frame over time, one panel per sequence, the worst sequence first.
 
     Args:
-        report: scores to draw.
+        scores: scores to draw.
         path: image file to write, in the format of its extension.
 
     Raises:
@@ -23,7 +23,7 @@ def plot_scores_over_time(report: Report, path: Path) -> None:
     """
     from matplotlib.figure import Figure  # no pyplot: no display, no global state
 
-    sequences = sorted(report.sequences, key=lambda sequence: float(sequence.J.mean()))
+    sequences = sorted(scores.sequences, key=lambda sequence: float(sequence.J.mean()))
     columns = min(_COLUMNS, len(sequences))
     rows = math.ceil(len(sequences) / columns)
     figure = Figure(figsize=(_PANEL_INCHES[0] * columns, _PANEL_INCHES[1] * rows + 0.9), layout="constrained")
@@ -40,7 +40,7 @@ def plot_scores_over_time(report: Report, path: Path) -> None:
         panel.tick_params(labelsize=7)
     for panel in panels[len(sequences) :]:
         panel.set_visible(False)
-    figure.suptitle(f"{report.protocol.name}: scores of every frame (dotted: mean J)", fontsize=11)
+    figure.suptitle(f"{scores.protocol.name}: scores of every frame (dotted: mean J)", fontsize=11)
     figure.supxlabel("frame that counts, in order of time", fontsize=9)
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="upper right", ncols=2, fontsize=9, frameon=False)

@@ -48,7 +48,7 @@ class SequenceScore:
 
 
 @dataclass(frozen=True)
-class Report:
+class Scores:
     """Scores of the predictions for a dataset.
 
     Attributes:
@@ -121,7 +121,7 @@ def score_predictions(
     with_saliency: bool = False,
     allow_missing: bool = False,
     progress: Progress | None = None,
-) -> Report:
+) -> Scores:
     """Score a folder of predicted masks.
 
     Args:
@@ -167,7 +167,7 @@ def score_predictions(
     left_out = [sequence.name for sequence in sequences if not sequence.frames]
     if left_out:
         problems.append(f"left out, since no frame has an object in the ground truth: {some(left_out)}")
-    return Report(protocol, tuple(sequence for sequence in sequences if sequence.frames), tuple(problems))
+    return Scores(protocol, tuple(sequence for sequence in sequences if sequence.frames), tuple(problems))
 
 
 @dataclass(frozen=True, slots=True)

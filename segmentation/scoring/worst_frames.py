@@ -15,7 +15,7 @@ from pipeline.photos.decoding import decode_photo
 from pipeline.showing.sheets import Line, draw_sheet, scaled_to
 from segmentation.errors import SegmentationError
 from segmentation.scoring.predicted_masks import PredictionReader, match_predictions
-from segmentation.scoring.score import Report
+from segmentation.scoring.score import Scores
 from segmentation.videos.datasets import OpenedDataset
 from segmentation.videos.overlay import outlined
 from segmentation.videos.trees import Frame
@@ -36,11 +36,11 @@ class BadFrame(NamedTuple):
     J: float
 
 
-def choose_worst(report: Report) -> list[BadFrame]:
+def choose_worst(scores: Scores) -> list[BadFrame]:
     """Return the frames of lowest J, the worst first: up to 12, of each sequence up to 3, not close to each other."""
     every = [
         BadFrame(sequence.name, name, place, float(value))
-        for sequence in report.sequences
+        for sequence in scores.sequences
         for place, (name, value) in enumerate(zip(sequence.frames, sequence.J, strict=True))
     ]
     chosen: list[BadFrame] = []
@@ -53,11 +53,11 @@ def choose_worst(report: Report) -> list[BadFrame]:
     return chosen[:FRAMES]
 
 
-def draw_worst_frames(report: Report, dataset: OpenedDataset, predictions: Path, threshold: float, path: Path) -> None:
+def draw_worst_frames(scores: Scores, dataset: OpenedDataset, predictions: Path, threshold: float, path: Path) -> None:
     """Draw the worst frames, each beside the outlines of its truth and its prediction.
 
     Args:
-        report: scores of the predictions.
+        scores: scores of the predictions.
         dataset: dataset of the scores.
         predictions: folder of predicted masks.
         threshold: threshold of the scores.
@@ -67,12 +67,12 @@ def draw_worst_frames(report: Report, dataset: OpenedDataset, predictions: Path,
         SegmentationError: the picture cannot be written.
     """
     videos = {video.name: video for video in dataset.videos}
-    counted = {name: report.protocol.counted(video.annotated) for name, video in videos.items()}
+    counted = {name: scores.protocol.counted(video.annotated) for name, video in videos.items()}
     matches = match_predictions(dataset.videos, counted, predictions)
     files = {(name, m.frame.name): m for name, matched in matches.frames.items() for m in matched}
     reader = PredictionReader((matched.prediction for matched in files.values()), threshold)
     lines: list[Line] = []
-    for bad in choose_worst(report):
+    for bad in choose_worst(scores):
         matched = files[bad.sequence, bad.frame]
         truth = dataset.read_mask(matched.frame)
         found = reader.threshold(reader.read(matched.prediction))
@@ -80,7 +80,7 @@ def draw_worst_frames(report: Report, dataset: OpenedDataset, predictions: Path,
         outlines = outlined(outlined(image, truth, TRUTH_COLOR), found, PREDICTION_COLOR)
         tiles = [scaled_to(pixels, _TILE_PX) for pixels in (image, outlines)]
         lines.append((tiles, f"{bad.sequence} / {bad.frame}   J {bad.J:.3f}"))
-    title = f"{report.protocol.name}: the frames of lowest J, up to {OF_ONE_SEQUENCE} of a sequence"
+    title = f"{scores.protocol.name}: the frames of lowest J, up to {OF_ONE_SEQUENCE} of a sequence"
     headings = ("frame", "outlines: green = truth, pink = prediction")
     sheet = draw_sheet(title, headings, lines, tile_px=_TILE_PX, lines_abreast=_LINES_ABREAST)
     try:

@@ -62,7 +62,7 @@ def test_evaluate_and_predict_in_silence(tmp_path: Path, capfd: pytest.CaptureFi
             workers=0,
         )
     )
-    mean = evaluation.reports["davis16"].mean["J"].mean
+    mean = evaluation.scores["davis16"].mean["J"].mean
     scores = json.loads((tmp_path / "results/scores.json").read_text())
     assert scores["datasets"]["davis16"]["mean"]["J"]["mean"] == pytest.approx(mean)
     assert (tmp_path / "results/davis16-worst.png").exists()

@@ -13,7 +13,7 @@ from segmentation.prediction.settings import EvaluationSettings
 from tests.pipeline.drawn_dataset import contents
 from tests.ray_cluster import Jobs, started_cluster
 from tests.segmentation.drawn_videos import draw_davis, save_small_network
-from tests.segmentation.prediction.test_evaluate import hashes
+from tests.segmentation.prediction.test_evaluation import hashes
 from tests.segmentation.stand_in_raft import save_checkpoint
 from tests.segmentation.training_runs import Watcher
 from tests.segmentation.zarr_datasets import make_dataset

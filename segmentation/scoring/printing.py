@@ -13,7 +13,7 @@ from rich.table import Table
 from pipeline.files.whole_files import write_whole
 from pipeline.redaction import redacted
 from segmentation.errors import writing
-from segmentation.scoring.score import Report
+from segmentation.scoring.score import Scores
 from segmentation.scoring.tables import score_table
 
 
@@ -25,14 +25,14 @@ def show_table(table: Table) -> None:
     console.print(table)
 
 
-def show_report(report: Report) -> None:
+def show_scores(scores: Scores) -> None:
     """Print scores, and on the error stream notes on sequences and frames that were left out."""
-    show_table(score_table(report))
-    if report.saliency:
+    show_table(score_table(scores))
+    if scores.saliency:
         Console(soft_wrap=True).print(
-            "soft masks: " + ", ".join(f"{name} {value:.4f}" for name, value in report.saliency.items())
+            "soft masks: " + ", ".join(f"{name} {value:.4f}" for name, value in scores.saliency.items())
         )
-    for note in report.notes:
+    for note in scores.notes:
         Console(stderr=True, soft_wrap=True).print(f"note: {note}", highlight=False, markup=False)
 
 
