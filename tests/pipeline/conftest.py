@@ -12,7 +12,7 @@ from pipeline.cli import main
 
 
 class Done(NamedTuple):
-    """How a command ended."""
+    """Exit status and output of a command."""
 
     returncode: int
     stdout: str
@@ -20,7 +20,7 @@ class Done(NamedTuple):
 
     @property
     def said(self) -> str:
-        """Everything."""
+        """All output."""
         return self.stdout + self.stderr
 
 
@@ -29,7 +29,7 @@ Command = Callable[..., Done]
 
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run the command as its console script does; an exception that is no exit is a traceback for the user."""
+    """Run the command as its console script does; other exceptions than SystemExit are raised."""
 
     def command(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["pipeline", *map(str, arguments)])

@@ -1,4 +1,4 @@
-"""What users do to the command: no traceback, no good sample lost, a sentence that helps."""
+"""Mistakes of users: no traceback, no usable sample lost, and a sentence that helps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pipeline verify`: whatever is changed, lost or added is named; what it drops is made again."""
+"""`pipeline verify`: changed, lost and added files are named, and repaired shards are made again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.pipeline.drawn_dataset import contents, draw_shard, make_dataset
 
 
 class Silent:
-    """Watch and say nothing."""
+    """A watcher that only checks the counts."""
 
     def announce(self, sentence: str) -> None:
         pass

@@ -1,4 +1,4 @@
-"""What is said while a command works: rate and time left of this run alone, on a terminal and in a log."""
+"""Progress of a command: rate and time left count only this run, on a terminal and in a log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How machines are divided among workers, and what is said when they do not have what is asked for."""
+"""Division of machines among workers, and the messages if machines lack what was asked for."""
 
 from __future__ import annotations
 

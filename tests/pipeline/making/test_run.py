@@ -32,7 +32,7 @@ def config(root: Path, output: Path, **changes: object) -> RunConfig:
 
 
 class Watcher:
-    """Remember what a run reports."""
+    """Keeps what a run tells its watcher."""
 
     def __init__(self) -> None:
         self.sentences: list[str] = []
@@ -54,7 +54,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def dataset(made_once: Path, tmp_path: Path) -> Path:
-    """Return a dataset, to be spoiled at will; the photos it was made from lie beside it in DUTS."""
+    """Return a dataset that a test may change; the photos that it was made from are in the folder DUTS beside it."""
     shutil.copytree(made_once, tmp_path, dirs_exist_ok=True)
     return tmp_path / "undisturbed.zarr"
 

@@ -20,7 +20,7 @@ from tests.pipeline.drawn_dataset import contents, draw_shard, make_dataset
 
 
 class Meddler:
-    """Does something to the dataset when so many photos are done."""
+    """Acts on the dataset when a number of photos is done."""
 
     def __init__(self, photos: int, meddle: Callable[[], object]) -> None:
         self.photos, self.meddle = photos, meddle

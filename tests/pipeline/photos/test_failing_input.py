@@ -1,4 +1,4 @@
-"""Photos in a store that fails: trouble of the store is nobody's photo's fault, a photo's own trouble is."""
+"""Photos in a store that fails: failures of the store do not count as failures of photos."""
 
 from __future__ import annotations
 
