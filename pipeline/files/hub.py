@@ -1,4 +1,8 @@
-"""Commits to a repository of the Hugging Face Hub: many files in one, and none after somebody else's."""
+"""Commits to a repository of the Hugging Face Hub: many files per commit, and none after a commit of somebody else.
+
+`huggingface_hub.HfApi.upload_folder` is not used: it needs a local folder, cannot say which file is committed last, and
+passes `parent_commit` with its first commit alone, so that a second writer goes unnoticed.
+"""
 
 from __future__ import annotations
 

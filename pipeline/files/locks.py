@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.files import conditional
@@ -61,14 +61,17 @@ def sole_writer(storage: Storage, key: str, announce: Announce) -> Iterator[Writ
 
 
 def is_held(storage: Storage, key: str) -> bool:
-    """Tell whether a process holds the lock of a place; a lease counts until it is taken over."""
+    """Return whether a process holds the lock of a place; a lease counts until it is taken over.
+
+    This only reads the lock file. filelock would create it or open it for writing, which readers may not be allowed to.
+    """
     import fcntl
 
     if not storage.is_local:
         return storage.has(key)
     try:
         with Path(storage.path(key)).open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)  # the lock that filelock holds
     except BlockingIOError:
         return True
     except OSError:
@@ -78,42 +81,33 @@ def is_held(storage: Storage, key: str) -> bool:
 
 @contextmanager
 def lock_file(storage: Storage, key: str) -> Iterator[WriterLock]:
-    """Hold a lock file of a local folder, and sweep what a killed writer left half-written; the file goes at the end.
+    """Hold a lock file of a local folder, and remove unfinished files of a killed writer.
+
+    The lock file is removed at the end.
 
     Raises:
         PipelineError: another process on this machine holds it.
     """
+    from filelock import FileLock, Timeout
+
     path = Path(storage.path(key))
+    lock = FileLock(path, thread_local=False, fallback_to_soft=False)
     with explained(storage.name, "write"):
-        stream = _open_locked(path)
-    if stream is None:
-        raise PipelineError(f"Another run is writing {storage.name}. Wait for it, or choose another place.")
-    with stream:
-        try:
-            for stray in Path(storage.root).rglob(f"*{PARTIAL}"):
-                stray.unlink(missing_ok=True)
-            yield WriterLock()
-        finally:
-            with suppress(OSError):  # what ended the work counts more, and a file that stays hinders nobody
-                path.unlink()
-
-
-def _open_locked(path: Path) -> IO[str] | None:
-    """Open and lock a file; None if another process holds it."""
-    import fcntl
-
-    while True:
         path.parent.mkdir(parents=True, exist_ok=True)
-        stream = path.open("w")
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.close()
-            return None
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(stream.fileno()), path.stat()):
-                return stream
-        stream.close()  # its holder removed it after it was opened here: the lock is another file by now
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise PipelineError(
+                f"Another run is writing {storage.name}. Wait for it, or choose another place."
+            ) from None
+    try:
+        for stray in Path(storage.root).rglob(f"*{PARTIAL}"):
+            stray.unlink(missing_ok=True)
+        yield WriterLock()
+    finally:
+        with suppress(OSError):  # the error that ended the work matters more, and a lock file that stays does no harm
+            path.unlink()  # before the release: filelock gives nobody a lock on a file that is gone
+        lock.release()
 
 
 @contextmanager

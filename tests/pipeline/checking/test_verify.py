@@ -23,8 +23,10 @@ from pipeline.dataset.commits import Failure
 from pipeline.dataset.flow_store import FlowDataset, FlowLayout
 from pipeline.dataset.sealed import FIELD, UNSEALED, seal
 from pipeline.dataset.shard_writer import write_shard
+from pipeline.dataset.sharded_store import LOCK
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
+from pipeline.files.locks import is_held
 from tests.pipeline.drawn_dataset import contents, draw_shard, make_dataset
 
 
@@ -246,6 +248,18 @@ def test_the_bytes_of_a_lock_do_not_matter_and_verify_says_what_it_does_not_read
     assert result.notes == ["not read, because they are not part of the dataset: .fakeflow/lock, .gitattributes"]
     done = CliRunner().invoke(app, ["verify", str(dataset)])
     assert "note: not read, because they are not part of the dataset: .fakeflow/lock, .gitattributes" in done.output
+
+
+def test_to_ask_for_a_lock_changes_nothing(dataset: Path) -> None:
+    store = DatasetStore(str(dataset))
+    assert not is_held(store.storage, LOCK)
+    assert not (dataset / LOCK).exists()
+    with store.sole_writer():
+        (dataset / LOCK).chmod(0o444)
+        before = (dataset / LOCK).stat()
+        assert is_held(store.storage, LOCK)
+        assert (dataset / LOCK).stat() == before
+    assert not is_held(store.storage, LOCK)
 
 
 def test_a_lock_file_that_goes_with_its_holder_still_lets_one_in_at_a_time(tmp_path: Path) -> None:

@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from huggingface_hub import HfApi
+from huggingface_hub import __version__ as version_of_hub
+
 from tests.conftest import ROOT
 from tests.pipeline.drawn_dataset import contents, make_dataset
 from tests.pipeline.hub_standin import REPOSITORY, hub_standin
@@ -51,6 +55,19 @@ def test_no_commit_follows_one_of_somebody_else(tmp_path: Path) -> None:
         assert "Traceback" not in stopped.stderr
         assert hub.commits[2:] == [(["theirs"], [])]
         assert pipeline(endpoint, "publish", dataset.url, f"hf://{REPOSITORY}").returncode == 0
+
+
+@pytest.mark.skipif(int(version_of_hub.split(".")[0]) < 2, reason="earlier versions make one commit")
+def test_the_upload_of_the_library_does_not_notice_somebody_elses_commit(tmp_path: Path) -> None:
+    """This is why `pipeline.files.hub` makes its own commits; if this test fails, use `upload_folder` there."""
+    for number in range(300):
+        (tmp_path / f"{number}.txt").write_text(str(number))
+    with hub_standin() as (hub, endpoint):
+        hub.disturbed_at = 1
+        api = HfApi(endpoint=endpoint, token="hf_nobodystoken")
+        api.upload_folder(repo_id="someone/triplets", repo_type="dataset", folder_path=tmp_path, parent_commit=hub.sha)
+        first, theirs, second = (added for added, _ in hub.commits)
+        assert (theirs, len(first) + len(second)) == (["theirs"], 300)
 
 
 def test_a_repository_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None:
