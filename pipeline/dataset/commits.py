@@ -1,8 +1,8 @@
-"""Which shards of a dataset exist: those with a commit record, `.fakeflow/commits/<shard>.json`.
+"""Commit records, `.fakeflow/commits/<shard>.json`: a shard exists if it has one.
 
-A record is written last, atomically, after the shard's arrays have been read back and compared. It holds the checksum
-of every object of the shard, the checksums of the photos and masks that it was made of, the photos that could not be
-used, and its own checksum.
+A record is written last, atomically, after the arrays of the shard have been read back and compared. It holds the
+checksum of every object of the shard, the checksums of the photos and masks that the shard was made from, the photos
+that could not be used, and its own checksum.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ _TYPES_OF_A_FAILURE = {field.name: int if field.name == "row" else str for field
 
 
 class CommitRecords:
-    """The records of one dataset.
+    """The commit records of one dataset.
 
     Args:
-        storage: where it lies.
-        inventory: gives what the records are compared with.
+        storage: place of the dataset.
+        inventory: called for the content of the root's metadata, with which records are compared.
     """
 
     def __init__(self, storage: Storage, inventory: Callable[[], Inventory]) -> None:
@@ -57,16 +57,16 @@ class CommitRecords:
         self._inventory = inventory
 
     def shard_numbers(self) -> set[int]:
-        """Return the numbers of the shards that have a record, whether the dataset has so many or not."""
+        """Return the numbers of the shards that have a record, even if the dataset has fewer shards."""
         found = (shard_of_record(name) for name in self.storage.names(COMMITS))
         return {shard for shard in found if shard is not None}
 
     def read(self, shard: int) -> dict[str, Any]:
-        """Return what `write` recorded.
+        """Return the record of a shard.
 
         Raises:
-            PipelineError: the record is damaged, or not one of this dataset.
-            FileNotFoundError: there is none.
+            PipelineError: the record is damaged or belongs to another dataset.
+            FileNotFoundError: there is no record.
         """
         content = self.storage.read(commit_key(shard))
         try:
@@ -81,7 +81,7 @@ class CommitRecords:
 
         Raises:
             PipelineError: the record is damaged.
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is no record.
         """
         return [Failure(**failure) for failure in self.read(shard)["failures"]]
 
@@ -94,15 +94,15 @@ class CommitRecords:
         precision: str,
         originals: Sequence[Mapping[str, Mapping[str, str]]] = (),
     ) -> None:
-        """Make a shard exist.
+        """Write the record of a shard, with which the shard exists.
 
         Args:
-            shard: its number.
-            checksums: key -> sha256 of its objects.
-            failures: its rows that could not be used.
-            fingerprint: of the dataset's settings.
+            shard: number of the shard.
+            checksums: key -> sha256 of the objects of the shard.
+            failures: rows of the shard that could not be used.
+            fingerprint: fingerprint of the dataset's settings.
             precision: the arithmetic that the network ran in.
-            originals: for each row, what it was made of: role -> `sha256` of the file's bytes, and `stamp`; empty for
+            originals: for each row, the files it was made from: role -> `sha256` of the bytes, and `stamp`; empty for
                 rows that could not be used.
 
         Raises:
@@ -120,11 +120,11 @@ class CommitRecords:
         self.storage.write(commit_key(shard), sealed_json(record))
 
     def drop(self, shard: int) -> None:
-        """Make a shard not exist, so that the same run makes it again."""
+        """Remove the record of a shard, so that the same command makes the shard again."""
         self.storage.delete(commit_key(shard))
 
     def drop_foreign(self) -> None:
-        """Drop records that are not of this dataset, where the root's metadata was lost."""
+        """Remove records of another dataset, which stay where the root's metadata were lost."""
         for shard in self.shard_numbers():
             try:
                 self.read(shard)
@@ -136,12 +136,12 @@ def read_record(content: bytes, shard: int, inventory: Inventory) -> dict[str, A
     """Read a commit record.
 
     Args:
-        content: of the file.
-        shard: that it must be of.
-        inventory: of the dataset.
+        content: bytes of the file.
+        shard: number of the shard that the record has to belong to.
+        inventory: content of the root's metadata.
 
     Raises:
-        DamagedFileError: it is damaged, or of another shard or dataset.
+        DamagedFileError: the record is damaged, or belongs to another shard or dataset.
     """
     refuse_damaged(content)
     try:
@@ -169,6 +169,6 @@ def commit_key(shard: int) -> str:
 
 
 def shard_of_record(name: str) -> int | None:
-    """Return the shard that a file in the folder of commit records is of; None for other files."""
+    """Return the number of the shard to which a file in the folder of commit records belongs; None for other files."""
     number = name.removesuffix(".json")
     return int(number) if number.isdecimal() and commit_key(int(number)) == f"{COMMITS}/{name}" else None

@@ -39,7 +39,7 @@ class FlowLayout:
 
     @property
     def samples_per_shard(self) -> int:
-        """Frames of a shard: so few that little is lost when a run is stopped, and that they fit in memory."""
+        """Number of frames of a shard: small, so that a stopped run loses little and a shard fits in memory."""
         return max(1, min(_FRAMES_PER_SHARD, _SHARD_BYTES // (self.height * self.width * 4)))
 
     @property
@@ -92,7 +92,7 @@ class VideoFlowStore(ShardedStore[FlowLayout]):
         return FlowLayout(**stored)
 
     def is_complete(self) -> bool:
-        """Tell whether every shard is there."""
+        """Return whether all shards are committed."""
         return len(self.committed()) == self.layout.shard_count
 
 
@@ -104,7 +104,7 @@ class _NoArrays:
 
     @property
     def shard_count(self) -> int:
-        """Return none."""
+        """Zero: there are no arrays."""
         return 0
 
     def rows(self, shard: int) -> range:
@@ -121,7 +121,7 @@ class FlowDataset(ShardedStore[_NoArrays]):
 
     @staticmethod
     def specs(layout: _NoArrays) -> dict[str, ArraySpec]:
-        """Return nothing: the arrays are those of the videos."""
+        """Return an empty dictionary, because the arrays belong to the videos."""
         return {}
 
     @staticmethod
@@ -130,12 +130,12 @@ class FlowDataset(ShardedStore[_NoArrays]):
         return _NoArrays()
 
     def begin(self, attributes: Mapping[str, Any]) -> None:
-        """Create the group if it is not there."""
+        """Create the group unless it exists."""
         if not self.exists():
             self.create(_NoArrays(), attributes)
 
     def video(self, name: str) -> VideoFlowStore:
-        """Return the place of one video's flow, which may not exist yet."""
+        """Return the store of one video's flow, which may not exist yet."""
         if not (re.fullmatch(r"[^/.][^/]*(/[^/.][^/]*)*", name) and is_plain(name)):
             raise FlowStoreError(f"the video name {name!r} cannot be a folder's; rename it")
         return VideoFlowStore(f"{self.url.rstrip('/')}/{name}")
@@ -146,7 +146,7 @@ class FlowDataset(ShardedStore[_NoArrays]):
         return sorted(key.removesuffix(last) for key in self.storage.sizes() if key.endswith(last))
 
     def list_for_zarr(self) -> None:
-        """Name all videos in the root's metadata, so that Zarr lists them and nothing else."""
+        """List all videos in the root's metadata, in which Zarr looks for groups."""
         content = self.storage.read(ROOT_METADATA)
         groups = {name: self.storage.read(f"{name}/{ROOT_METADATA}") for name in self.videos()}
         if (listed := with_groups(content, groups)) != content:
@@ -154,10 +154,10 @@ class FlowDataset(ShardedStore[_NoArrays]):
 
 
 def open_any(url: str) -> DatasetStore | FlowDataset | VideoFlowStore:
-    """Open a dataset of photos, the flow of videos or of one video.
+    """Open a dataset of photos, the flows of videos, or the flow of one video.
 
     Raises:
-        PipelineError: there is none.
+        PipelineError: there is no dataset.
     """
     storage = Storage(url)
     metadata = storage.read_if_there(ROOT_METADATA) if storage.is_there() else None

@@ -1,7 +1,7 @@
-"""Which files a group of a dataset consists of: what its own metadata say, compared with the schema.
+"""The files of a group of a dataset, as its metadata list them, compared with the schema.
 
-A checksum proves that a file is as its author left it, not that its author meant well. So no key that a file of a
-dataset names is used before it has been compared here with the keys that the schema gives.
+A checksum proves that a file is unchanged, not that its author meant well. Therefore no key that a file of a dataset
+names is used before it has been compared here with the keys of the schema.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from pipeline.errors import PipelineError
 from pipeline.files.storage import Storage, is_plain_key
 
 SpecsOf = Callable[[Mapping[str, Any]], Mapping[str, ArraySpec]]
-"""From a stored layout to name -> specification of every array."""
+"""Returns name -> specification of every array for a stored layout."""
 
 MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
-"""What reading JSON raises where something else stands than is expected there."""
+"""Errors that reading unexpected JSON raises."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+")
 _LISTED = 3
 
 
 class DamagedFileError(PipelineError):
-    """A file of a dataset contradicts its checksum or the schema; the text is to follow the file's key."""
+    """A file of a dataset contradicts its checksum or the schema. The text is written to follow the key of the file."""
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What the root's metadata say of a group.
+    """The content of a group's root metadata.
 
     Attributes:
         attributes: the group attribute `fakeflow`.
@@ -61,11 +61,11 @@ def read_inventory(content: bytes, specs_of: SpecsOf | None) -> Inventory:
     """Read the root's metadata.
 
     Args:
-        content: of the root's `zarr.json`.
-        specs_of: the schema; None if only its author knows it: the arrays are then those that the metadata describe.
+        content: bytes of the root's `zarr.json`.
+        specs_of: the schema; None if the kind of dataset is unknown here: the metadata then say which arrays exist.
 
     Raises:
-        DamagedFileError: it is damaged, or names other files than the schema.
+        DamagedFileError: the file is damaged, or names other files than the schema.
     """
     refuse_damaged(content)
     try:
@@ -91,25 +91,25 @@ def read_inventory(content: bytes, specs_of: SpecsOf | None) -> Inventory:
 
 
 def refuse_damaged(content: bytes) -> None:
-    """Compare a file with its own checksum.
+    """Raise if a file differs from its own checksum.
 
     Raises:
-        DamagedFileError: they differ.
+        DamagedFileError: the file differs.
     """
     if not is_intact(content):
         raise DamagedFileError("differs from its own checksum")
 
 
 def refuse_other_keys(found: Iterable[str], wanted: Iterable[str], what: str) -> None:
-    """Compare keys that a file names with those that the schema gives.
+    """Raise if a file names other keys than the schema.
 
     Args:
-        found: in the file.
-        wanted: by the schema.
-        what: one of them is, for the message.
+        found: keys in the file.
+        wanted: keys of the schema.
+        what: word for one of them in the message.
 
     Raises:
-        DamagedFileError: some are missing or surplus.
+        DamagedFileError: keys are missing or surplus.
     """
     named, expected = set(found), set(wanted)
     if surplus := named - expected:

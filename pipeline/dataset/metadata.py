@@ -1,4 +1,4 @@
-"""The Zarr side of a dataset: metadata files, and small arrays encoded in memory."""
+"""Metadata files of a dataset, and small arrays, both encoded in memory by Zarr."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def metadata_files(
     """Return key -> content of the metadata of a group and its arrays, consolidated and sealed.
 
     Args:
-        specs: name -> specification.
-        samples_per_shard: rows of a shard.
-        attributes: of the group, plain values; the checksum of each array's metadata is added to them.
+        specs: name -> specification of the arrays.
+        samples_per_shard: number of rows of a shard.
+        attributes: attributes of the group, plain values; the checksum of each array's metadata is added to them.
     """
     arrays = _stored(specs, samples_per_shard, {})
     del arrays[ROOT_METADATA]
@@ -45,11 +45,11 @@ def metadata_files(
 
 
 def with_groups(root: bytes, groups: Mapping[str, bytes]) -> bytes:
-    """Return a root's metadata that list other groups and their arrays, sealed anew.
+    """Return a root's metadata extended by other groups and their arrays, with a new checksum.
 
     Args:
         root: the metadata of a group without arrays.
-        groups: name -> metadata, consolidated, of the groups below it.
+        groups: name -> consolidated metadata of the groups below the root.
     """
     listed: dict[str, Any] = {}
     for name, content in groups.items():
@@ -67,7 +67,7 @@ def with_groups(root: bytes, groups: Mapping[str, bytes]) -> bytes:
 
 
 def encode_small_shard(spec: ArraySpec, samples_per_shard: int, values: NDArray[Any]) -> bytes:
-    """Encode the rows of one shard of an array without sample chunks: one chunk, filled up where the shard is short."""
+    """Encode the rows of one shard of an array without sample chunks as one chunk; missing rows hold the fill value."""
     content: dict[str, Buffer] = {}
     one_shard = replace(spec, shape=(samples_per_shard, *spec.shape[1:]))
     array = _create_array(MemoryStore(content), "", one_shard, samples_per_shard)
@@ -87,7 +87,7 @@ def _stored(specs: Mapping[str, ArraySpec], samples_per_shard: int, attributes: 
     zarr.create_group(store, attributes=attributes)
     for name, spec in specs.items():
         _create_array(store, name, spec, samples_per_shard)
-    if specs:  # a group without arrays is there for the groups below it, which may become more
+    if specs:  # a group without arrays lists the groups below it, whose number may grow
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
             zarr.consolidate_metadata(store)

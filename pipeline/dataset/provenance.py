@@ -1,4 +1,4 @@
-"""What a dataset was made of and how, in words, from its attributes."""
+"""The origin of a dataset in words, from its attributes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def origin(attributes: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return (what, in words) of source, depth and motion; of source and flow where flow was imported.
+    """Return pairs of a name and a description: source, depth and motion, or source and flow if flow was imported.
 
     Args:
         attributes: the group attribute `fakeflow`.

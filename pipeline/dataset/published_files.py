@@ -16,14 +16,14 @@ PREVIEW = "preview.png"
 MADE_BY_HOSTS = {".gitattributes"}
 """Files that a repository of the Hugging Face Hub has from the start."""
 PUBLISHED_EXTRAS = (CARD, PREVIEW)
-"""Files of a published dataset that the dataset itself does not have, beside the manifest."""
+"""Files that publishing adds to a dataset, apart from the manifest."""
 
 
 def manifest_json(fingerprint: str, files: Mapping[str, Mapping[str, Any]]) -> bytes:
-    """Write the manifest.
+    """Return the content of the manifest.
 
     Args:
-        fingerprint: of the dataset.
+        fingerprint: fingerprint of the dataset.
         files: key -> `size` in bytes and `sha256`.
     """
     return sealed_json({"format": "fakeflow manifest 1", "fingerprint": fingerprint, "files": dict(files)})
@@ -33,8 +33,8 @@ def read_manifest(storage: Storage) -> dict[str, dict[str, Any]]:
     """Return key -> `size` and `sha256` of the files of a published dataset.
 
     Raises:
-        PipelineError: it is damaged.
-        FileNotFoundError: there is none.
+        PipelineError: the manifest is damaged.
+        FileNotFoundError: there is no manifest.
     """
     content = storage.read(MANIFEST)
     if not is_intact(content):

@@ -1,4 +1,4 @@
-"""Single samples of a dataset, in any order, without opening the dataset again for each."""
+"""Reading of single samples in any order, as training needs it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ABSENT = 2**64 - 1
 
 
 class SampleReader:
-    """Read rows of the arrays that have one chunk per sample; the shards' indices are read once and kept.
+    """Reads rows of the arrays that have one chunk per sample. The indices of shards are read once and kept.
 
     Args:
         store: an existing dataset.
@@ -36,14 +36,14 @@ class SampleReader:
         """Return the stored values (not decoded) of some rows of one array, as writable views of one block.
 
         Args:
-            name: of the array.
-            rows: in any order.
+            name: name of the array.
+            rows: numbers of rows, in any order.
 
         Raises:
-            PipelineError: a shard is missing, damaged, or was written anew meanwhile.
+            PipelineError: a shard is missing, is damaged, or was written anew in the meantime.
         """
         array = self._array(name)
-        # One block: numpy asks for huge pages where memory is large, and first touches of small ones take long.
+        # One block, because NumPy asks for huge pages for large blocks; the first access to small pages is slow.
         samples = list(np.empty((len(rows), *array.shape[1:]), array.dtype))
         try:
             chunks = self._find_chunks(name, rows)
@@ -55,8 +55,8 @@ class SampleReader:
                 decode_chunk(content, samples[place])
         except (OSError, ValueError) as error:
             raise PipelineError(
-                f"{self._store.name}: the array {name} cannot be read ({error}). If the dataset was written meanwhile, "
-                f"start again; if not, it is damaged: make it again."
+                f"{self._store.name}: the array {name} cannot be read ({error}). If the dataset was written in the "
+                "meantime, start again. If not, it is damaged: make it again."
             ) from error
         for place in set(range(len(rows))) - set(present):
             samples[place].fill(array.fill_value)

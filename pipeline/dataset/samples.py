@@ -36,7 +36,7 @@ class Sample:
 
 
 class Dataset(Sequence[Sample]):
-    """The samples that could be made, in the order of their photos; each is read when it is asked for.
+    """The usable samples of a dataset, in the order of their photos; each is read when it is requested.
 
     Args:
         store: an existing dataset.
@@ -60,7 +60,7 @@ class Dataset(Sequence[Sample]):
 
         Raises:
             IndexError: there are fewer samples.
-            PipelineError: it is damaged, or cannot be read.
+            PipelineError: the dataset is damaged or cannot be read.
         """
         if isinstance(index, slice):
             return [self._read(int(row)) for row in self._rows[index]]
@@ -83,9 +83,9 @@ def open_dataset(url: str) -> Dataset:
     """Open a dataset of photos for reading.
 
     Args:
-        url: folder or URL.
+        url: folder or URL of the dataset.
 
     Raises:
-        PipelineError: there is none, or it is damaged.
+        PipelineError: there is no dataset, or it is damaged.
     """
     return Dataset(DatasetStore.open(url))

@@ -1,9 +1,9 @@
-"""The dataset's arrays: names, types, units, chunks and shards. The one place that knows the format.
+"""The arrays of a dataset: their names, types, units, chunks and shards.
 
-A shard holds one task (unit of writing). A chunk holds one sample (unit of reading) of the images, masks, depths and
-flows; arrays of a few numbers per sample have one chunk per shard. All arrays share the first
-axis, `sample`; a row is one photo of the listing. Fixed-point arrays carry the CF attributes `scale_factor` and
-`add_offset`, so that xarray decodes them; `_FillValue` marks what is not known.
+A shard is written by one task. A chunk of images, masks, depths and flows holds one sample, which is read at once;
+arrays of a few numbers per sample have one chunk per shard. All arrays share the first axis, `sample`; a row is one
+listed photo. Fixed-point arrays carry the CF attributes `scale_factor` and `add_offset`, so that xarray decodes them;
+`_FillValue` marks unknown values.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ FLOW_STEPS_PER_PIXEL = 64
 """Flow is stored in steps of 1/64 px as in KITTI's files: +-511 px, error at most 1/128 px."""
 UNKNOWN_FLOW = -32768
 LARGEST_FLOW_PX = 32767 / FLOW_STEPS_PER_PIXEL
+_CANVAS = "images at the top left of the canvas, zero padding; true height and width in `size`"
 
 
 class ShardedLayout(Protocol):
-    """What a store has to know of a dataset's sizes; a frozen dataclass of plain values."""
+    """The sizes of a dataset that a store needs; a frozen dataclass of plain values."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -46,14 +47,14 @@ class ShardedLayout(Protocol):
 
 @dataclass(frozen=True)
 class Layout:
-    """The sizes that all shapes follow from: `samples` rows, `motions` flows each, on a `side` x `side` canvas.
+    """The sizes of a dataset of photos, from which the shapes of all arrays follow.
 
     Attributes:
-        samples: rows.
-        motions: flow fields per row.
-        side: of the canvas, px.
+        samples: number of rows.
+        motions: number of flow fields per row.
+        side: side of the square canvas, in pixels.
         motion_parameters: names of the parameters of a motion.
-        samples_per_shard: rows that one file holds.
+        samples_per_shard: number of rows that one file holds.
         imported_longest_px: None where flow was simulated. A number where it was read back from colour pictures, which
             hold direction and relative length alone: the length in px that the longest vector of each picture was
             given. The pictures are kept beside it, but there is no inverse depth and no motion then.
@@ -68,7 +69,7 @@ class Layout:
 
     @property
     def is_simulated(self) -> bool:
-        """Whether flow was simulated, so that inverse depth and motion are there."""
+        """True if flow was simulated, so that there are inverse depth and motion."""
         return self.imported_longest_px is None
 
     @property
@@ -84,7 +85,16 @@ class Layout:
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """One array of the dataset. `dtype` is a numpy name or `string`; a small array has one chunk per shard of rows."""
+    """One array of a dataset.
+
+    Attributes:
+        dimensions: names of the axes.
+        shape: lengths of the axes.
+        dtype: name of a NumPy type, or `string`.
+        fill_value: value of elements that are not stored.
+        attributes: unit, range and meaning, kept with the array.
+        has_sample_chunks: each sample is a chunk; otherwise a chunk holds all rows of a shard.
+    """
 
     dimensions: tuple[str, ...]
     shape: tuple[int, ...]
@@ -95,22 +105,22 @@ class ArraySpec:
 
 
 def array_specs(layout: Layout) -> dict[str, ArraySpec]:
-    """Return name -> specification of every array of a dataset."""
-    n, k, side = layout.samples, layout.motions, layout.side
-    flow_meaning = (
-        "simulated optical flow"
-        if layout.is_simulated
-        else "optical flow read back from colour pictures, direction and relative length alone: the longest vector of "
-        f"each picture has {layout.imported_longest_px:g} px"
-    )
-    canvas = "images at the top left of the canvas, zero padding; true height and width in `size`"
-    specs = {
+    """Return name -> specification of every array of a dataset of photos."""
+    specs = {**_photo_specs(layout), **_flow_specs(layout), **_row_specs(layout)}
+    absent = ("flow_rgb",) if layout.is_simulated else ("inverse_depth", "motion")
+    return {name: spec for name, spec in specs.items() if name not in absent}
+
+
+def _photo_specs(layout: Layout) -> dict[str, ArraySpec]:
+    """Return the arrays that hold a photo, its mask and its depth."""
+    n, side = layout.samples, layout.side
+    return {
         "image": ArraySpec(
             ("sample", "row", "column", "rgb"),
             (n, side, side, 3),
             "uint8",
             0,
-            {"description": "photo, RGB, sRGB values", "range": [0, 255], "layout": canvas},
+            {"description": "photo, RGB, sRGB values", "range": [0, 255], "layout": _CANVAS},
         ),
         "mask": ArraySpec(
             ("sample", "row", "column"),
@@ -121,7 +131,7 @@ def array_specs(layout: Layout) -> dict[str, ArraySpec]:
                 "description": "salient object",
                 "flag_values": [0, 255],
                 "flag_meanings": "background object",
-                "layout": canvas,
+                "layout": _CANVAS,
             },
         ),
         "inverse_depth": ArraySpec(
@@ -136,9 +146,22 @@ def array_specs(layout: Layout) -> dict[str, ArraySpec]:
                 "range": [0, 1],
                 "scale_factor": 1 / INVERSE_DEPTH_STEPS,
                 "add_offset": 0.0,
-                "layout": canvas,
+                "layout": _CANVAS,
             },
         ),
+    }
+
+
+def _flow_specs(layout: Layout) -> dict[str, ArraySpec]:
+    """Return the arrays that hold flow."""
+    n, k, side = layout.samples, layout.motions, layout.side
+    flow_meaning = (
+        "simulated optical flow"
+        if layout.is_simulated
+        else "optical flow read back from colour pictures, direction and relative length alone: the longest vector of "
+        f"each picture has {layout.imported_longest_px:g} px"
+    )
+    return {
         "flow": ArraySpec(
             ("sample", "motion_index", "row", "column", "uv"),
             (n, k, side, side, 2),
@@ -152,7 +175,7 @@ def array_specs(layout: Layout) -> dict[str, ArraySpec]:
                 "scale_factor": 1 / FLOW_STEPS_PER_PIXEL,
                 "add_offset": 0.0,
                 "_FillValue": UNKNOWN_FLOW,
-                "layout": canvas,
+                "layout": _CANVAS,
             },
         ),
         "flow_rgb": ArraySpec(
@@ -163,9 +186,16 @@ def array_specs(layout: Layout) -> dict[str, ArraySpec]:
             {
                 "description": "the flow picture as it was, which networks see; black = unknown flow",
                 "range": [0, 255],
-                "layout": canvas,
+                "layout": _CANVAS,
             },
         ),
+    }
+
+
+def _row_specs(layout: Layout) -> dict[str, ArraySpec]:
+    """Return the arrays that hold a few values for each row."""
+    n, k = layout.samples, layout.motions
+    return {
         "size": ArraySpec(
             ("sample", "height_width"),
             (n, 2),
@@ -197,12 +227,10 @@ def array_specs(layout: Layout) -> dict[str, ArraySpec]:
             has_sample_chunks=False,
         ),
     }
-    absent = ("flow_rgb",) if layout.is_simulated else ("inverse_depth", "motion")
-    return {name: spec for name, spec in specs.items() if name not in absent}
 
 
 def empty_shard(layout: Layout, rows: int) -> dict[str, NDArray[Any]]:
-    """Return zeroed arrays for `rows` samples; their status says failed until a sample is put in."""
+    """Return arrays of fill values for `rows` samples, with the status `FAILED`."""
     arrays: dict[str, NDArray[Any]] = {}
     for name, spec in array_specs(layout).items():
         dtype: Any = object if spec.dtype == "string" else spec.dtype
@@ -219,7 +247,7 @@ def encode_inverse_depth(inverse_depth: NDArray[np.float32]) -> NDArray[np.uint1
 
 
 def decode_inverse_depth(steps: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Undo `encode_inverse_depth`: float32 in [0, 1]."""
+    """Return the inverse depth, float32 in [0, 1], that `encode_inverse_depth` quantised."""
     return steps * np.float32(1 / INVERSE_DEPTH_STEPS)
 
 
@@ -233,7 +261,7 @@ def encode_flow(flow_px: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArr
 
 
 def decode_flow(steps: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Undo `encode_flow`: float32 pixels (h, w, 2), NaN where unknown."""
+    """Return the flow that `encode_flow` quantised: float32 pixels (h, w, 2), NaN where unknown."""
     flow_px = steps.astype(np.float32)
     flow_px *= np.float32(1 / FLOW_STEPS_PER_PIXEL)
     if steps.min() == UNKNOWN_FLOW:

@@ -1,4 +1,4 @@
-"""JSON files that carry their own checksum, so that any changed bit of them can be found.
+"""JSON files that hold their own checksum, so that any changed bit is noticed.
 
 The checksum, in the field `file_sha256`, is the SHA-256 of the file's bytes with that field's 64 digits set to zero.
 """
@@ -16,7 +16,7 @@ _SEAL = re.compile(rb'("file_sha256": ")([0-9a-f]{64})"')
 
 
 def seal(content: bytes) -> bytes:
-    """Fill in the checksum of a JSON file that holds `FIELD` once, set to `UNSEALED`."""
+    """Return a JSON file with its checksum in place of `UNSEALED`, which the field `FIELD` has to hold."""
     checksum = hashlib.sha256(content).hexdigest().encode()
     sealed, places = _SEAL.subn(rb"\g<1>" + checksum + b'"', content)
     assert places == 1, f"{places} fields {FIELD}"
@@ -24,12 +24,12 @@ def seal(content: bytes) -> bytes:
 
 
 def sealed_json(values: dict[str, Any]) -> bytes:
-    """Write values as a JSON file with its checksum."""
+    """Return values as a JSON file with its checksum."""
     return seal(json.dumps({**values, FIELD: UNSEALED}, indent=1, ensure_ascii=False).encode())
 
 
 def is_intact(content: bytes) -> bool:
-    """Tell whether a sealed file is as it was written."""
+    """Return whether a file agrees with the checksum in it."""
     found = _SEAL.findall(content)
     if len(found) != 1:
         return False

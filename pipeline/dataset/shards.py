@@ -1,9 +1,12 @@
-"""The shard format: many chunks in one object, in our own hands because Zarr's way costs more time than compressing.
+"""The shard format: many chunks in one object.
 
-A shard is what the Zarr codec `sharding_indexed` defines: the encoded chunks one after the other, then the index, one
-(offset, length) of two little-endian uint64 for each chunk of the shard, all ones for an absent one, then the CRC-32C
-of the index. A chunk is one sample in little-endian bytes, Blosc (zstd level 1 after a bit shuffle), then the CRC-32C
-of that. Any Zarr reader decodes it.
+A shard is defined by the Zarr codec `sharding_indexed`: the encoded chunks one after the other; then the index, which
+holds the offset and length of each chunk as two little-endian uint64, all ones for an absent chunk; then the CRC-32C of
+the index. A chunk is one sample in little-endian bytes, compressed by Blosc (zstd level 1 after a bit shuffle), and the
+CRC-32C of that. Any Zarr reader decodes it.
+
+This module exists because it is faster than Zarr: `benchmarks/shards.py` compares them, and
+`benchmarks/results/shards.json` holds the figures.
 """
 
 from __future__ import annotations
@@ -31,12 +34,12 @@ Map = Callable[..., Iterable[Any]]
 
 
 def encode_shard(samples: NDArray[Any], chunks: int, parallel: Map = map) -> bytes:
-    """Encode the samples of one shard.
+    """Return the encoded samples of one shard.
 
     Args:
         samples: (rows, ...), one chunk each; little-endian, of a fixed-size type.
-        chunks: number of chunks of a full shard; those beyond `rows` are absent.
-        parallel: applied to encode the samples; order and bytes stay the same.
+        chunks: number of chunks of a full shard; chunks beyond `rows` are absent.
+        parallel: `map`, or the `map` of an executor, that encodes the samples; the bytes do not depend on it.
     """
     blosc = Blosc(cname="zstd", clevel=LEVEL, shuffle=BITSHUFFLE, typesize=samples.dtype.itemsize)
     index = np.full((chunks, 2), 2**64 - 1, "<u8")
@@ -51,7 +54,11 @@ def encode_shard(samples: NDArray[Any], chunks: int, parallel: Map = map) -> byt
 
 
 def index_bytes(chunks: int) -> int:
-    """Return how many bytes the index at the end of a shard of so many chunks takes."""
+    """Return the size in bytes of the index at the end of a shard.
+
+    Args:
+        chunks: number of chunks of a full shard.
+    """
     return 16 * chunks + 4
 
 
@@ -65,7 +72,7 @@ def decode_index(content: bytes) -> NDArray[np.uint64]:
         (chunks, 2) uint64: offset and length in bytes of each chunk, all ones where it is absent.
 
     Raises:
-        ValueError: the checksum does not fit.
+        ValueError: the checksum differs.
     """
     if len(content) < 4 or _checksum(content[:-4]) != content[-4:]:
         raise ValueError("the index's checksum does not fit")
@@ -76,7 +83,7 @@ def decode_chunk(content: bytes, out: NDArray[Any]) -> None:
     """Decode one chunk into a contiguous array of its size.
 
     Raises:
-        ValueError: the checksum or the size does not fit.
+        ValueError: the checksum or the size differs.
     """
     if len(content) < 4 or _checksum(content[:-4]) != content[-4:]:
         raise ValueError("a chunk's checksum does not fit")

@@ -1,4 +1,4 @@
-"""Writes that succeed only if nobody else wrote in between; object stores offer them, and locks are made of them."""
+"""Conditional writes of object stores, which succeed only if nobody else wrote in between. Leases are made of them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pipeline.files.storage import Storage, error_code, explained
 
 _REFUSED = {"PreconditionFailed", "ConditionalRequestConflict"}
 _UNKNOWN = {"NotImplemented"}
-"""What stores answer that speak S3 but have no conditional writes."""
+"""Error codes of S3-compatible stores that have no conditional writes."""
 
 
 def create(storage: Storage, key: str, content: bytes) -> bool:
-    """Write a file that must not be there yet; of several writers at most one succeeds.
+    """Write a file that must not exist yet; at most one of several writers succeeds.
 
-    Where a store has no conditional writes, this is only as good as looking first.
+    If a store has no conditional writes, the file is looked for first, and two writers may both succeed.
 
     Returns:
-        Whether it was written. If the answer of the store was lost, it may say no although it was.
+        True if the file was written. If the answer of the store was lost, this may be False although it was.
     """
     path = storage.path(key)
     with explained(storage.name, "write"):
@@ -37,7 +37,7 @@ def create(storage: Storage, key: str, content: bytes) -> bool:
 
 
 def version(storage: Storage, key: str) -> str | None:
-    """Return what changes whenever a file is written anew: its ETag. None if it is not there, empty if unknown."""
+    """Return the ETag of a file, which changes whenever it is written; None if there is no file, empty if unknown."""
     path = storage.path(key)
     try:
         with explained(storage.name, "read"):
@@ -48,12 +48,12 @@ def version(storage: Storage, key: str) -> str | None:
 
 
 def replace(storage: Storage, key: str, content: bytes, seen: str) -> bool:
-    """Write a file anew if it still has the version that was seen.
+    """Replace a file if it still has the version that was seen.
 
-    Where a store has no conditional writes, the last of several writers wins, and the others find out when they look.
+    If a store has no conditional writes, the last of several writers wins; the others notice at their next look.
 
     Returns:
-        Whether it was written. If the answer of the store was lost, it may say no although it was.
+        True if the file was written. If the answer of the store was lost, this may be False although it was.
     """
     path = storage.path(key)
     condition = {"IfMatch": seen} if seen and "s3" in np.atleast_1d(storage.filesystem.protocol) else {}

@@ -15,11 +15,11 @@ _PRECONDITION_FAILED = 412
 
 
 class HubRepository:
-    """A folder of a repository.
+    """A folder of a repository on the Hugging Face Hub.
 
     Args:
-        filesystem: the Hub's.
-        root: of the folder, as the file system names it.
+        filesystem: file system of the Hub.
+        root: path of the folder in that file system.
     """
 
     def __init__(self, filesystem: Any, root: str) -> None:
@@ -27,7 +27,7 @@ class HubRepository:
         self._head: str | None = None
 
     def hold(self) -> None:
-        """Refuse to commit, from now on, after a commit that is not from here."""
+        """Remember the last commit; from now on, refuse to write after a commit of somebody else."""
         place = self._filesystem.resolve_path(self._root)
         self._head = self._api.repo_info(place.repo_id, repo_type=place.repo_type, revision=place.revision).sha
 
@@ -39,7 +39,7 @@ class HubRepository:
         self._commit(added, f"{len(files)} files, the last one {list(files)[-1]}")
 
     def delete(self, key: str) -> None:
-        """Remove a file that is there."""
+        """Remove an existing file in one commit."""
         from huggingface_hub import CommitOperationDelete
 
         self._commit([CommitOperationDelete(self._path(key))], f"without {key}")

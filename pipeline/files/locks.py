@@ -1,8 +1,8 @@
-"""One writer per dataset: a lock file on a local file system, a lease in an object store.
+"""Locks, so that a dataset has one writer: a lock file on a local file system, a lease in an object store.
 
-The lease is an object that only one of several writers can create or take over (`pipeline.files.conditional`). Its
-holder renews it; one that is not renewed for a while belonged to a run that died, and is taken over. Both the lock file
-and the lease go when the work is done. Neither is part of the dataset, and what a lock file holds does not matter.
+A lease is an object that only one of several writers can create or take over (`pipeline.files.conditional`). Its holder
+renews it. A lease that is not renewed for a while belonged to a run that died, and is taken over. Lock files and leases
+are removed when the work is done. They are not part of the dataset, and the content of a lock file has no meaning.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Announce = Callable[[str], None]
 
 
 class WriterLock:
-    """Proof that this process is the only writer; a lock file stays its holder's until the process ends."""
+    """Proof that this process is the only writer. A lock file cannot be lost while the process lives."""
 
     def check(self) -> None:
         """Raise if this process no longer holds the lock."""
@@ -39,17 +39,17 @@ class WriterLock:
 
 @contextmanager
 def sole_writer(storage: Storage, key: str, announce: Announce) -> Iterator[WriterLock]:
-    """Hold the lock of a place, be it a local folder or in an object store.
+    """Hold the lock of a local folder or of a place in an object store.
 
-    The Hugging Face Hub needs none: it refuses a commit that does not follow the one that was seen last.
+    The Hugging Face Hub needs no lock: it refuses a commit that does not follow the one that was seen last.
 
     Args:
         storage: the place.
-        key: of the lock.
-        announce: told on what is waited for.
+        key: key of the lock.
+        announce: called with a sentence when the lock has to be waited for.
 
     Raises:
-        PipelineError: another process holds it.
+        PipelineError: another process holds the lock.
     """
     if storage.hub:
         with explained(storage.name, "write"):
@@ -118,17 +118,17 @@ def lease(
     beat_s: float = LEASE_BEAT_S,
     patience_s: float = LEASE_PATIENCE_S,
 ) -> Iterator[WriterLock]:
-    """Hold the lease of an object store.
+    """Hold the lease of a place in an object store.
 
     Args:
-        storage: the store.
-        key: of the lease.
-        announce: told on what is waited for.
+        storage: the place.
+        key: key of the lease.
+        announce: called with a sentence when the lease has to be waited for.
         beat_s: seconds between renewals.
-        patience_s: a lease that is not renewed for so long is taken over.
+        patience_s: seconds after which a lease that is not renewed is taken over.
 
     Raises:
-        PipelineError: another run holds it.
+        PipelineError: another run holds the lease.
     """
     held = _Lease(storage, key)
     held.acquire(announce, beat_s, patience_s)
@@ -161,7 +161,7 @@ class _Lease(WriterLock):
                     return
                 continue
             if _holder(there).get("owner") == self.owner:
-                return  # ours: the store had written it, and its answer was lost
+                return  # this process holds it: the store wrote the lease, but its answer was lost
             if seen is not None and there != seen:
                 raise PipelineError(
                     f"Another run {_words(there)} is writing {self.storage.name}. Wait for it, or choose another place."
@@ -186,7 +186,7 @@ class _Lease(WriterLock):
                     self.is_lost = True
                     return
             except PipelineError:
-                continue  # the store fails; the next renewal may pass, and who took over in between is seen then
+                continue  # the next renewal may succeed; it also notices if another run took over in between
 
     def check(self) -> None:
         if self.is_lost:
@@ -196,12 +196,12 @@ class _Lease(WriterLock):
             )
 
     def release(self) -> None:
-        with suppress(PipelineError):  # what ended the run counts more; the lease ends by itself
-            if not self.is_lost and self._renew():  # just renewed, so that nobody takes it over before it goes
+        with suppress(PipelineError):  # the error that ended the run matters more; the lease expires
+            if not self.is_lost and self._renew():  # renewed, so that nobody takes it over before it is removed
                 self.storage.delete(self.key)
 
     def _renew(self) -> bool:
-        """Write the lease anew; return False if it is another's by now."""
+        """Renew the lease; return False if another run holds it now."""
         while True:
             version, there = self._look()
             if version is None or there is None or _holder(there).get("owner") != self.owner:
@@ -211,7 +211,7 @@ class _Lease(WriterLock):
                 return True
 
     def _look(self) -> tuple[str | None, bytes | None]:
-        """Return version and content; if it is written in between, the version is the older one and will not match."""
+        """Return the version and the content; if the lease changes in between, the version is outdated."""
         version = conditional.version(self.storage, self.key)
         return version, self.storage.read_if_there(self.key)
 

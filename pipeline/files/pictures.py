@@ -20,8 +20,8 @@ JPEG_QUALITY = 95
 def flow_jpeg(flow_px: NDArray[np.float32]) -> bytes:
     """Encode a flow field (h, w, 2) as a JPEG of its colours.
 
-    Colours are those of Baker et al. with the field's longest vector at full saturation, as published: the length of
-    vectors is lost, and one long vector pales the whole picture. NaN becomes black.
+    The colours are those of Baker et al., and the longest vector of the field has full saturation, as published. So the
+    length of vectors is lost, and one long vector makes the whole picture pale. NaN becomes black.
     """
     # Colours carry the direction, so they keep the full resolution.
     return _jpeg(np.asarray(flow_to_rgb(flow_px)), cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
@@ -39,14 +39,14 @@ def mask_png(mask: NDArray[np.uint8]) -> bytes:
 
 
 def write_png(path: Path, picture: NDArray[Any]) -> None:
-    """Write a picture that a user asked for.
+    """Write a picture as PNG.
 
     Args:
-        path: of a folder that exists; ends in `.png`.
+        path: file that ends in `.png`, in a folder that exists.
         picture: (h, w, 3) uint8 RGB, or (h, w) uint8 or uint16.
 
     Raises:
-        PipelineError: another ending, no such folder, or it cannot be written.
+        PipelineError: the ending is another one, there is no such folder, or the file cannot be written.
     """
     if path.suffix.lower() != ".png":
         raise PipelineError(f"{path}: pictures are written as PNG. Choose an --output that ends in .png.")

@@ -1,4 +1,4 @@
-"""Which places are folders of this machine, and which are URLs."""
+"""Refusals of URLs where a local folder is needed, and of outputs that cannot keep a dataset."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 
 from pipeline.errors import PipelineError
 
-_URL = re.compile(r"([A-Za-z][\w+.-]+):/{1,2}(?!/)|.*::")  # one slash is what `Path` leaves of two
+_URL = re.compile(r"([A-Za-z][\w+.-]+):/{1,2}(?!/)|.*::")  # `Path` turns two slashes into one
 
 
 def refuse_url(place: str) -> None:
-    """Refuse a URL where only a file or folder of this machine can be.
+    """Refuse a URL where a file or folder of this machine is needed.
 
     Raises:
-        PipelineError: it is one.
+        PipelineError: the place is a URL.
     """
     if match := _URL.match(place):
         whole = place.replace(":/", "://", 1) if match[1] and "://" not in place else place
@@ -24,7 +24,7 @@ def refuse_as_output(place: str) -> None:
     """Refuse a place that cannot keep a dataset beyond the command that makes it.
 
     Raises:
-        PipelineError: it is in memory, read-only, or a chain of URLs.
+        PipelineError: the place is in memory, is read-only, or is a chain of URLs.
     """
     if "::" in place:
         raise PipelineError(f"{place} is a chain of URLs, which can only be read; expected a folder or one URL here.")

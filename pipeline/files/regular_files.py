@@ -1,6 +1,6 @@
-"""Reads what a user names, if it is a regular file of bounded size: a pipe would block for ever, a device never end.
+"""Reading of files that a user names, if they are regular files of bounded size.
 
-Symbolic links are followed; what they lead to counts.
+A pipe would block for ever, and a device may never end. Symbolic links are followed; their targets are checked.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 MAX_FILE_BYTES = 2**30
-"""Largest photo, mask or frame that is read: the largest picture that is decoded has fewer bytes in 16-bit RGB."""
+"""Size in bytes of the largest photo, mask or frame that is read. Decoded pictures are smaller, even in 16-bit RGB."""
 MAX_TEXT_BYTES = 2**24
-"""Largest configuration or list that is read."""
+"""Size in bytes of the largest configuration or list that is read."""
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -25,7 +25,7 @@ _KINDS = (
 
 
 class UnusableFileError(OSError):
-    """What is at a path is not read; the text is a sentence without the path.
+    """A path leads to something that is not read. The text is a sentence without the path.
 
     Attributes:
         reason: short machine-readable code, `not_a_file` or `file_too_large`.
@@ -40,31 +40,41 @@ def read_file(path: str | Path, limit: int | None = MAX_FILE_BYTES) -> bytes:
     """Return the content of a local file.
 
     Args:
-        path: of the file.
-        limit: largest size that is accepted, bytes; None = any.
+        path: path of the file.
+        limit: largest accepted size in bytes; None accepts any size.
 
     Raises:
-        UnusableFileError: no regular file, or a larger one.
-        OSError: it is not there, or cannot be read.
+        UnusableFileError: the path is not that of a regular file, or the file is too large.
+        OSError: the file does not exist or cannot be read.
     """
     with open_regular(path) as stream:
         if limit is None:
             return stream.read()
         refuse_large(os.fstat(stream.fileno()).st_size, limit)
-        content = stream.read(limit + 1)  # files of the system have another size than they say
+        content = stream.read(limit + 1)  # the size of files such as those in /proc is not reported truly
     refuse_large(len(content), limit)
     return content
 
 
 def read_text(path: str | Path) -> str:
-    """Return a local text file, UTF-8, of up to `MAX_TEXT_BYTES`; errors as in `read_file`, and UnicodeDecodeError."""
+    """Return the text of a local UTF-8 file of up to `MAX_TEXT_BYTES`.
+
+    Raises:
+        UnicodeDecodeError: the file is not UTF-8.
+        OSError: as in `read_file`.
+    """
     return read_file(path, MAX_TEXT_BYTES).decode("utf-8")
 
 
 def open_regular(path: str | Path) -> BinaryIO:
-    """Open a local file for reading; errors as in `read_file`."""
+    """Open a local file for reading.
+
+    Raises:
+        UnusableFileError: the path is not that of a regular file.
+        OSError: the file does not exist or cannot be read.
+    """
     refuse_irregular(path)
-    # A pipe that takes the file's place now does not block either.
+    # O_NONBLOCK, so that a pipe that replaces the file right now does not block.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         _refuse(os.fstat(descriptor).st_mode)
@@ -75,20 +85,20 @@ def open_regular(path: str | Path) -> BinaryIO:
 
 
 def refuse_irregular(path: str | Path) -> None:
-    """Raise if a path that a library is about to open leads to something else than a regular file.
+    """Refuse a path that a library is about to open unless it leads to a regular file.
 
     Raises:
-        UnusableFileError: it does.
-        OSError: there is nothing.
+        UnusableFileError: the path leads to something else.
+        OSError: the path does not exist.
     """
     _refuse(os.stat(path).st_mode)  # noqa: PTH116  (Path costs as much as the read of a small file)
 
 
 def refuse_large(size: int, limit: int) -> None:
-    """Raise if a file has more bytes than the limit.
+    """Refuse a file that has more bytes than a limit.
 
     Raises:
-        UnusableFileError: it has.
+        UnusableFileError: the file is too large.
     """
     if size > limit:
         raise UnusableFileError("file_too_large", f"the file has {size:,} bytes or more; expected at most {limit:,}")

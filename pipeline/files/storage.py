@@ -1,4 +1,4 @@
-"""Files below an fsspec URL, local or in an object store: whole reads, atomic writes, one sentence per failure."""
+"""Files below an fsspec URL, local or in an object store: atomic writes, and failures explained in one sentence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger("pipeline.files.storage")
 FILES_OF_A_COMMIT = 50
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TRANSIENT = {errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO), errno.ETIMEDOUT, errno.ECONNRESET}
-# Packages whose errors are those of a store's client, though they are no OSError.
+# Packages of clients of stores; their errors count as errors of the store even if they are no OSError.
 _CLIENTS = {"botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs", "gcsfs", "adlfs"}
 _CLIENTS |= {"huggingface_hub", "httpx", "httpx2", "requests"}
 _EXTRAS = {"s3": "fakeflow[s3]"}
@@ -36,13 +36,13 @@ class Storage:
 
     Attributes:
         name: the URL without credentials, for messages.
-        root: the place as its file system names it.
-        is_local: whether it is a folder of this machine.
-        hub: its commits, if it is on the Hugging Face Hub.
-        files_at_once: to be given to `write_together`; more than one where each writing is a commit.
+        root: path of the place in its file system.
+        is_local: True for a folder of this machine.
+        hub: the repository, if the place is on the Hugging Face Hub.
+        files_at_once: number of files to give to `write_together`; more than one where each write is a commit.
 
     Raises:
-        PipelineError: no such kind of URL, no credentials, no permission, no room, or the store keeps failing.
+        PipelineError: unknown kind of URL, no credentials, no permission, no room, or the store keeps failing.
     """
 
     def __init__(self, url: str) -> None:
@@ -56,10 +56,10 @@ class Storage:
         self.files_at_once = FILES_OF_A_COMMIT if self.hub else 1
 
     def read(self, key: str) -> bytes:
-        """Return a file's content.
+        """Return the content of a file.
 
         Raises:
-            FileNotFoundError: it is not there.
+            FileNotFoundError: there is no such file.
         """
         with explained(self.name, "read"):
             if self.is_local:
@@ -68,7 +68,7 @@ class Storage:
         return content
 
     def read_if_there(self, key: str) -> bytes | None:
-        """Return a file's content, or None."""
+        """Return the content of a file, or None if there is no such file."""
         try:
             return self.read(key)
         except (FileNotFoundError, NotADirectoryError):
@@ -85,7 +85,7 @@ class Storage:
                 self.filesystem.pipe_file(self.path(key), content)
 
     def write_together(self, files: Mapping[str, bytes]) -> None:
-        """Write some files; on the Hugging Face Hub in one commit, else one by one."""
+        """Write several files, in one commit on the Hugging Face Hub and one by one elsewhere."""
         for key in files:
             self.path(key)  # refuses keys that lead out of the place
         if self.hub:
@@ -96,7 +96,7 @@ class Storage:
             self.write(key, content)
 
     def delete(self, key: str) -> None:
-        """Remove a file if it is there."""
+        """Remove a file if it exists."""
         with explained(self.name, "write"), suppress(FileNotFoundError, NotADirectoryError):
             if self.hub and self.filesystem.exists(self.path(key)):
                 self.hub.delete(key)
@@ -104,7 +104,7 @@ class Storage:
                 self.filesystem.rm_file(self.path(key))
 
     def names(self, folder: str = "") -> list[str]:
-        """Return the names right in a folder; empty if it is not there."""
+        """Return the names in a folder, without those of its subfolders; empty if there is no such folder."""
         path = self.path(folder)
         try:
             with explained(self.name, "list"):
@@ -112,11 +112,11 @@ class Storage:
                 names = sorted(name for p in self.filesystem.ls(path, detail=False) if (name := Path(p).name))
         except (FileNotFoundError, NotADirectoryError):
             return []
-        # A web server's page of links is encoded, and has links that sort it.
+        # Links on the page of a web server are encoded, and some of them sort the page.
         return [unquote(name) for name in names if "?" not in name] if self.is_http else names
 
     def has(self, key: str) -> bool:
-        """Tell whether a file is there."""
+        """Return whether a file exists."""
         try:
             with explained(self.name, "read"):
                 self.filesystem.info(self.path(key))
@@ -137,7 +137,7 @@ class Storage:
         return {unquote(key): size for key, size in sizes.items() if "?" not in key} if self.is_http else sizes
 
     def is_there(self) -> bool:
-        """Tell whether anything is at the URL."""
+        """Return whether anything is at the URL."""
         with explained(self.name, "read"):
             self.filesystem.invalidate_cache(self.root)
             is_there = bool(self.filesystem.exists(self.root))
@@ -145,16 +145,16 @@ class Storage:
         return is_there
 
     def is_file(self) -> bool:
-        """Tell whether the URL is a file's."""
+        """Return whether the URL is that of a file."""
         with explained(self.name, "read"):
             if self.is_local:
-                return Path(self.root).exists() and not Path(self.root).is_dir()  # a device counts, too
+                return Path(self.root).exists() and not Path(self.root).is_dir()  # devices count as files
             if self.is_http:
                 return not self.names()  # a folder is a page of links there
             return bool(self.filesystem.isfile(self.root))
 
     def _make_folders(self, folder: Path) -> None:
-        """Make a local folder at or below the root; the root itself is made once and never again."""
+        """Make a local folder at or below the root. The root itself is made only once."""
         root = Path(self.root)
         if not self._was_there:
             root.mkdir(parents=True, exist_ok=True)
@@ -169,10 +169,10 @@ class Storage:
                 (root / parent).mkdir(exist_ok=True)  # fails where the root has gone a moment ago
 
     def refuse_overlap(self, other: Storage) -> None:
-        """Make sure that neither place lies in the other.
+        """Refuse another place that contains this one or lies in it.
 
         Raises:
-            PipelineError: one does.
+            PipelineError: the places overlap.
         """
         if type(self.filesystem) is not type(other.filesystem):
             return
@@ -184,10 +184,10 @@ class Storage:
             )
 
     def path(self, key: str) -> str:
-        """Return a key as the file system names it.
+        """Return the path of a key in the file system.
 
         Raises:
-            PipelineError: it does not name a file below this place.
+            PipelineError: the key does not name a file below this place.
         """
         if key and not is_plain_key(key):
             raise PipelineError(
@@ -198,7 +198,7 @@ class Storage:
 
 
 def is_plain_key(key: str) -> bool:
-    """Tell whether a key is a relative path without `..`: no leading `/`, no scheme, nothing empty between two `/`."""
+    """Return whether a key is a relative path without `..`, scheme, leading `/` or empty parts."""
     return "\0" not in key and not {"", ".", ".."} & set(key.split("/"))
 
 
@@ -206,7 +206,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     """Return the file system of a URL and the path in it.
 
     Raises:
-        PipelineError: no such kind of URL, or its library is not installed.
+        PipelineError: the kind of URL is unknown, or its library is not installed.
     """
     if not url:
         raise PipelineError("An empty path is given; expected a folder or a URL.")
@@ -228,8 +228,8 @@ def open_filesystem(url: str) -> tuple[Any, str]:
 def explained(name: str, doing: str) -> Iterator[None]:
     """Turn an error of the system or of a store's client into a sentence with a repair.
 
-    What is not there (`FileNotFoundError`) or there already (`FileExistsError`) passes, except a missing place to
-    write to. No password reaches an error, nor its cause.
+    `FileExistsError` passes, and so does `FileNotFoundError` unless the missing place was to be written to. Neither the
+    error nor its cause holds a password.
     """
     try:
         yield
@@ -253,12 +253,12 @@ def explained(name: str, doing: str) -> Iterator[None]:
 
 
 def is_of_store(error: Exception) -> bool:
-    """Tell whether an error comes from the system or from a store's client, not from a slip of ours."""
+    """Return whether an error comes from the system or from the client of a store, not from a mistake in this code."""
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _CLIENTS
 
 
 def is_transient(error: Exception) -> bool:
-    """Tell whether an error of a store may be gone a moment later: overload, time-outs, broken connections."""
+    """Return whether an error of a store is likely to pass: overload, time-outs, broken connections."""
     if isinstance(error, FileNotFoundError | FileExistsError | PermissionError):
         return False
     if isinstance(error, TimeoutError | ConnectionError):
@@ -269,7 +269,7 @@ def is_transient(error: Exception) -> bool:
 
 
 def _be_patient_with_s3() -> None:
-    """Let s3fs repeat, and say so, what botocore gives up on or does not repeat at all; s3fs bounds the number."""
+    """Let s3fs repeat requests that botocore gives up on, and log it; s3fs limits the number of repetitions."""
     import s3fs.core
     from botocore.exceptions import ClientError
 
@@ -287,7 +287,7 @@ def _be_patient_with_s3() -> None:
 
 
 def error_code(error: Exception) -> str:
-    """Return S3's own code of an error, such as `SlowDown`; empty for others."""
+    """Return the code that S3 gives an error, such as `SlowDown`; empty for other errors."""
     response = getattr(error, "response", None) or getattr(error.__cause__, "response", None) or {}
     code: str = response.get("Error", {}).get("Code", "")
     return code

@@ -11,15 +11,15 @@ from jaxtyping import UInt8
 
 from pipeline.errors import PipelineError
 
-_CODEC = "mp4v"  # MPEG-4 part 2: the one that OpenCV's wheels write on every machine
+_CODEC = "mp4v"  # MPEG-4 part 2, which OpenCV's wheels can write on every machine
 
 
 class VideoWriter:
-    """An MP4 file of frames of one size; at the end it is checked for all of them.
+    """Writes an MP4 file of frames of one size, and checks at the end that it holds all frames.
 
     Args:
-        path: to write.
-        frames_per_second: of the file.
+        path: file to write.
+        frames_per_second: frame rate of the file.
     """
 
     def __init__(self, path: Path, frames_per_second: float) -> None:
@@ -34,7 +34,7 @@ class VideoWriter:
         """Append a frame, (h,w,3) uint8 RGB.
 
         Raises:
-            PipelineError: no file can be begun there.
+            PipelineError: the file cannot be created.
         """
         # The codec takes even sides only; OpenCV would cut the odd row and column off.
         rows, columns = frame.shape[0] % 2, frame.shape[1] % 2
@@ -53,7 +53,7 @@ class VideoWriter:
         """Close the file.
 
         Raises:
-            PipelineError: it does not hold all frames: OpenCV does not say when a disk is full.
+            PipelineError: the file does not hold all frames; OpenCV does not report a full disk.
         """
         if self._writer is not None:
             self._writer.release()

@@ -1,9 +1,14 @@
-"""The card of a published dataset: README.md with the front matter that the Hugging Face Hub reads."""
+"""The card of a published dataset: a README.md with the front matter that the Hugging Face Hub reads.
+
+Its text is the template `card.md`.
+"""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from importlib.resources import files
+from string import Template
 from typing import Any
 
 from pipeline.dataset.provenance import origin
@@ -17,94 +22,41 @@ _SIMULATED = (
     "simulated from it"
 )
 _IMPORTED = (
-    "Photos with a mask of the salient object, and optical flow whose direction and relative length alone is known"
+    "Photos with a mask of the salient object, and optical flow of which only direction and relative length are known"
 )
 _MEANINGS = {"id": "name of the photo's file, without its ending"}
 
 
 def dataset_card(store: DatasetStore) -> str:
-    """Write the card; the same dataset gives the same text."""
+    """Return the text of the card; the same dataset always gives the same text."""
     layout, attributes, settings = store.layout, store.attributes, store.attributes["settings"]
     counted = counts(store)
     size = sum(size for key, size in store.storage.sizes().items() if "/c/" in key)
-    mean_size = size_in_words(size / max(1, layout.samples))
     summary, how = (_SIMULATED, _simulation(settings)) if layout.is_simulated else (_IMPORTED, _import(attributes))
-    return f"""---
-pretty_name: Image-flow-mask triplets from still photos
-license: other
-license_name: that-of-the-photos
-task_categories:
-- image-segmentation
-tags:
-- optical-flow
-- video-object-segmentation
-- zarr
-size_categories:
-- {_size_category(layout.samples)}
----
-
-# Image-flow-mask triplets from still photos
-
-{summary}: training pairs for two-stream video object segmentation. Made with fakeflow.
-
-![some samples]({PREVIEW})
-
-## What is in it
-
-| | |
-|---|---|
-| photos | {layout.samples:,}: {counted["usable"]:,} usable, {counted["failed"]:,} failed |
-| flows per photo | {layout.motions} |
-| canvas | {layout.side} x {layout.side} px, photos at the top left |
-| stored | {size_in_words(size)}, {mean_size} per photo |
-
-One Zarr v3 group. A chunk holds one sample; the axis `sample` is the same in all arrays.
-
-| array | shape | stored as | unit | meaning |
-|---|---|---|---|---|
-{_fields(store)}
-
-Rows whose `status` is not 0 hold no picture. Fixed-point arrays carry `scale_factor`, so xarray decodes them; the value
--32768 in `flow` is unknown.
-
-```python
-import xarray
-
-dataset = xarray.open_zarr("...")  # the address of this folder
-sample = dataset.isel(sample=0)
-height, width = sample["size"].values
-flow_px = sample["flow"].values[0, :height, :width]  # u to the right, v down
-```
-
-## How it was made
-
-| | |
-|---|---|
-| photos and masks | {_inert(attributes.get("source", "unknown"))} |
-| their listing | {_inert(settings.get("listing_hash", "unknown"))} |
-{how}
-| settings | {_inert(attributes["fingerprint"])} |
-| schema version | {_inert(attributes["schema_version"])} |
-
-The group's attribute `fakeflow` holds all settings.
-
-## Check it
-
-`{MANIFEST}` lists every file with size and SHA-256; `pipeline verify ADDRESS` compares them.
-
-## Licence and source
-
-{_inert(attributes.get("licence", "unknown"))}. Ask the source of the photos and masks before you pass them on; the
-licence of a depth model is that of its authors.
-
-## Cite
-
-The method is that of Suhwan Cho et al., *FakeFlow* (arXiv 2407.11714), renamed *DepthFlow* (arXiv 2507.19790);
-depth that of Ranftl et al., *Vision Transformers for Dense Prediction* (ICCV 2021). Cite the source of the photos, too.
-"""
+    template = Template((files("pipeline.sharing") / "card.md").read_text(encoding="utf-8"))
+    return template.substitute(
+        size_category=_size_category(layout.samples),
+        summary=summary,
+        preview=PREVIEW,
+        photos=f"{layout.samples:,}",
+        usable=f"{counted['usable']:,}",
+        failed=f"{counted['failed']:,}",
+        motions=layout.motions,
+        side=layout.side,
+        size=size_in_words(size),
+        mean_size=size_in_words(size / max(1, layout.samples)),
+        arrays=_array_rows(store),
+        source=_inert(attributes.get("source", "unknown")),
+        listing=_inert(settings.get("listing_hash", "unknown")),
+        how=how,
+        fingerprint=_inert(attributes["fingerprint"]),
+        schema_version=_inert(attributes["schema_version"]),
+        manifest=MANIFEST,
+        licence=_inert(attributes.get("licence", "unknown")),
+    )
 
 
-def _fields(store: DatasetStore) -> str:
+def _array_rows(store: DatasetStore) -> str:
     lines = []
     for name, spec in store.specs(store.layout).items():
         shape = ", ".join(str(length) for length in spec.shape)
@@ -127,7 +79,7 @@ def _import(attributes: Mapping[str, Any]) -> str:
 
 
 def _inert(value: object) -> str:
-    """Return text of a dataset's attributes that is shown as it is: no HTML, Markdown or credentials in it count."""
+    """Return a value of a dataset's attributes as plain text, without credentials; HTML and Markdown are escaped."""
     text = html.escape(" ".join(redact(str(value)).split()), quote=False)
     return "".join(f"&#{ord(character)};" if character in "|[]`*\\" else character for character in text)
 

@@ -24,10 +24,10 @@ from pipeline.files.storage import Storage
 from pipeline.files.whole_files import PARTIAL, write_whole
 
 MARK = ".fakeflow-export.json"
-"""Tells which dataset a tree shows, so that two are never mixed."""
+"""File that says which dataset a tree shows, so that two datasets are never mixed."""
 _ROWS_PER_READ = 16
 _OF_ONE_NAME = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.ENOTEMPTY}
-"""Errors of the system that say something of one file's name, not of the disk."""
+"""Errors of the system that concern the name of one file, not the disk."""
 
 
 class _UnusableNameError(ValueError):
@@ -36,13 +36,13 @@ class _UnusableNameError(ValueError):
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """What a tree holds.
+    """The content of an exported tree.
 
     Attributes:
-        samples: of each kind of picture.
-        written_now: of these.
-        left_out: photos that had failed.
-        failures: id of each sample that cannot be written, and why.
+        samples: number of pictures of each kind.
+        written_now: number of samples that this command wrote.
+        left_out: number of photos that had failed.
+        failures: id of each sample that cannot be written, and the reason.
     """
 
     samples: int
@@ -53,7 +53,7 @@ class ExportSummary:
 
 @dataclass
 class _Written:
-    """What became of some rows; `failures` by row."""
+    """The outcome of some rows; `failures` are by row."""
 
     samples: int = 0
     new: int = 0
@@ -63,17 +63,17 @@ class _Written:
 def export_tree(store: DatasetStore, root: Path, progress: Progress) -> ExportSummary:
     """Write a finished dataset as `JPEGImages/<id>.jpg`, `JPEGFlows/<id>.jpg` and `Annotations/<id>.png`.
 
-    The original code pairs the three folders by position, so each has the same names. With several motions a photo is
-    there once for each, as `<id>_m0`, `<id>_m1`, ... What is there already is left as it is. Samples that could not be
-    used are left out, and so are those whose files the file system refuses, such as for a name that is too long.
+    The original code pairs the files of the three folders by position, so all have the same names. With several motions
+    a photo is written once for each, as `<id>_m0`, `<id>_m1`, ... Existing files are kept. Samples that could not be
+    used are left out, and so are samples whose files the file system refuses, for example because a name is too long.
 
     Args:
-        store: a dataset of which every shard is there.
+        store: a complete dataset.
         root: folder of the tree; new, empty, or begun from this dataset.
-        progress: told how many samples are there.
+        progress: watcher that is told the number of written samples.
 
     Raises:
-        PipelineError: an unfinished dataset, a folder with something else in it, or the folder cannot be written.
+        PipelineError: the dataset is unfinished, the folder holds other files, or it cannot be written.
     """
     layout = store.layout
     if missing := layout.shard_count - len(store.committed()):
@@ -107,7 +107,7 @@ def export_tree(store: DatasetStore, root: Path, progress: Progress) -> ExportSu
 
 
 def tree_description(store: DatasetStore) -> dict[str, Any]:
-    """Return what the pictures of a tree depend on, as plain values."""
+    """Return the values on which the pictures of a tree depend."""
     return {
         "fingerprint": store.attributes["fingerprint"],
         "jpeg_quality": JPEG_QUALITY,
@@ -117,7 +117,7 @@ def tree_description(store: DatasetStore) -> dict[str, Any]:
 
 
 def _begin(store: DatasetStore, root: Path) -> None:
-    """Make the folders, or make sure that what is there is this dataset's."""
+    """Make the folders; refuse a folder that does not show this dataset."""
     mark, content = root / MARK, (json.dumps(tree_description(store), indent=1) + "\n").encode()
     root.mkdir(parents=True, exist_ok=True)
     if mark.exists():
@@ -137,7 +137,7 @@ def _begin(store: DatasetStore, root: Path) -> None:
 
 
 def _write_rows(store: DatasetStore, ids: Sequence[str], rows: np.ndarray, root: Path) -> _Written:
-    """Write neighbouring rows."""
+    """Write the pictures of neighbouring rows that are not there yet."""
     written = _Written()
     files: dict[int, list[tuple[Path, Path, Path]]] = {}
     for row in rows.tolist():
@@ -153,7 +153,13 @@ def _write_rows(store: DatasetStore, ids: Sequence[str], rows: np.ndarray, root:
 
 
 def _write_samples(store: DatasetStore, files: dict[int, list[tuple[Path, Path, Path]]], written: _Written) -> None:
-    """Write the pictures of neighbouring rows to the files of each."""
+    """Write the pictures of neighbouring rows.
+
+    Args:
+        store: the dataset.
+        files: row -> (photo, flow, mask) files of each of its motions.
+        written: counts failures.
+    """
     first, last = min(files), max(files) + 1
     sizes, photos, masks, flows = (store.read(name, slice(first, last)) for name in ("size", "image", "mask", "flow"))
     for row, triples in files.items():
@@ -168,14 +174,14 @@ def _write_samples(store: DatasetStore, files: dict[int, list[tuple[Path, Path, 
                 write_whole(photo_path, photo)
                 write_whole(flow_path, flow_jpeg(schema.decode_flow(steps)))
                 write_whole(mask_path, mask)
-        if row in written.failures:  # the three folders have the same names, or code that pairs by position errs
+        if row in written.failures:  # the folders must hold the same names, because some code pairs files by position
             for path in (path for triple in triples for path in triple if path.is_file()):
                 path.unlink()
 
 
 @contextmanager
 def _noted(row: int, failures: dict[int, str]) -> Iterator[None]:
-    """Note what concerns one row's names alone; let pass what concerns the whole tree."""
+    """Record an error that concerns the file names of one row; let pass errors that concern the whole tree."""
     try:
         yield
     except _UnusableNameError as problem:

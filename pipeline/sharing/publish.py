@@ -1,7 +1,7 @@
-"""Publish a dataset: a verified copy with manifest and card, visible only when all of it is there.
+"""Publishing of a dataset: a verified copy with manifest and card, visible to readers only when it is complete.
 
-The mark that makes it visible is the root's `zarr.json`, written last: without it no Zarr reader opens anything. The
-arrays' own `zarr.json` come just before it.
+The `zarr.json` of the root is the mark that makes the copy visible. It is written last, because no Zarr reader opens a
+dataset without it. Those of the arrays are written just before it.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from pipeline.sharing.card import dataset_card
 from pipeline.showing.preview import contact_sheet
 
 COPIES = 4
-"""Files that are copied at the same time; also how many are in memory."""
+"""Number of files that are copied, and held in memory, at the same time."""
 PREVIEW_ROWS = 6
 
 
 @dataclass(frozen=True)
 class Published:
-    """What was published: all files and bytes, and how many of them were copied this time."""
+    """A published dataset: number of files, bytes in all, and number of files that this command copied."""
 
     files: int
     size: int
@@ -47,7 +47,7 @@ class Published:
 
 @dataclass(frozen=True)
 class _File:
-    """A file to publish: its key, checksum, and where its content comes from."""
+    """A file to publish: its key, its checksum, and a function that returns its content."""
 
     key: str
     sha256: str
@@ -55,7 +55,7 @@ class _File:
 
 
 class _Copied(NamedTuple):
-    """A file that is at the destination: its key, size and checksum, and whether it was not there before."""
+    """A file at the destination: its key, its size, its checksum, and whether this command copied it."""
 
     key: str
     size: int
@@ -69,10 +69,10 @@ def publish(source: str, destination: str, progress: Progress) -> Published:
     Args:
         source: a complete dataset.
         destination: folder or URL.
-        progress: who watches; counts files.
+        progress: watcher that is told the number of copied files.
 
     Raises:
-        PipelineError: the dataset is incomplete or damaged, the destination holds something else, or it fails.
+        PipelineError: the dataset is incomplete or damaged, or the destination holds something else or fails.
     """
     store = DatasetStore.open(source)
     target = Storage(destination)
@@ -81,7 +81,7 @@ def publish(source: str, destination: str, progress: Progress) -> Published:
         raise PipelineError(f"{target.name} is a file. Choose a place that does not exist yet.")
     shard_files, metadata = _whole_files(store, progress)
     wanted = {file.key for file in [*shard_files, *metadata]} | {MANIFEST, CARD, PREVIEW}
-    _refuse_foreign(target, target.sizes(), wanted, metadata[-1])  # before a lock lies among them
+    _refuse_foreign(target, target.sizes(), wanted, metadata[-1])  # before the lock is added to them
     with sole_writer(target, LOCK, progress.announce) as lock:
         there = target.sizes()
         _refuse_foreign(target, there, wanted, metadata[-1])
@@ -101,7 +101,7 @@ def publish(source: str, destination: str, progress: Progress) -> Published:
 
 
 class _Copier:
-    """Copies files with bounded concurrency, skipping what is there already."""
+    """Copies a limited number of files at a time, and skips files that the destination holds already."""
 
     def __init__(
         self, target: Storage, there: Mapping[str, int], mark: _File, progress: Progress, lock: WriterLock, to_do: int
@@ -114,9 +114,9 @@ class _Copier:
         self._hiding = threading.Lock()
 
     def copy(self, files: Iterable[_File]) -> None:
-        """Copy some files; each is read back and compared."""
+        """Copy files; each of them is read back and compared."""
         left = iter(files)
-        copies = COPIES if self.target.files_at_once == 1 else 1  # commits come one after the other
+        copies = COPIES if self.target.files_at_once == 1 else 1  # one commit at a time
         with ThreadPoolExecutor(copies, thread_name_prefix="publish") as pool:
             running: set[Future[list[_Copied]]] = set()
             try:
@@ -130,7 +130,7 @@ class _Copier:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _has(self, file: _File) -> bool:
-        """Tell whether the destination holds a file already, right to the bit."""
+        """Return whether the destination holds the same bytes already."""
         return file.key in self.there and _sha256(self.target.read_if_there(file.key) or b"") == file.sha256
 
     def _copy_some(self, files: Sequence[_File]) -> list[_Copied]:
@@ -158,7 +158,7 @@ class _Copier:
         return copied
 
     def _hide(self) -> None:
-        """Take the mark away before anything is changed below it."""
+        """Remove the root's metadata before other files change, so that readers see no half-copied dataset."""
         with self._hiding:
             if self._is_visible:
                 self.target.delete(self._mark.key)
@@ -182,7 +182,7 @@ def _strays(there: Iterable[str], wanted: set[str]) -> set[str]:
 
 
 def _refuse_foreign(target: Storage, there: Mapping[str, int], wanted: set[str], mark: _File) -> None:
-    """Refuse a place where another dataset or something else lies."""
+    """Refuse a place that holds another dataset or other files."""
     if mark.key in there and _sha256(target.read_if_there(mark.key) or b"") != mark.sha256:
         raise PipelineError(f"{target.name} holds another dataset. Choose another place, or remove that one first.")
     if foreign := sorted(there.keys() - wanted - _strays(there, wanted) - NO_PART):
@@ -193,10 +193,10 @@ def _refuse_foreign(target: Storage, there: Mapping[str, int], wanted: set[str],
 
 
 def _whole_files(store: DatasetStore, progress: Progress) -> tuple[list[_File], list[_File]]:
-    """Verify the dataset; return its shards' files, and its metadata with the root's last.
+    """Verify the dataset; return the files of its shards, and its metadata with those of the root last.
 
     Raises:
-        PipelineError: something is wrong with it, or missing.
+        PipelineError: the dataset is damaged or incomplete.
     """
     progress.announce(f"verifying {store.name}")
     found = verify(store.url, progress)
@@ -220,7 +220,7 @@ def _whole_files(store: DatasetStore, progress: Progress) -> tuple[list[_File], 
 
 
 def _extras(store: DatasetStore) -> list[_File]:
-    """Make the card and its picture."""
+    """Return the card and its picture."""
     picture = io.BytesIO()
     contact_sheet(store, PREVIEW_ROWS).save(picture, "PNG")
     return [_made(PREVIEW, picture.getvalue()), _made(CARD, dataset_card(store).encode())]
