@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
-
-Flows = Callable[..., tuple[int | str | None, str]]
-"""Runs `segmentation flows`; see the fixture of that name."""
 
 
 def write_frames(folder: Path, frames: np.ndarray, extension: str = ".png") -> None:

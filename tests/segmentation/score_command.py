@@ -15,10 +15,3 @@ Score = Callable[..., tuple[int | str | None, dict[str, Any], str]]
 def predict(root: Path, video: str, shifts: dict[int, int], name: str = "{:05d}.png") -> None:
     for frame, shift in shifts.items():
         trees.save(root / video / name.format(frame), trees.grey(trees.square(frame + shift)))
-
-
-def refusal(code: int | str | None) -> str:
-    assert isinstance(code, str), f"expected an error, got exit code {code}"
-    assert code.startswith("error: ")
-    assert "\n" not in code
-    return code

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from segmentation import cli
-from tests.segmentation.flow_videos import Flows
+from tests.segmentation.commands import Command, Outcome
 from tests.segmentation.stand_in_raft import save_checkpoint
 
 
@@ -18,25 +16,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def flows(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Flows:
-    """Run the command; return exit code or error message, and what was printed."""
+def flows(segmentation: Command, weights: Path, tmp_path: Path) -> Command:
+    """Run `segmentation flows` with small weights and one iteration."""
 
-    def run(*arguments: str | Path, output: Path | None = None) -> tuple[int | str | None, str]:
-        fixed = [
-            "--raft",
-            weights,
-            "--raft-iterations",
-            "1",
-            "--workers",
-            "0",
-            "--output",
-            output or tmp_path / "out.zarr",
-        ]
-        monkeypatch.setattr(sys, "argv", ["segmentation", "flows", *map(str, [*fixed, *arguments])])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return stopped.value.code, printed.out + printed.err
+    def run(*arguments: str | Path, output: Path | None = None) -> Outcome:
+        fixed = ["--raft", weights, "--raft-iterations", 1, "--workers", 0]
+        return segmentation("flows", *fixed, "--output", output or tmp_path / "out.zarr", *arguments)
 
     return run
 

@@ -9,12 +9,13 @@ import numpy as np
 import zarr
 
 from segmentation.flow.raft import load_raft
-from tests.segmentation.flow_videos import Flows, davis, write_clip, write_frames
+from tests.segmentation.commands import Command
+from tests.segmentation.flow_videos import davis, write_clip, write_frames
 from tests.segmentation.stand_in_raft import moving_texture
 from tests.segmentation.video_flows import read_flow
 
 
-def test_a_video_file_and_a_folder_of_frames(flows: Flows, weights: Path, tmp_path: Path) -> None:
+def test_a_video_file_and_a_folder_of_frames(flows: Command, weights: Path, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", moving_texture(18))
     capture = cv2.VideoCapture(str(clip))
     decoded = np.stack([capture.read()[1][..., ::-1] for _ in range(18)])
@@ -29,7 +30,7 @@ def test_a_video_file_and_a_folder_of_frames(flows: Flows, weights: Path, tmp_pa
     np.testing.assert_allclose(of_clip[16][1], load_raft(str(weights), iterations=1)(decoded[16:])[0], atol=1 / 128)
 
 
-def test_videos_that_cannot_be_opened(flows: Flows, tmp_path: Path) -> None:
+def test_videos_that_cannot_be_opened(flows: Command, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", moving_texture(12))
     content = clip.read_bytes()
     clip.write_bytes(content[: len(content) // 2])
@@ -43,7 +44,7 @@ def test_videos_that_cannot_be_opened(flows: Flows, tmp_path: Path) -> None:
     assert "number 2" in str(flows("--video", tmp_path / "frames")[0])
 
 
-def test_sequences_that_were_asked_for_and_done_are_a_success(flows: Flows, tmp_path: Path) -> None:
+def test_sequences_that_were_asked_for_and_done_are_a_success(flows: Command, tmp_path: Path) -> None:
     root = davis(tmp_path / "DAVIS", libby=moving_texture(2), surf=moving_texture(2, seed=1))
     (root / "ImageSets/480p/val.txt").write_text("libby\nsurf\nbear\n")
     arguments = ("--dataset", "davis16", "--root", root)
@@ -62,7 +63,7 @@ def test_sequences_that_were_asked_for_and_done_are_a_success(flows: Flows, tmp_
     assert "leave it out with --video" in str(flows("--video", tmp_path, "--sequences", "libby")[0])
 
 
-def test_videos_in_classes_and_splits(flows: Flows, tmp_path: Path) -> None:
+def test_videos_in_classes_and_splits(flows: Command, tmp_path: Path) -> None:
     root = tmp_path / "YTOBJ"
     for name in ("cat/0002", "dog/0001"):
         write_frames(root / "JPEGImages" / name, moving_texture(2))

@@ -21,7 +21,8 @@ from pipeline.errors import PipelineError
 from segmentation import cli
 from segmentation.flow.raft import load_raft
 from tests.conftest import ROOT
-from tests.segmentation.flow_videos import Flows, davis, write_frames
+from tests.segmentation.commands import Command
+from tests.segmentation.flow_videos import davis, write_frames
 from tests.segmentation.stand_in_raft import moving_texture
 from tests.segmentation.video_flows import read_flow
 
@@ -34,7 +35,7 @@ def contents(output: Path) -> dict[str, str]:
     }
 
 
-def test_flow_of_each_frame_in_pixels(flows: Flows, weights: Path, tmp_path: Path) -> None:
+def test_flow_of_each_frame_in_pixels(flows: Command, weights: Path, tmp_path: Path) -> None:
     videos = {"libby": moving_texture(18), "surf": moving_texture(3, 136, 176, seed=1)}
     root = davis(tmp_path / "DAVIS", **videos)
     code, printed = flows("--dataset", "davis16", "--root", root)
@@ -62,7 +63,7 @@ def test_flow_of_each_frame_in_pixels(flows: Flows, weights: Path, tmp_path: Pat
     assert about["origin"] == {"dataset": "DAVIS-2016", "licence": "CC BY-NC 4.0"}
 
 
-def test_the_same_command_does_what_is_missing(flows: Flows, tmp_path: Path) -> None:
+def test_the_same_command_does_what_is_missing(flows: Command, tmp_path: Path) -> None:
     root = davis(tmp_path / "DAVIS", libby=moving_texture(18), surf=moving_texture(2, seed=1))
     output = tmp_path / "out.zarr"
     arguments = ("--dataset", "davis16", "--root", root)
@@ -83,7 +84,7 @@ def test_the_same_command_does_what_is_missing(flows: Flows, tmp_path: Path) -> 
     assert contents(output) == whole
 
 
-def test_stride(flows: Flows, weights: Path, tmp_path: Path) -> None:
+def test_stride(flows: Command, weights: Path, tmp_path: Path) -> None:
     frames = moving_texture(5)
     root = davis(tmp_path / "DAVIS", libby=frames, surf=frames[:2])
     code, printed = flows("--dataset", "davis16", "--root", root, "--stride", "2")
@@ -95,7 +96,7 @@ def test_stride(flows: Flows, weights: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(stored, expected, atol=1 / 128)
 
 
-def test_other_settings_on_the_same_output_are_refused(flows: Flows, tmp_path: Path) -> None:
+def test_other_settings_on_the_same_output_are_refused(flows: Command, tmp_path: Path) -> None:
     root = davis(tmp_path / "DAVIS", libby=moving_texture(2))
     assert flows("--dataset", "davis16", "--root", root)[0] == 0
     code, _ = flows("--dataset", "davis16", "--root", root, "--raft-iterations", "2")
@@ -111,7 +112,7 @@ def test_other_settings_on_the_same_output_are_refused(flows: Flows, tmp_path: P
     )
 
 
-def test_frames_that_changed_since_are_refused(flows: Flows, tmp_path: Path) -> None:
+def test_frames_that_changed_since_are_refused(flows: Command, tmp_path: Path) -> None:
     write_frames(tmp_path / "frames", moving_texture(3))
     assert flows("--video", tmp_path / "frames")[0] == 0
     whole = contents(tmp_path / "out.zarr")
@@ -121,7 +122,7 @@ def test_frames_that_changed_since_are_refused(flows: Flows, tmp_path: Path) -> 
     assert contents(tmp_path / "out.zarr") == whole
 
 
-def test_each_bad_video_is_named_and_the_others_are_done(flows: Flows, tmp_path: Path) -> None:
+def test_each_bad_video_is_named_and_the_others_are_done(flows: Command, tmp_path: Path) -> None:
     names = ("good", "single", "sizes", "gap", "damaged", "orphan", "tiny")
     root = davis(tmp_path / "DAVIS", **{name: moving_texture(4) for name in names})
     folder = root / "JPEGImages/480p"
@@ -160,7 +161,7 @@ def test_each_bad_video_is_named_and_the_others_are_done(flows: Flows, tmp_path:
     assert "flow of 4 of 8 videos" in printed
 
 
-def test_mistakes_in_the_command(flows: Flows, tmp_path: Path) -> None:
+def test_mistakes_in_the_command(flows: Command, tmp_path: Path) -> None:
     root = davis(tmp_path / "DAVIS", libby=moving_texture(2))
     assert "either --dataset with --root, or --video" in str(flows("--dataset", "davis16")[0])
     assert "those of raft-small, but raft-large was asked for" in str(
@@ -171,7 +172,7 @@ def test_mistakes_in_the_command(flows: Flows, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ray_gives_the_same_bytes(flows: Flows, weights: Path, tmp_path: Path) -> None:
+def test_ray_gives_the_same_bytes(flows: Command, weights: Path, tmp_path: Path) -> None:
     root = davis(tmp_path / "DAVIS", libby=moving_texture(18), surf=moving_texture(3, seed=1))
     assert flows("--dataset", "davis16", "--root", root)[0] == 0
     command = [sys.executable, "-m", "segmentation.cli", "flows", "--dataset", "davis16", "--root", root]

@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 
 from flowsim import flow_to_rgb
-from tests.segmentation.flow_videos import Flows, davis
+from tests.segmentation.commands import Command
+from tests.segmentation.flow_videos import davis
 from tests.segmentation.stand_in_raft import moving_texture
 from tests.segmentation.video_flows import read_flow
 
 
-def test_pictures_for_the_published_code(flows: Flows, tmp_path: Path) -> None:
+def test_pictures_for_the_published_code(flows: Command, tmp_path: Path) -> None:
     root = davis(tmp_path / "DAVIS", libby=moving_texture(3))
     assert flows("--dataset", "davis16", "--root", root)[0] == 0
     assert flows("--dataset", "davis16", "--root", root, "--jpeg", tmp_path / "DAVIS")[0] == 0

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,40 +18,22 @@ from segmentation import cli
 from segmentation.data.source_names import Benchmark
 from tests.conftest import ROOT
 from tests.segmentation import trees
+from tests.segmentation.commands import Command, Outcome, refusal
 from tests.segmentation.drawn_videos import draw_davis, plain_mask, read_grey, read_rgb, save_small_network
-from tests.segmentation.stand_in_raft import save_checkpoint
 from tests.segmentation.video_flows import read_flow
-
-Evaluate = Callable[..., tuple[int | str | None, str]]
-
-
-@pytest.fixture(scope="module")
-def raft(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_checkpoint(tmp_path_factory.mktemp("raft") / "small.pth", "raft_small")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_small_network(tmp_path_factory.mktemp("networks") / "mine")
 
 
 @pytest.fixture
-def evaluate(
-    raft: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Evaluate:
-    """Run the command; return exit code or error message, and what was printed."""
+def evaluate(segmentation: Command, raft: Path, checkpoint: Path, tmp_path: Path) -> Command:
+    """Run `segmentation evaluate` with a small network and small weights of RAFT."""
 
     def run(
         *datasets: str, network: Path = checkpoint, output: Path | None = None, options: tuple[object, ...] = ()
-    ) -> tuple[int | str | None, str]:
+    ) -> Outcome:
         fixed = ["--checkpoint", network, "--output", output or tmp_path / "out", "--workers", "0", *options]
         fixed += ["--raft", raft, "--raft-iterations", "1"]
         named = [part for dataset in datasets for part in ("--dataset", dataset)]
-        monkeypatch.setattr(sys, "argv", ["segmentation", "evaluate", *map(str, [*fixed, *named])])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return stopped.value.code, printed.out + printed.err
+        return segmentation("evaluate", *fixed, *named)
 
     return run
 
@@ -62,15 +43,8 @@ def hashes(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def refusal(code: int | str | None) -> str:
-    assert isinstance(code, str), f"expected an error, got exit code {code}"
-    assert code.startswith("error: ")
-    assert "\n" not in code
-    return code
-
-
 def test_masks_and_scores_without_given_flow(
-    evaluate: Evaluate, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    evaluate: Command, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = draw_davis(tmp_path / "DAVIS", libby=5, surf=3)
     code, printed = evaluate(f"davis16={root}")
@@ -104,7 +78,7 @@ def test_masks_and_scores_without_given_flow(
         assert read_rgb(out / picture).size
 
 
-def test_the_same_command_predicts_what_is_missing(evaluate: Evaluate, tmp_path: Path) -> None:
+def test_the_same_command_predicts_what_is_missing(evaluate: Command, tmp_path: Path) -> None:
     root = draw_davis(tmp_path / "DAVIS", libby=4, surf=3)
     masks = tmp_path / "out/davis16"
     evaluate(f"davis16={root}")
@@ -126,7 +100,7 @@ def test_the_same_command_predicts_what_is_missing(evaluate: Evaluate, tmp_path:
     assert not (tmp_path / "out/.unfinished").exists()
 
 
-def test_some_sequences_first_and_the_others_later(evaluate: Evaluate, tmp_path: Path) -> None:
+def test_some_sequences_first_and_the_others_later(evaluate: Command, tmp_path: Path) -> None:
     root = tmp_path / "YTOBJ"
     trees.ytobj_preprocessed(root)
     dataset = f"ytobj={root}:{root}"
@@ -142,7 +116,7 @@ def test_some_sequences_first_and_the_others_later(evaluate: Evaluate, tmp_path:
     assert "--sequences dog/* chooses nothing in" in refusal(evaluate(dataset, options=("--sequences", "dog/*"))[0])
 
 
-def test_several_datasets_with_flow_pictures(evaluate: Evaluate, tmp_path: Path) -> None:
+def test_several_datasets_with_flow_pictures(evaluate: Command, tmp_path: Path) -> None:
     fbms, ytobj = tmp_path / "FBMS", tmp_path / "YTOBJ"
     trees.fbms_preprocessed(fbms)
     trees.ytobj_preprocessed(ytobj)
@@ -158,7 +132,7 @@ def test_several_datasets_with_flow_pictures(evaluate: Evaluate, tmp_path: Path)
     assert "86.9" in printed
 
 
-def test_the_network_can_see_larger_pictures_than_in_training(evaluate: Evaluate, tmp_path: Path) -> None:
+def test_the_network_can_see_larger_pictures_than_in_training(evaluate: Command, tmp_path: Path) -> None:
     trees.fbms_preprocessed(tmp_path / "FBMS")
     dataset = f"fbms={tmp_path / 'FBMS'}:{tmp_path / 'FBMS'}"
     for name, options in (("as trained", ()), ("64", ("--side-px", 64)), ("128", ("--side-px", 128))):
@@ -167,7 +141,7 @@ def test_the_network_can_see_larger_pictures_than_in_training(evaluate: Evaluate
     assert masks[0] == masks[1] != masks[2]
 
 
-def test_other_settings_or_files_at_the_output_are_refused(evaluate: Evaluate, tmp_path: Path) -> None:
+def test_other_settings_or_files_at_the_output_are_refused(evaluate: Command, tmp_path: Path) -> None:
     trees.fbms_preprocessed(tmp_path / "FBMS")
     dataset = f"fbms={tmp_path / 'FBMS'}:{tmp_path / 'FBMS'}"
     assert evaluate(dataset)[0] == 0
@@ -184,7 +158,7 @@ def test_other_settings_or_files_at_the_output_are_refused(evaluate: Evaluate, t
     assert (tmp_path / "mine/fbms/thesis.txt").exists()
 
 
-def test_flow_that_is_not_there_or_does_not_fit(evaluate: Evaluate, tmp_path: Path) -> None:
+def test_flow_that_is_not_there_or_does_not_fit(evaluate: Command, tmp_path: Path) -> None:
     root = tmp_path / "FBMS"
     trees.fbms_preprocessed(root)
     assert "nowhere does not exist; expected what" in refusal(evaluate(f"fbms={root}:{tmp_path / 'nowhere'}")[0])
@@ -205,7 +179,7 @@ def test_flow_that_is_not_there_or_does_not_fit(evaluate: Evaluate, tmp_path: Pa
     assert "00006.jpg; or leave" in message
 
 
-def test_a_damaged_video_does_not_stop_the_others(evaluate: Evaluate, tmp_path: Path) -> None:
+def test_a_damaged_video_does_not_stop_the_others(evaluate: Command, tmp_path: Path) -> None:
     root = tmp_path / "YTOBJ"
     trees.ytobj_preprocessed(root)
     (root / "JPEGImages/cat/0002/00011.jpg").write_bytes(b"no image")
@@ -219,7 +193,7 @@ def test_a_damaged_video_does_not_stop_the_others(evaluate: Evaluate, tmp_path: 
     assert "cat/0002" in scores["not predicted"]["ytobj"]
 
 
-def test_wrong_choices(evaluate: Evaluate, tmp_path: Path) -> None:
+def test_wrong_choices(evaluate: Command, tmp_path: Path) -> None:
     root = tmp_path / "FBMS"
     trees.fbms_preprocessed(root)
     assert "'fbms' names no videos; expected NAME=ROOT or NAME=ROOT:FLOWS" in refusal(evaluate("fbms")[0])
@@ -234,7 +208,7 @@ def test_wrong_choices(evaluate: Evaluate, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ray_gives_the_same_masks(evaluate: Evaluate, checkpoint: Path, tmp_path: Path) -> None:
+def test_ray_gives_the_same_masks(evaluate: Command, checkpoint: Path, tmp_path: Path) -> None:
     root = tmp_path / "YTOBJ"
     trees.ytobj_preprocessed(root)
     assert evaluate(f"ytobj={root}:{root}")[0] == 0

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -15,7 +14,6 @@ import torch
 from depth import DepthEstimator
 from pipeline.dataset.schema import decode_flow, encode_flow
 from pipeline.engine.placement import Placement
-from segmentation import cli
 from segmentation.flow.clips import clip_of
 from segmentation.flow.estimate import FlowSettings, make_flows
 from segmentation.flow.raft import load_raft
@@ -24,38 +22,21 @@ from segmentation.network.segmenter import Segmenter
 from segmentation.prediction.own_videos import frames_with_flow
 from segmentation.videos.overlay import tinted
 from tests.conftest import draw_scene, write_png
-from tests.segmentation.drawn_videos import plain_mask, read_grey, read_rgb, save_small_network
-from tests.segmentation.stand_in_raft import moving_texture, save_checkpoint
+from tests.segmentation.commands import Command, Outcome
+from tests.segmentation.drawn_videos import plain_mask, read_grey, read_rgb
+from tests.segmentation.stand_in_raft import moving_texture
 from tests.segmentation.training_runs import Watcher
 from tests.segmentation.video_flows import read_flow
 
-Predict = Callable[..., tuple[int | str | None, str]]
-
-
-@pytest.fixture(scope="module")
-def raft(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_checkpoint(tmp_path_factory.mktemp("raft") / "small.pth", "raft_small")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_small_network(tmp_path_factory.mktemp("networks") / "mine")
-
 
 @pytest.fixture
-def predict(
-    raft: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Predict:
-    """Run the command; return exit code or error message, and what was printed."""
+def predict(segmentation: Command, raft: Path, checkpoint: Path, tmp_path: Path) -> Command:
+    """Run `segmentation predict` with a small network, small weights of RAFT and tiny-dpt."""
 
-    def run(*inputs: object, output: str = "out") -> tuple[int | str | None, str]:
+    def run(*inputs: object, output: str = "out") -> Outcome:
         arguments = [*inputs, "--checkpoint", checkpoint, "--output", tmp_path / output, "--depth-model", "tiny-dpt"]
         arguments += ["--raft", raft, "--raft-iterations", "1"]
-        monkeypatch.setattr(sys, "argv", ["segmentation", "predict", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return stopped.value.code, printed.out + printed.err
+        return segmentation("predict", *arguments)
 
     return run
 
@@ -79,7 +60,7 @@ def decode(path: Path) -> tuple[np.ndarray, float]:
     return np.stack(frames), capture.get(cv2.CAP_PROP_FPS)
 
 
-def test_a_video(predict: Predict, checkpoint: Path, raft: Path, tmp_path: Path) -> None:
+def test_a_video(predict: Command, checkpoint: Path, raft: Path, tmp_path: Path) -> None:
     frames = write_clip(tmp_path / "clip.mp4", moving_texture(7), 12.5)
     code, printed = predict(tmp_path / "clip.mp4")
     assert code == 0, printed
@@ -103,7 +84,7 @@ def test_a_video(predict: Predict, checkpoint: Path, raft: Path, tmp_path: Path)
     assert difference < 0.5 * np.abs(frames.astype(int) - drawn).mean()  # drawn on, not the frames themselves
 
 
-def test_a_folder_of_frames_and_photos(predict: Predict, checkpoint: Path, tmp_path: Path) -> None:
+def test_a_folder_of_frames_and_photos(predict: Command, checkpoint: Path, tmp_path: Path) -> None:
     for k, frame in enumerate(moving_texture(3, 97, 131)):  # small, and of odd sides
         write_png(tmp_path / f"holiday/{k:03d}.png", frame)
     photo, _ = draw_scene(0)
@@ -124,7 +105,7 @@ def test_a_folder_of_frames_and_photos(predict: Predict, checkpoint: Path, tmp_p
     assert (read_grey(tmp_path / "larger/photo/masks/photo.png") != mask).any()
 
 
-def test_what_cannot_be_read_is_named_and_leaves_nothing(predict: Predict, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_named_and_leaves_nothing(predict: Command, tmp_path: Path) -> None:
     for k, frame in enumerate(moving_texture(4)):
         write_png(tmp_path / f"frames/{k:05d}.png", frame)
     (tmp_path / "frames/00003.png").write_bytes(b"no image")
@@ -143,7 +124,7 @@ def test_what_cannot_be_read_is_named_and_leaves_nothing(predict: Predict, tmp_p
     assert "good exists already; remove it, or choose another --output" in printed
 
 
-def test_two_inputs_of_one_name_are_refused(predict: Predict, tmp_path: Path) -> None:
+def test_two_inputs_of_one_name_are_refused(predict: Command, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         write_png(tmp_path / folder / "cat.png", draw_scene(0)[0])
     code, _ = predict(tmp_path / "a/cat.png", tmp_path / "b/cat.png")

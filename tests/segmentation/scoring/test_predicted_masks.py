@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.segmentation import slow_measures, trees
-from tests.segmentation.score_command import Score, predict, refusal
+from tests.segmentation.commands import refusal
+from tests.segmentation.score_command import Score, predict
 
 
 @pytest.mark.parametrize("kind", ["0/255", "0/1", "palette", "soft", "black and white", "rgb"])

@@ -15,7 +15,8 @@ from segmentation.scoring.protocols import PROTOCOLS, protocol_for
 from segmentation.videos.datasets import open_dataset
 from tests.conftest import ROOT, SHARED
 from tests.segmentation import slow_measures, trees
-from tests.segmentation.score_command import Score, predict, refusal
+from tests.segmentation.commands import refusal
+from tests.segmentation.score_command import Score, predict
 
 
 def test_davis_leaves_out_the_first_and_the_last_frame(davis: Path, tmp_path: Path, score: Score) -> None:
