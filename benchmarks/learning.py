@@ -128,7 +128,7 @@ def main() -> None:
     last = load_network(run / LAST, side_px=arguments.judged_at_px)
     draw_predictions(last, test, RESULTS / f"{name}_{PREDICTIONS_FILE}", device=device, precision="float32")
     figures = {
-        "encoder": settings.encoder,
+        "encoder": settings.network_size.encoder,
         "initialization": Path(arguments.initialization).name,
         "photos": photos,
         "judged_at_px": arguments.judged_at_px,

@@ -19,7 +19,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from flowsim import flow_to_rgb
@@ -28,7 +28,6 @@ from segmentation.data.transforms import PreparedBatch, finish_batch
 from segmentation.network.model import NETWORK_SIDE_PX, TwoStreamNetwork
 from segmentation.network.precision import same_bits
 from segmentation.network.resize import resize_bicubic
-from segmentation.network.winograd import Conv3x3
 from segmentation.training.learner import Learner, Place
 from segmentation.training.recipes import RECIPES
 from segmentation.training.validation import score_samples
@@ -41,7 +40,7 @@ def measure_step(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the samples per second of a training step of both sides, and their ratio."""
     device, batch, side = _device(), arguments.batch, NETWORK_SIDE_PX
     network = TwoStreamNetwork(arguments.encoder, initialization="random").to(device).train()
-    published = _published_step(_with_plain_convolutions(network))
+    published = _published_step(copy.deepcopy(network))
     learner = Learner(network, RECIPE, Place(device), steps=RECIPE.epochs * 1000, seed=0)
     generator = torch.Generator().manual_seed(0)
     image, colors = (
@@ -64,7 +63,7 @@ def measure_inference(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the frames per second of both sides, from pixels and flow of 480p frames to masks, and their ratio."""
     device = _device()
     network = TwoStreamNetwork(arguments.encoder, initialization="random").to(device).eval()
-    plain = _with_plain_convolutions(network)
+    plain = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(0)
     frames = [
         Triplet(
@@ -91,14 +90,6 @@ def measure_inference(arguments: argparse.Namespace) -> dict[str, Any]:
     return _alternate(our_masks, with_torch_interpolation(published_masks), arguments, len(frames)) | {
         "precision": _precision(device)
     }
-
-
-def _with_plain_convolutions(network: TwoStreamNetwork) -> TwoStreamNetwork:
-    plain = copy.deepcopy(network)
-    for module in plain.modules():
-        if isinstance(module, Conv3x3):
-            module.__class__ = nn.Conv2d
-    return plain
 
 
 def with_torch_interpolation(work: Callable[[], None]) -> Callable[[], None]:

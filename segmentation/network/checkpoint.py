@@ -24,6 +24,7 @@ from segmentation.errors import SegmentationError, writing
 from segmentation.network.encoder_names import MIT_VARIANTS, MitVariant
 from segmentation.network.model import NETWORK_SIDE_PX, TwoStreamNetwork
 from segmentation.network.network_files import CONFIG_FILE, EXPECTED, WEIGHTS_FILE, find_network
+from segmentation.network.sizes import PUBLISHED_WIDTH
 
 FORMAT = "fakeflow two-stream network"
 NOT_READABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError)
@@ -64,7 +65,11 @@ MIT_RENAMES = (
 
 
 def load_network(
-    path: str | Path, *, expected_encoder: str | None = None, side_px: int | None = None
+    path: str | Path,
+    *,
+    expected_encoder: str | None = None,
+    expected_width: int | None = None,
+    side_px: int | None = None,
 ) -> TwoStreamNetwork:
     """Load a network in evaluation mode, float32, on the CPU.
 
@@ -72,21 +77,30 @@ def load_network(
         path: a folder that `save_network` wrote, the folder of a training run, of which the best network is taken, or
             a released .pth file, whose encoder is seen from the shapes.
         expected_encoder: refuse a checkpoint of any other encoder.
+        expected_width: refuse a checkpoint with any other number of channels in the decoder.
         side_px: of the square that it sees; None = as it was trained.
 
     Raises:
-        SegmentationError: no such file, truncated, another network's, or another encoder's.
+        SegmentationError: no such file, truncated, another network's, or of another encoder or width.
     """
     path = find_network(Path(path))
     if path.is_dir():
         config, weights = _read_folder(path)
         encoder, trained_px = config["encoder"], config["side_px"]
+        decoder_width = config.get("decoder_width", PUBLISHED_WIDTH)  # older folders do not name it
     else:
         weights = _read_released(path)
         encoder, trained_px = _recognize_variant(weights, path), NETWORK_SIDE_PX
+        decoder_width = PUBLISHED_WIDTH
     if expected_encoder not in (None, encoder):
         raise SegmentationError(f"{path} is a checkpoint of encoder {encoder}, expected {expected_encoder}.")
-    network = TwoStreamNetwork(encoder, initialization="random", side_px=side_px or trained_px)
+    if expected_width not in (None, decoder_width):
+        raise SegmentationError(
+            f"{path} is a checkpoint with {decoder_width} channels in the decoder, expected {expected_width}."
+        )
+    network = TwoStreamNetwork(
+        encoder, initialization="random", side_px=side_px or trained_px, decoder_width=decoder_width
+    )
     _fill(network, weights, path)
     return network.eval()
 
@@ -107,6 +121,7 @@ def save_network(network: TwoStreamNetwork, folder: str | Path, about: Mapping[s
         "format": FORMAT,
         "encoder": network.encoder_name,
         "side_px": network.side_px,
+        "decoder_width": network.decoder_width,
         "about": dict(about or {}),
     }
     weights = {file_name(n): v.detach().cpu().contiguous() for n, v in network.state_dict().items()}

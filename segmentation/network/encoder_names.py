@@ -25,12 +25,22 @@ MIT_VARIANTS = {
 }
 
 
+LITE_VARIANTS = {f"lite{size}": f"tf_efficientnet_lite{size}" for size in range(3)}
+"""EfficientNet-Lite encoders, each with timm's name of the network that its weights belong to."""
+
+
 def check_encoder(name: str) -> None:
     """Raise if an encoder is unknown; names of timm are not checked, because importing timm takes too long."""
-    if name not in MIT_VARIANTS and not name.startswith(TIMM_PREFIX):
+    known = (*MIT_VARIANTS, *LITE_VARIANTS)
+    if name not in known and not name.startswith(TIMM_PREFIX):
         raise SegmentationError(
-            f"Encoder {name!r} is unknown; expected {', '.join(MIT_VARIANTS)} or timm:NAME, such as timm:convnext_tiny."
+            f"Encoder {name!r} is unknown; expected {', '.join(known)} or timm:NAME, such as timm:convnext_tiny."
         )
+
+
+def is_of_timm(name: str) -> bool:
+    """Return whether an encoder's weights are a file of timm's, and not a folder of transformers'."""
+    return name in LITE_VARIANTS or name.startswith(TIMM_PREFIX)
 
 
 def check_initialization(encoder: str, initialization: str) -> None:

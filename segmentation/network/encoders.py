@@ -6,49 +6,26 @@ As published the Mix Transformers of SegFormer (Xie et al., NeurIPS 2021) from t
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipeline.files.regular_files import refuse_irregular
 from segmentation.errors import SegmentationError
-from segmentation.network.encoder_names import MIT_VARIANTS, TIMM_PREFIX, MitVariant, check_initialization
+from segmentation.network.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
+from segmentation.network.encoder_names import (
+    LITE_VARIANTS,
+    MIT_VARIANTS,
+    TIMM_PREFIX,
+    MitVariant,
+    check_initialization,
+)
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 STRIDES = (4, 8, 16, 32)
 HUB_TIMEOUT_S = 10
-
-
-class Encoder(nn.Module, ABC):
-    """Encoder of one stream: normalises RGB and returns features at strides 4, 8, 16 and 32.
-
-    Mean and deviation belong to the architecture and are not saved with the weights.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self, backbone: nn.Module, channels: Sequence[int], mean: Sequence[float], std: Sequence[float]
-    ) -> None:
-        super().__init__()
-        self.backbone, self.channels = backbone, tuple(channels)
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
-
-    def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
-        """Map RGB in [0, 1] to four levels (b, c, h/stride, w/stride), finest first."""
-        return self._levels((rgb - self.mean) / self.std)
-
-    @abstractmethod
-    def _levels(self, normalized: Tensor) -> list[Tensor]:
-        """Return the backbone's four levels of normalised RGB."""
 
 
 class MitEncoder(Encoder):
@@ -84,9 +61,9 @@ def make_encoder(name: str, initialization: str, side_px: int) -> Encoder:
     """Create one encoder.
 
     Args:
-        name: `mit-b0`, `mit-b1`, `mit-b2`, or `timm:` and the name of a timm backbone.
+        name: `mit-b0`, `mit-b1`, `mit-b2`, `lite0`, `lite1`, `lite2`, or `timm:` and the name of a timm backbone.
         initialization: `imagenet` (from the hub), `random`, or a path: for a Mix Transformer the folder of
-            `nvidia/mit-b*` with config.json and weights, for timm a file of weights.
+            `nvidia/mit-b*` with config.json and weights, otherwise a file of timm's weights.
         side_px: of the square that enters; some backbones of timm must know it.
 
     Raises:
@@ -94,6 +71,8 @@ def make_encoder(name: str, initialization: str, side_px: int) -> Encoder:
     """
     check_initialization(name, initialization)
     _refuse_irregular_files(Path(initialization))
+    if name in LITE_VARIANTS:
+        return _make_lite(LITE_VARIANTS[name], initialization, side_px)
     if name.startswith(TIMM_PREFIX):
         return TimmEncoder(_make_timm(name.removeprefix(TIMM_PREFIX), initialization, side_px))
     variant = MIT_VARIANTS[name]
@@ -188,6 +167,15 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if has_bar:
             logging.enable_progress_bar()
+
+
+def _make_lite(name: str, initialization: str, side_px: int) -> Encoder:
+    from segmentation.network.lite import LiteEncoder, calibrate_norms
+
+    backbone = _make_timm(name, initialization, side_px)
+    if initialization == "random":
+        calibrate_norms(backbone)
+    return LiteEncoder(backbone)
 
 
 def _make_timm(name: str, initialization: str, side_px: int) -> Any:

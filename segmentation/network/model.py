@@ -1,7 +1,7 @@
 """The two-stream network of FakeFlow (Cho et al., arXiv 2407.11714): image and flow in, two logits per pixel out.
 
-One encoder sees the image, another the flow as RGB. Their features are added at four scales, and a decoder of 256
-channels goes from coarse to fine.
+One encoder sees the image, another the flow as RGB. Their features are added at four scales, and a decoder goes from
+coarse to fine. It has 256 channels as published, and fewer in smaller networks.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from torch.nn import functional as F
 from segmentation.errors import SegmentationError
 from segmentation.network.encoders import make_encoder
 from segmentation.network.resize import resize_bicubic, resize_features
-from segmentation.network.winograd import Conv3x3
+from segmentation.network.sizes import PUBLISHED_WIDTH
 
 NETWORK_SIDE_PX = 512
-DECODER_CHANNELS = 256
 SPATIAL_CHANNELS = 16
 
 
@@ -27,10 +26,12 @@ class TwoStreamNetwork(nn.Module):
     """Segment the object that image and flow show.
 
     Args:
-        encoder: `mit-b0`, `mit-b1`, `mit-b2`, or `timm:` and the name of a timm backbone with strides 4, 8, 16, 32.
+        encoder: `mit-b0`, `mit-b1`, `mit-b2`, `lite0`, `lite1`, `lite2`, or `timm:` and the name of a timm backbone
+            with strides 4, 8, 16, 32.
         initialization: of both encoders: `imagenet` (from the hub), `random`, or a path; see `make_encoder`. The
             decoder always starts from random weights.
         side_px: inputs are resized to a square of this side, 512 as published.
+        decoder_width: number of channels in the decoder, 256 as published.
         seed: of the random weights. torch's global generator is left as it was.
 
     Raises:
@@ -38,15 +39,21 @@ class TwoStreamNetwork(nn.Module):
     """
 
     def __init__(
-        self, encoder: str = "mit-b0", *, initialization: str, side_px: int = NETWORK_SIDE_PX, seed: int = 0
+        self,
+        encoder: str = "mit-b0",
+        *,
+        initialization: str,
+        side_px: int = NETWORK_SIDE_PX,
+        decoder_width: int = PUBLISHED_WIDTH,
+        seed: int = 0,
     ) -> None:
         super().__init__()
-        self.encoder_name, self.side_px = encoder, side_px
+        self.encoder_name, self.side_px, self.decoder_width = encoder, side_px, decoder_width
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.image_encoder = make_encoder(encoder, initialization, side_px)
             self.flow_encoder = make_encoder(encoder, initialization, side_px)
-            self.decoder = Decoder(self.image_encoder.channels)
+            self.decoder = Decoder(self.image_encoder.channels, decoder_width)
 
     def forward(self, image: Tensor, flow_rgb: Tensor) -> Float[Tensor, "b 2 h w"]:
         """Return the logits of background and object, at the input's size.
@@ -94,13 +101,14 @@ class Decoder(nn.Module):
 
     Args:
         level_channels: of the levels, finest first.
+        width: number of channels into which the levels are merged.
     """
 
-    def __init__(self, level_channels: Sequence[int]) -> None:
+    def __init__(self, level_channels: Sequence[int], width: int) -> None:
         super().__init__()
         coarse_to_fine = list(level_channels)[::-1]
-        self.stages = nn.ModuleList(DecoderStage(c, is_first=i == 0) for i, c in enumerate(coarse_to_fine))
-        self.predictor = nn.Conv2d(DECODER_CHANNELS, 2, 3, padding=1)
+        self.stages = nn.ModuleList(DecoderStage(c, width, is_first=i == 0) for i, c in enumerate(coarse_to_fine))
+        self.predictor = nn.Conv2d(width, 2, 3, padding=1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_uniform_(module.weight)
@@ -117,13 +125,13 @@ class Decoder(nn.Module):
 
 
 class DecoderStage(nn.Module):
-    """Decoder stage: projects one level to 256 channels, blends it with the coarser stages and applies attention."""
+    """Decoder stage: projects one level to the decoder's width, blends it with coarser stages and applies attention."""
 
-    def __init__(self, channels: int, *, is_first: bool) -> None:
+    def __init__(self, channels: int, width: int, *, is_first: bool) -> None:
         super().__init__()
-        self.project = nn.Conv2d(channels, DECODER_CHANNELS, 1)
-        self.blend = Conv3x3(DECODER_CHANNELS * (1 if is_first else 2), DECODER_CHANNELS)
-        self.attention = ConvolutionalAttention(DECODER_CHANNELS)
+        self.project = nn.Conv2d(channels, width, 1)
+        self.blend = nn.Conv2d(width * (1 if is_first else 2), width, 3, padding=1)
+        self.attention = ConvolutionalAttention(width)
 
     def forward(self, level: Float[Tensor, "b c h w"], coarser: Tensor | None) -> Float[Tensor, "b c2 h w"]:
         """Return the merged features at the size of `level`; `coarser` is None at the coarsest."""
@@ -139,7 +147,7 @@ class ConvolutionalAttention(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = Conv3x3(channels, channels)
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
         self.channel = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU(), nn.Conv2d(channels, channels, 1))
         self.spatial = nn.Sequential(
             nn.Conv2d(2, SPATIAL_CHANNELS, 3, padding=1), nn.ReLU(), nn.Conv2d(SPATIAL_CHANNELS, 1, 3, padding=1)

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+SMALLEST_WIDTH = 128
+"""Smallest number of output channels; with fewer, torch's own convolution is faster."""
 SMALLEST_PX = 32 * 32
 """Smallest number of pixels in a batch; with fewer, transforming the kernel costs more than it saves."""
 SMALLEST_MAP_PX = 64 * 64
@@ -42,11 +44,20 @@ _A = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0,
 _FROM_KERNEL, _TO_OUTPUT = (torch.from_numpy(np.kron(T, T)).float() for T in (_G, _A))
 
 
+def use_winograd(network: nn.Module) -> None:
+    """Let the wide 3x3 convolutions of a network be computed by Winograd's algorithm; parameters stay as they are."""
+    for module in network.modules():
+        if type(module) is nn.Conv2d and module.out_channels >= SMALLEST_WIDTH and _is_plain_3x3(module):
+            module.__class__ = Conv3x3
+
+
+def _is_plain_3x3(module: nn.Conv2d) -> bool:
+    shape = module.kernel_size, module.stride, module.padding, module.dilation
+    return shape == ((3, 3), (1, 1), (1, 1), (1, 1)) and module.groups == 1 and module.bias is not None
+
+
 class Conv3x3(nn.Conv2d):
     """A 3x3 convolution that keeps the size; uses Winograd's algorithm where it is faster than torch's own."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b,c,h,w) to (b,c2,h,w)."""

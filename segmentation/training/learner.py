@@ -14,6 +14,7 @@ from segmentation.data.transforms import Batch, PreparedBatch, finish_batch
 from segmentation.errors import TrainingError
 from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.precision import autocast
+from segmentation.network.winograd import use_winograd
 from segmentation.training.batches import seed_of, too_little_memory
 from segmentation.training.optimization import learning_rate_at, make_optimizer
 from segmentation.training.recipes import Recipe
@@ -70,6 +71,8 @@ class Learner:
     ) -> None:
         self.recipe, self.place, self.steps, self.seed, self.is_compiled = recipe, place, steps, seed, compile
         # Channels last is for GPUs: on CPUs the gradients of convolutions take a third longer.
+        if place.device == "cpu":
+            use_winograd(network)
         layout = torch.contiguous_format if place.device == "cpu" else torch.channels_last
         self.network = network.to(place.device).to(memory_format=layout).train()
         self.average = _make_average(network, self.recipe.ema_decay)

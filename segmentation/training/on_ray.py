@@ -145,7 +145,9 @@ def _work(config: dict[str, Any]) -> None:
     try:
         mixture, validation = open_data(settings, rank, ranks)
         place = Place(device.type, readers_for(device.type, config["cpus"]), rank, ranks)
-        network = make_network(settings.encoder, settings.initialization, side_px=settings.side_px, seed=settings.seed)
+        network = make_network(
+            settings.network_size, settings.initialization, side_px=settings.side_px, seed=settings.seed
+        )
         Trainer(settings, place, mixture, validation, network, Silent()).run()
     except Stopped:
         return

@@ -75,7 +75,7 @@ def train(settings: TrainingSettings, progress: Progress | None = None) -> Train
             "flow pictures are coloured anew where a sample is mirrored, which loses what lies off the wheel of "
             "colours; the published presets leave colours as they are"
         )
-    network = make_network(settings.encoder, settings.initialization, side_px=settings.side_px, seed=settings.seed)
+    network = make_network(settings.network_size, settings.initialization, side_px=settings.side_px, seed=settings.seed)
     content = settings.content() | {"fingerprints": mixture.fingerprints}
     share = None if settings.workers else local_share(settings.device)
     with held_folder(output, content, resume=settings.resume):
@@ -93,7 +93,7 @@ def check_sources(settings: TrainingSettings) -> None:
     from segmentation.data.source_names import PhotoSource, VideoSource
     from segmentation.network.encoder_names import check_initialization
 
-    check_initialization(settings.encoder, settings.initialization)
+    check_initialization(settings.network_size.encoder, settings.initialization)
     for text in settings.data:
         PhotoSource.parse(text).check()
     for text in settings.videos:
@@ -119,7 +119,7 @@ def _train_here(
     size = settings.recipe.batch_size
     progress.update(settings.steps * size, trainer.position.step * size, 0)
     progress.announce(
-        f"{settings.encoder} on {share.device}: {count_of(settings.recipe.epochs, 'epoch')} of "
+        f"{settings.network_size.encoder} on {share.device}: {count_of(settings.recipe.epochs, 'epoch')} of "
         f"{count_of(settings.steps_per_epoch, 'step')}, judged by {validation.name}"
     )
     trainer.run()

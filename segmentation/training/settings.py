@@ -12,6 +12,7 @@ from pipeline.files.places import refuse_url
 from pipeline.redaction import without_credentials
 from segmentation.errors import TrainingError
 from segmentation.network.encoder_names import check_encoder
+from segmentation.network.sizes import SIZES, NetworkSize
 from segmentation.training.recipes import RECIPES, Recipe
 
 HELD_OUT = "held-out"
@@ -58,10 +59,16 @@ class TrainingSettings:
         INPUT,
         default=False,
     )
-    encoder: str = setting(
-        "Encoder of both streams: mit-b0, mit-b1, mit-b2, or timm:NAME for a network of timm.",
+    size: Literal["published", "small"] = setting(
+        "Size of the network: published, or small, which has the encoder lite0 and a narrow decoder and suits CPUs.",
         NETWORK,
-        default="mit-b1",
+        default="published",
+    )
+    encoder: str | None = setting(
+        "Encoder of both streams: mit-b0, mit-b1, mit-b2, lite0, lite1, lite2, or timm:NAME for a network of timm.",
+        NETWORK,
+        unset="mit-b1, or lite0 with --size small",
+        default=None,
     )
     initialization: str = setting(
         "Weights to start from: imagenet (an encoder from the Hugging Face hub), random, the path of an encoder's "
@@ -133,7 +140,9 @@ class TrainingSettings:
             raise TrainingError(f"--learning-rate is {self.learning_rate}; expected above 0")
         if self.fresh_motion and self.zero_flow:
             raise TrainingError("fresh_motion and zero_flow are both set; expected at most one of them")
-        check_encoder(self.encoder)
+        if self.size not in SIZES:
+            raise TrainingError(f"--size {self.size}; expected one of {', '.join(SIZES)}")
+        check_encoder(self.network_size.encoder)
         Placement(self.workers, self.device, self.gpus_per_worker)  # refuses contradictions
         recipe = self.recipe
         if recipe.samples_per_epoch < recipe.batch_size:
@@ -145,6 +154,12 @@ class TrainingSettings:
             raise TrainingError(
                 f"--batch-size {recipe.batch_size} cannot be divided among --workers {self.workers}; choose a multiple"
             )
+
+    @property
+    def network_size(self) -> NetworkSize:
+        """The named size, with another encoder where one was asked for."""
+        size = SIZES[self.size]
+        return size if self.encoder is None else dataclasses.replace(size, encoder=self.encoder)
 
     @property
     def placement(self) -> Placement:
@@ -187,10 +202,12 @@ class TrainingSettings:
             values[name] = [without_credentials(place) for place in getattr(self, name)]
         values["sequences"] = list(Sequences.parse(self.sequences).patterns)
         values["initialization"] = without_credentials(self.initialization)
+        values |= dataclasses.asdict(self.network_size)
         return values | {"flow": self.flow, "recipe": dataclasses.asdict(self.recipe)}
 
 
 _NOT_CONTENT = {
+    "size",
     "output",
     "fresh_motion",
     "zero_flow",
@@ -206,7 +223,7 @@ _NOT_CONTENT = {
     "batch_size",
     "learning_rate",
 }
-"""Settings that decide at most the last bits of the weights, and settings that `flow` and the recipe hold."""
+"""Settings that decide at most the last bits of the weights, and settings that the size, `flow` and the recipe hold."""
 
 
 def option(name: str) -> str:

@@ -8,12 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segmentation.network.winograd import SMALLEST_MAP_PX, SMALLEST_PX, Conv3x3
+from segmentation.network.winograd import SMALLEST_MAP_PX, SMALLEST_PX, SMALLEST_WIDTH, Conv3x3, use_winograd
+
+
+def make_fast(inputs: int, outputs: int) -> Conv3x3:
+    return Conv3x3(inputs, outputs, 3, padding=1)
 
 
 def both(x: Tensor, outputs: int) -> list[list[Tensor]]:
     """Return output and gradients of input, kernel and bias: of the fast convolution, of the plain one in float64."""
-    fast = Conv3x3(x.shape[1], outputs)
+    fast = make_fast(x.shape[1], outputs)
     plain = nn.Conv2d(x.shape[1], outputs, 3, padding=1).double()
     plain.load_state_dict(fast.state_dict())
     found = []
@@ -42,7 +46,7 @@ def test_output_and_gradients_are_those_of_the_plain_convolution(shape: tuple[in
 def test_memory_in_another_order_changes_nothing() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 64, 70, 6).permute(0, 3, 1, 2)
-    layer = Conv3x3(6, 3)
+    layer = make_fast(6, 3)
     assert torch.equal(layer(x), layer(x.contiguous()))
     y = layer(x)
     (expanded,) = torch.autograd.grad(y.sum(), layer.weight, retain_graph=True)
@@ -54,7 +58,7 @@ def test_memory_in_another_order_changes_nothing() -> None:
 def test_a_sample_does_not_depend_on_the_batch_around_it(side: int) -> None:
     assert (side**2 < SMALLEST_MAP_PX) == (side == 20)
     torch.manual_seed(0)
-    x, layer = torch.randn(3, 8, side, side), Conv3x3(8, 8)
+    x, layer = torch.randn(3, 8, side, side), make_fast(8, 8)
     together = layer(x)
     other = layer(torch.cat([1e3 * torch.randn(2, 8, side, side), x[1:2]]))
     torch.testing.assert_close(other[2], together[1], rtol=0, atol=1e-5)
@@ -64,10 +68,29 @@ def test_a_sample_does_not_depend_on_the_batch_around_it(side: int) -> None:
 
 def test_small_maps_and_other_precisions_are_torchs_own() -> None:
     torch.manual_seed(0)
-    layer = Conv3x3(4, 4)
+    layer = make_fast(4, 4)
     plain = nn.Conv2d(4, 4, 3, padding=1)
     plain.load_state_dict(layer.state_dict())
     small, large = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 64, 64)
     assert torch.equal(layer(small), plain(small))
     assert not torch.equal(layer(large), plain(large))
     assert torch.equal(copy.deepcopy(layer).double()(large.double()), plain.double()(large.double()))
+
+
+def test_wide_plain_convolutions_are_exchanged_and_no_others() -> None:
+    width = SMALLEST_WIDTH
+    network = nn.Sequential(
+        nn.Conv2d(width, width, 3, padding=1),
+        nn.Conv2d(width, width - 1, 3, padding=1),
+        nn.Conv2d(width, width, 3, padding=1, stride=2),
+        nn.Conv2d(width, width, 3),
+        nn.Conv2d(width, width, 3, padding=1, groups=2),
+        nn.Conv2d(width, width, 3, padding=1, bias=False),
+        nn.Conv2d(width, width, 1),
+    )
+    x = torch.randn(1, width, 33, 32)
+    before, names = network[0](x), list(network.state_dict())
+    use_winograd(network)
+    assert [type(layer) is Conv3x3 for layer in network] == [True] + [False] * 6
+    assert list(network.state_dict()) == names
+    torch.testing.assert_close(network[0](x), before, rtol=0, atol=1e-4)

@@ -9,8 +9,10 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from benchmarks.package_weights import ENCODER, rename
+from benchmarks.package_weights import rename
 from segmentation.network.encoders import make_encoder
+
+ENCODER = "tf_efficientnet_lite0"
 
 
 def test_weights_find_their_places(tmp_path: Path) -> None:
@@ -19,7 +21,7 @@ def test_weights_find_their_places(tmp_path: Path) -> None:
     others = {
         f"_layer{place}.{name.rpartition('.')[2]}": weights for place, (name, weights) in enumerate(expected.items())
     }
-    renamed = rename(others)
+    renamed = rename(others, ENCODER)
     assert list(renamed) == list(expected)
     save_file(renamed, tmp_path / "lite0.safetensors")
     encoder = make_encoder(f"timm:{ENCODER}", str(tmp_path / "lite0.safetensors"), 64).eval()
@@ -31,4 +33,4 @@ def test_weights_find_their_places(tmp_path: Path) -> None:
 
 def test_weights_of_another_network_are_refused() -> None:
     with pytest.raises(ValueError, match=f"not the weights of {ENCODER}"):
-        rename(timm.create_model("tf_efficientnet_lite1").state_dict())
+        rename(timm.create_model("tf_efficientnet_lite1").state_dict(), ENCODER)
