@@ -47,6 +47,7 @@ def test_mistakes_are_found_before_anything_is_loaded(tmp_path: Path) -> None:
     mistakes = [
         ([*train, "--data", "photos.zarr", "--encoder", "mit-b9"], "Encoder 'mit-b9' is unknown; expected mit-b0, mit"),
         ([*train, "--data", "photos.zarr", "--initialization", "no.pth"], "'no.pth' of encoder mit-b1 is neither"),
+        ([*train, "--data", "a.zarr", "--size", "small", "--initialization", "no.pth"], "of encoder lite0 is neither"),
         ([*train, "--data", "my photos.zarr"], "--output 'my photos.zarr'` makes"),
         ([*train, "--videos", "davies=FBMS:flows.zarr"], "unknown dataset 'davies'; expected one of davis16"),
         ([*train, "--videos", "davis16=DAVIS:flows.zarr"], "DAVIS does not exist; expected the folder of DAVIS-2016"),

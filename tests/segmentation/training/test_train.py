@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from segmentation.cli import app
 from segmentation.errors import SegmentationError, TrainingError
 from segmentation.network.checkpoint import load_network
+from segmentation.network.sizes import SIZES
 from segmentation.training.data_split import open_data
 from segmentation.training.run import train
 from segmentation.training.validation import score_samples, summarize
@@ -188,3 +189,14 @@ def test_the_next_command_runs_as_printed(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*arguments, "--workers", "0"])
     assert done.exit_code == 0, done.output
     assert sorted(path.stem for path in (folder / "run/results/davis16/libby").iterdir()) == FRAMES
+
+
+def test_a_small_network_is_trained_and_continued(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, size="small", encoder=None, epochs=1)
+    assert settings.network_size == SIZES["small"]
+    assert replace(settings, encoder="lite1").network_size == replace(SIZES["small"], encoder="lite1")
+    best = train(settings, Watcher()).best_network
+    network = load_network(best)
+    assert (network.encoder_name, network.decoder_width) == ("lite0", 64)
+    with pytest.raises(SegmentationError, match=r"with 64 channels in the decoder, expected 256"):
+        train_in(tmp_path, output=str(tmp_path / "wide"), encoder="lite0", initialization=str(best))
