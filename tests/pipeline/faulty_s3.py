@@ -1,4 +1,4 @@
-"""moto's S3 server over HTTP on loopback, with a layer before it that fails now and then, as object stores do."""
+"""moto's S3 server over HTTP on loopback, behind a layer that fails now and then, as object stores do."""
 
 from __future__ import annotations
 

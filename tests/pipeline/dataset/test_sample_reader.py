@@ -1,4 +1,4 @@
-"""Single samples read without Zarr: the same values as Zarr's, wherever they lie, and damage is found."""
+"""Samples read without Zarr have the values that Zarr reads, locally and in object stores; damage is noticed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sealed file is intact only if it is as it was written, with one checksum."""
+"""A sealed file is intact only if its content is unchanged and it holds one checksum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order in which a dataset is written, so that a crash at any point leaves nothing that lies."""
+"""The order in which a dataset is written: after a crash at any point, nothing incomplete looks complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that others wrote stays text: in a card, in JSON, in errors of libraries, in the links of a web server."""
+"""Text of other authors has no effect: in a card, in JSON, in errors of libraries, in the links of a web server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Listing(SimpleHTTPRequestHandler):
     """Serves files and pages of links, and says nothing."""
 
     def log_message(self, *words: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""URLs where only a folder can be, and outputs that would keep nothing, are refused in a sentence."""
+"""URLs are refused in one sentence where a folder is needed, and so are outputs that would keep nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pipes, sockets, devices and huge files where photos, masks and settings are expected: named, never waited for."""
+"""Pipes, sockets, devices and huge files in place of photos, masks and settings are reported and never waited for."""
 
 from __future__ import annotations
 

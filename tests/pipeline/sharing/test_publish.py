@@ -1,4 +1,4 @@
-"""`pipeline publish` and `status`: a verified copy that is visible when it is whole, and never before."""
+"""`pipeline publish` and `status`: a verified copy that readers see only when it is complete."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.pipeline.drawn_dataset import contents, draw_shard, make_dataset
 
 
 class Stop(BaseException):
-    """What a user's Ctrl-C is."""
+    """Stand-in for the Ctrl-C of a user."""
 
 
 class StopAfter(Silent):
