@@ -25,7 +25,6 @@ from benchmarks.record import ROOT, environment, write
 from flowsim import (
     MotionPrior,
     MotionSample,
-    find_visibility,
     flow_to_rgb,
     inverse_depth_in_range,
     sample_motion,
@@ -132,20 +131,6 @@ def numpy_colors(flow: np.ndarray) -> np.ndarray:
     return np.stack(fields)
 
 
-def scatter_visibility(flow: torch.Tensor, depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Find visibility by a straightforward z-buffer in torch: one scatter of maxima, one gather."""
-    batch, height, width = depth.shape
-    ys, xs = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    column = torch.floor(xs + flow[..., 0] + 0.5).long()
-    row = torch.floor(ys + flow[..., 1] + 0.5).long()
-    stays = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    target = torch.where(stays, row * width + column, height * width).reshape(batch, -1)
-    nearest = torch.full((batch, height * width + 1), -1.0)
-    nearest.scatter_reduce_(1, target, depth.reshape(batch, -1), "amax")
-    hidden = stays & (depth < nearest.gather(1, target).reshape(depth.shape))
-    return ~stays, hidden, (nearest[:, :-1] < 0).reshape(depth.shape)
-
-
 def flow_on_cpu(rounds: int) -> dict[str, Any]:
     """Measure `simulate_flow` as the pipeline calls it, against a copy that moves as many bytes and the textbook way.
 
@@ -201,21 +186,6 @@ def colors_on_cpu(fields: int, rounds: int) -> dict[str, Any]:
     return {"shape": [fields, HEIGHT, WIDTH], **found, "goal": "numpy_over_ours >= 10"}
 
 
-def visibility_on_cpu(fields: int, rounds: int) -> dict[str, Any]:
-    """Measure the forward z-buffer against torch's scatter, both on torch's number of threads."""
-    flow, depth = map(torch.from_numpy, flows_of_photo(fields))
-    for ours, theirs in zip(find_visibility(flow, depth), scatter_visibility(flow, depth), strict=True):
-        assert torch.equal(ours, theirs)
-    rivals = {"scatter": lambda: scatter_visibility(flow, depth)}
-    found = compare(lambda: find_visibility(flow, depth), rivals, rounds, time.perf_counter)
-    return {
-        "shape": [fields, HEIGHT, WIDTH],
-        "threads": torch.get_num_threads(),
-        **found,
-        "goal": "scatter_over_ours >= 5",
-    }
-
-
 def photos_on_cpu(rounds: int) -> dict[str, Any]:
     """Measure one photo of 300 x 400 per preset: draw, flow of an unresolved motion, flow of a resolved one."""
     depth, mask = photo(300, 400)
@@ -268,7 +238,6 @@ def main() -> None:
         "load_average_before": os.getloadavg()[0],
         "flow_cpu": flow_on_cpu(rounds),
         "flow_to_rgb_cpu": colors_on_cpu(8, max(3, rounds // 3)),
-        "visibility_cpu": visibility_on_cpu(8, max(3, rounds // 3)),
         "photo_cpu": photos_on_cpu(2 if quick else 10),
         "first_call": first_call(),
     }

@@ -25,19 +25,17 @@ from typing import TYPE_CHECKING, Any
 from flowsim.camera import inverse_depth_in_range
 from flowsim.color import flow_to_rgb, rgb_to_flow
 from flowsim.errors import FlowsimError
-from flowsim.fields import FlowField, Visibility
+from flowsim.fields import FlowField
 from flowsim.files import read_flo, read_kitti_flow, write_flo, write_kitti_flow
 from flowsim.objects import sample_motions
 from flowsim.prior import MotionPrior, Shot
 from flowsim.sampling import MotionSample, sample_motion
 from flowsim.simulation import SimulatedFlow, simulate_flow
 from flowsim.statistics import FlowStatistics, distance, measure_flow
-from flowsim.visibility import find_visibility
 
 if TYPE_CHECKING:
     from flowsim.clips import Clip, make_clip
     from flowsim.layers import LayeredPhoto, separate_layers
-    from flowsim.simulation_torch import simulate_flow_batch
 
     __version__: str
 
@@ -51,10 +49,8 @@ __all__ = [
     "MotionSample",
     "Shot",
     "SimulatedFlow",
-    "Visibility",
     "__version__",
     "distance",
-    "find_visibility",
     "flow_to_rgb",
     "inverse_depth_in_range",
     "make_clip",
@@ -66,19 +62,17 @@ __all__ = [
     "sample_motions",
     "separate_layers",
     "simulate_flow",
-    "simulate_flow_batch",
     "write_flo",
     "write_kitti_flow",
 ]
 
 
-# Modules that need numba, OpenCV or torch are imported when one of their names is first used.
+# Modules that need numba or OpenCV are imported when one of their names is first used.
 _LAZY = {
     "Clip": "flowsim.clips",
     "LayeredPhoto": "flowsim.layers",
     "make_clip": "flowsim.clips",
     "separate_layers": "flowsim.layers",
-    "simulate_flow_batch": "flowsim.simulation_torch",
 }
 
 

@@ -1,4 +1,4 @@
-"""The results of functions on flow: a field with its validity, and the visibility of its pixels."""
+"""A flow field with its validity: the result of functions that make or read flow."""
 
 from typing import Any, NamedTuple
 
@@ -14,17 +14,3 @@ class FlowField(NamedTuple):
 
     flow: Any
     valid: Any
-
-
-class Visibility(NamedTuple):
-    """The visibility of pixels under a flow, (...,h,w) bool each, tensors or arrays like the flow.
-
-    Attributes:
-        leaves: pixels of this frame that leave the picture or are not valid.
-        hidden: pixels of this frame that stay inside the picture, but are covered by a nearer pixel in the next frame.
-        uncovered: pixels of the next frame to which no pixel of this frame moves.
-    """
-
-    leaves: Any
-    hidden: Any
-    uncovered: Any

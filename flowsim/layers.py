@@ -126,15 +126,16 @@ def _matte(
     explained = ((C - B) * difference).sum(1) + _COLOR_VARIANCE * prior[rows, columns]
     a = np.clip(explained / ((difference * difference).sum(1) + _COLOR_VARIANCE), 0, 1)
     a[sure_background[rows, columns]] = 0
-    a_, b_ = a[:, None], 1 - a[:, None]
+    alpha = a[:, None]
+    b = 1 - alpha
     # the smallest changes of F and B that make a F + b B = C
-    rest = (C - a_ * F - b_ * B) / (a_ * a_ + b_ * b_)
+    rest = (C - alpha * F - b * B) / (alpha * alpha + b * b)
     colors = photo.copy()
-    colors[rows, columns] = F + a_ * rest
-    alpha = is_object.astype(np.float32)
-    alpha[rows, columns] = a
-    plate[rows, columns] = B + b_ * rest
-    return colors, alpha
+    colors[rows, columns] = F + alpha * rest
+    opacity = is_object.astype(np.float32)
+    opacity[rows, columns] = a
+    plate[rows, columns] = B + b * rest
+    return colors, opacity
 
 
 def _clean_depth(depth: np.ndarray, is_layer: np.ndarray, band_px: float, choose: np.ufunc) -> np.ndarray:

@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[1]
 PUBLIC = {
     "depth": "DEFAULT_MODEL EMBEDDED_MODEL KNOWN_MODELS DepthError DepthEstimator",
     "flowsim": "Clip FlowField FlowStatistics FlowsimError LayeredPhoto MotionPrior MotionSample Shot SimulatedFlow "
-    "Visibility distance find_visibility flow_to_rgb inverse_depth_in_range make_clip measure_flow read_flo "
-    "read_kitti_flow rgb_to_flow sample_motion sample_motions separate_layers simulate_flow simulate_flow_batch "
+    "distance flow_to_rgb inverse_depth_in_range make_clip measure_flow read_flo "
+    "read_kitti_flow rgb_to_flow sample_motion sample_motions separate_layers simulate_flow "
     "write_flo write_kitti_flow",
     "pipeline": "Dataset PipelineError Progress RunConfig RunSummary Sample open_dataset run",
 }

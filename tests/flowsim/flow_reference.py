@@ -98,27 +98,3 @@ def published_colors(flow, max_radius=None):
             color = 1 - radius * (1 - color) if radius <= 1 else color * 0.75
             rgb[(*index, channel)] = 255 * color
     return rgb
-
-
-def z_buffer(flow, inverse_depth):
-    """Find, pixel by pixel, which pixels leave, which are hidden and which are uncovered."""
-    height, width = inverse_depth.shape
-    target = {}
-    for row in range(height):
-        for column in range(width):
-            u, v = flow[row, column]
-            x, y = (
-                math.floor(np.float32(np.float32(column) + u) + np.float32(0.5)),
-                math.floor(np.float32(np.float32(row) + v) + np.float32(0.5)),
-            )
-            if 0 <= x < width and 0 <= y < height:
-                target[row, column] = (y, x)
-    nearest = {}
-    for pixel, place in target.items():
-        nearest[place] = max(nearest.get(place, -1.0), inverse_depth[pixel])
-    leaves, hidden, uncovered = (np.zeros((height, width), bool) for _ in range(3))
-    for pixel in np.ndindex(height, width):
-        leaves[pixel] = pixel not in target
-        hidden[pixel] = pixel in target and inverse_depth[pixel] < nearest[target[pixel]]
-        uncovered[pixel] = pixel not in nearest
-    return leaves, hidden, uncovered

@@ -37,8 +37,8 @@ def test_works_where_machine_code_cannot_be_kept():
 
 def test_modules_are_not_hidden_by_functions_of_their_names():
     program = (
-        "import flowsim.statistics, flowsim.visibility, flowsim\n"
-        "print(type(flowsim.statistics).__name__, type(flowsim.visibility).__name__)"
+        "import flowsim.statistics, flowsim.objects, flowsim\n"
+        "print(type(flowsim.statistics).__name__, type(flowsim.objects).__name__)"
     )
     assert run(program) == "module module"
     with pytest.raises(AttributeError, match="has no attribute 'depth'"):
