@@ -174,7 +174,7 @@ def _motions(store: DatasetStore, usable: NDArray[np.int64]) -> str:
     if not store.layout.is_simulated or not len(usable):
         return ""
     motions = read_motions(store)
-    intro = f"Parameters of {len(motions):,} resolved motions; parameters that do not vary are left out. "
+    intro = f"Parameters of {len(motions):,} motions in resolved form; those that do not vary are left out. "
     intro += "For values of both signs, the range of the middle 80 % is written above."
     return f'<h2>Motions</h2><p class="soft">{intro}</p>{figures(motion_quantities(motions))}'
 
