@@ -16,7 +16,7 @@ from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.precision import autocast
 from segmentation.network.winograd import use_winograd
 from segmentation.training.batches import seed_of, too_little_memory
-from segmentation.training.optimization import learning_rate_at, make_optimizer
+from segmentation.training.optimization import make_optimizer, set_learning_rate
 from segmentation.training.recipes import Recipe
 
 
@@ -128,8 +128,7 @@ class Learner:
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(self.recipe, step, self.steps)
+        set_learning_rate(self.optimizer, self.recipe, step, self.steps)
         self.optimizer.step()
         if self.average is not None:
             self.average.update(self.network, step=step + 1)

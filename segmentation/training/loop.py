@@ -39,7 +39,7 @@ from segmentation.training.folder import (
 from segmentation.training.learner import Learner, Place
 from segmentation.training.optimization import learning_rate_at
 from segmentation.training.settings import TrainingSettings
-from segmentation.training.validation import validate
+from segmentation.training.validation import validate, warn_of_empty_masks
 
 STEPS_PER_RECORD = 10
 SECONDS_BETWEEN_CHECKPOINTS = 60
@@ -234,6 +234,8 @@ class Trainer:
         if is_best and self.place.rank == 0:
             self._save_network(BEST)
         self.progress.announce(describe_validation(record))
+        if warning := warn_of_empty_masks(score, step / self.settings.steps):
+            self.progress.announce(warning)
         self.sums = _Sums(time.monotonic())
 
     # ---- checkpoints

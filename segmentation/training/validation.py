@@ -18,6 +18,9 @@ from segmentation.scoring.metrics import score_frames
 from segmentation.training.data_split import ValidationData
 from segmentation.training.learner import Place
 
+POOR_IOU, EARLY_SHARE = 0.1, 0.25
+"""Below this IoU a network finds next to nothing; before this share of a training that is no reason to worry."""
+
 Labelled = tuple[str, Triplet]
 """A sample with the name of the sequence that it belongs to."""
 
@@ -119,6 +122,22 @@ def score_samples(
             yield from map_on_cores(score, zip(some, masks, strict=True))
     finally:
         network.train(was_training)
+
+
+def warn_of_empty_masks(score: ValidationScore, done: float) -> str | None:
+    """Return a warning if the network finds next to nothing although a good part of the training is done.
+
+    Args:
+        score: of a validation.
+        done: share of the training that is done, in [0, 1].
+    """
+    if score.J >= POOR_IOU or done < EARLY_SHARE:
+        return None
+    return (
+        f"warning: the network finds next to nothing: its validation IoU is {score.J:.2f} after {done:.0%} of the "
+        "training. Train for more --epochs, start from weights (--initialization) or raise --learning-rate, and look "
+        "at the masks of the data with `pipeline preview`"
+    )
 
 
 def as_pixels(sample: Triplet) -> Pair:

@@ -69,8 +69,11 @@ def check_step(learner: Learner, prepared: PreparedBatch, step: int, rate: float
     before = weights_of(learner.network)
     found_loss = float(learner.learn(prepared, step)[0])
     assert found_loss == pytest.approx(loss, rel=1e-5)
-    assert [group["lr"] for group in learner.optimizer.param_groups] == pytest.approx([rate, rate])
+    encoders, of_decoder = rate, rate * learner.recipe.decoder_factor
+    found_rates = [group["lr"] for group in learner.optimizer.param_groups]
+    assert found_rates == pytest.approx([encoders, encoders, of_decoder, of_decoder])
     for name, parameter in learner.network.named_parameters():
+        rate = of_decoder if name.startswith("decoder.") else encoders
         gradient = gradients[name] * scale
         state = learner.optimizer.state[parameter]
         close = {"rtol": 1e-3, "atol": 1e-5 * float(gradient.abs().max()) + 1e-12}
@@ -91,12 +94,12 @@ def test_a_published_step_is_adam_without_clipping_or_decay(tmp_path: Path) -> N
 
 
 def test_a_modern_step_clips_decays_and_warms_up(tmp_path: Path) -> None:
-    """20 epochs of three steps: the warm-up has three steps, so step 1 has 2/4 of the peak."""
+    """20 epochs of three steps: a fifth of them warm up, in thirteenths of the peak, so that step 1 has two of them."""
     learner = make_learner(tmp_path, epochs=20)
     prepared = draw_batch()
     length = length_of(gradients_on_paper(learner, prepared, 1)[1])
     assert length > 1.1
-    check_step(learner, prepared, step=1, rate=0.5e-3, scale=1 / length, decay=0.01)
+    check_step(learner, prepared, step=1, rate=2e-3 / 13, scale=1 / length, decay=0.01)
 
 
 def test_decay_moves_matrices_and_kernels_alone(tmp_path: Path) -> None:
@@ -113,8 +116,8 @@ def test_decay_moves_matrices_and_kernels_alone(tmp_path: Path) -> None:
 
 
 def test_the_table_of_learning_rates() -> None:
-    """100 steps: 5 % of them warm up in sixths of the peak, then half a cosine falls to a hundredth."""
-    recipe = replace(RECIPES["modern"], learning_rate=6.0)
+    """100 steps: five of them warm up in sixths of the peak, then half a cosine falls to a hundredth."""
+    recipe = replace(RECIPES["modern"], learning_rate=6.0, warm_up_steps=5)
     rates = [learning_rate_at(recipe, step, 100) for step in range(100)]
     assert rates[:6] == pytest.approx([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
     # 47.5 steps of the 95 after the warm-up are half of the way.
@@ -122,8 +125,11 @@ def test_the_table_of_learning_rates() -> None:
     assert rates[5:] == sorted(rates[5:], reverse=True)
     last = math.cos(math.pi * 94 / 95)
     assert rates[99] == pytest.approx(6 * (0.01 + 0.99 * (1 + last) / 2))
-    assert max(learning_rate_at(recipe, step, 1_000_000) for step in (998, 999)) < 6.0
-    assert learning_rate_at(recipe, 1000, 1_000_000) == pytest.approx(6.0)
+    long = replace(recipe, warm_up_steps=1000)
+    assert max(learning_rate_at(long, step, 1_000_000) for step in (998, 999)) < 6.0
+    assert learning_rate_at(long, 1000, 1_000_000) == pytest.approx(6.0)
+    assert learning_rate_at(long, 20, 100) == pytest.approx(6.0)  # the warm-up takes a fifth of a short training
+    assert learning_rate_at(long, 19, 100) == pytest.approx(6.0 * 20 / 21)
     constant = RECIPES["paper-stage1"]
     assert {learning_rate_at(constant, step, 100) for step in (0, 1, 50, 99)} == {1e-5}
 
@@ -172,3 +178,20 @@ def test_every_draw_has_a_seed_of_its_own() -> None:
     places = [(seed, step, rank, use) for seed in (0, 1) for step in (0, 1) for rank in (0, 1) for use in (0, 1)]
     assert len({seed_of(*place) for place in places}) == len(places)
     assert seed_of(0, 1, 2, use=0) == seed_of(0, 1, 2, use=0)
+
+
+@pytest.mark.parametrize(
+    ("batch", "steps", "rate"),
+    [(16, 6400, 2e-4), (16, 64_000, 2e-4), (16, 1600, 4e-4), (4, 6400, 1e-4), (16, 64, 6e-4), (16, 10, 6e-4)],
+)
+def test_the_modern_rate_fits_batch_and_length(batch: int, steps: int, rate: float) -> None:
+    """It grows with the square roots of the batch and of the lack of steps, the latter to three times at most."""
+    recipe = replace(RECIPES["modern"], batch_size=batch, samples_per_epoch=batch * steps, epochs=1)
+    assert recipe.with_fitted_rate().learning_rate == pytest.approx(rate)
+    constant = replace(RECIPES["paper-stage1"], batch_size=batch, samples_per_epoch=batch * steps, epochs=1)
+    assert constant.with_fitted_rate() == constant
+
+
+def test_a_rate_that_was_asked_for_is_taken_as_it_is(tmp_path: Path) -> None:
+    assert settings_in(tmp_path, learning_rate=7e-5).recipe.learning_rate == 7e-5
+    assert settings_in(tmp_path, batch_size=2, epochs=2).recipe.learning_rate == pytest.approx(6e-4 * 8**-0.5)
