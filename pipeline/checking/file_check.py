@@ -238,7 +238,7 @@ def _schema_of(content: bytes) -> SpecsOf | None:
     """Return the schema of a dataset of photos of this version; None for other kinds and versions."""
     try:
         attributes = json.loads(content)["attributes"][OURS]
-        is_known = (attributes["kind"], attributes["schema_version"]) == (DatasetStore.kind, DatasetStore.version)
+        is_known = attributes["kind"] == DatasetStore.kind and DatasetStore.reads(attributes["schema_version"])
     except MALFORMED:
         return None
     return (lambda layout: DatasetStore.specs(DatasetStore.read_layout(layout))) if is_known else None
@@ -247,7 +247,7 @@ def _schema_of(content: bytes) -> SpecsOf | None:
 def _differences_from_schema(inventory: Inventory) -> Iterator[str]:
     """Yield the differences between the arrays of a dataset of photos and those that this version writes."""
     attributes = inventory.attributes
-    if attributes["schema_version"] != DatasetStore.version:
+    if not DatasetStore.reads(attributes["schema_version"]):
         version = attributes["schema_version"]
         yield f"has schema version {version}, this fakeflow knows version {DatasetStore.version}"
         return

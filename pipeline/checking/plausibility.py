@@ -8,16 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flowsim import FlowsimError, MotionSample, simulate_flow
+from flowsim import MotionSample
+from pipeline.checking.remaking import compare_flows
 from pipeline.dataset import schema
 from pipeline.dataset.store import DatasetStore
 from pipeline.files.ids import is_plain
 from pipeline.photos.image_files import MIN_SIDE
 
-FLOW_TOLERANCE_PX = 1 / schema.FLOW_STEPS_PER_PIXEL
-"""Largest difference between stored and repeated flow: one step of storage, because processors round differently."""
-UNKNOWN_TOLERANCE = 1e-4
-"""Largest share of pixels that are unknown in only one of both flows: points at the edge of the camera's view."""
 SPREAD_ROWS = 256
 
 Problem = tuple[tuple[str, ...], str]
@@ -98,12 +95,15 @@ class DatasetChecker:
     def _check_pictures(self, row: int, size: NDArray[np.int32], motion: NDArray[np.float64]) -> str:
         """Check the pictures of one sample; return a description of the first defect, or an empty text."""
         height, width = (int(side) for side in size)
-        names = ("image", "mask", "flow", *(("inverse_depth",) if self.layout.is_simulated else ("flow_rgb",)))
+        specs = self.store.specs(self.layout)
+        names = [name for name, spec in specs.items() if spec.has_sample_chunks or name == "window"]
         pictures = {name: self.store.read(name, row) for name in names}
         for name, values in pictures.items():
-            planes = values if name in ("flow", "flow_rgb") else values[None]
-            if planes[:, height:].any() or planes[:, :, width:].any():
-                return f"{name} is not zero outside the picture of {width} x {height} px"
+            if name != "window":
+                padding = values.copy()
+                padding[schema.picture_part(name, height, width)] = 0
+                if padding.any():
+                    return f"{name} is not zero outside the picture of {width} x {height} px"
         mask = pictures["mask"][:height, :width]
         if not ((mask == 0) | (mask == 255)).all():
             return "mask has values other than 0 and 255"
@@ -119,30 +119,4 @@ class DatasetChecker:
         steps = pictures["inverse_depth"][:height, :width]
         if steps.max() > schema.INVERSE_DEPTH_STEPS:
             return f"inverse_depth goes up to {steps.max()}; expected at most {schema.INVERSE_DEPTH_STEPS}"
-        depth = schema.decode_inverse_depth(steps)
-        for index, flow in enumerate(flows if self._has_motion else ()):
-            if problem := _compare_flow(flow, depth, is_object, motion[index]):
-                return f"flow {index}: {problem}"
-        return ""
-
-
-def _compare_flow(
-    stored: NDArray[np.int16], depth: NDArray[np.float32], mask: NDArray[np.bool_], motion: NDArray[np.float64]
-) -> str:
-    """Make flow again and compare it with the stored flow; return a description of the difference, or an empty text."""
-    try:
-        again = simulate_flow(depth, mask, MotionSample.from_vector(motion))
-    except FlowsimError as error:
-        return f"cannot be made again ({error})"
-    expected = schema.decode_flow(schema.encode_flow(again.flow, again.valid))
-    found = schema.decode_flow(stored)
-    difference = np.abs(found - expected).max(-1)
-    unknown_in_one = np.isnan(found).any(-1) != np.isnan(expected).any(-1)
-    if unknown_in_one.mean() > UNKNOWN_TOLERANCE:
-        return f"{unknown_in_one.sum()} pixels are unknown in the stored or in the repeated flow alone"
-    largest = float(np.nanmax(difference, initial=0.0))
-    if largest > FLOW_TOLERANCE_PX * 1.001:
-        return (
-            f"differs by up to {largest:.2f} px from the flow that its motion makes; tolerance {FLOW_TOLERANCE_PX:.4f}"
-        )
-    return ""
+        return compare_flows(pictures, motion, (height, width), self.layout.frames) if self._has_motion else ""

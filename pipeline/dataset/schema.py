@@ -16,7 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+OLDER_VERSIONS = frozenset({2})
+"""Versions that are read and continued as well: version 2 has neither further frames nor several objects."""
 
 USABLE, FAILED, NOT_MADE = 0, 1, 255
 INVERSE_DEPTH_STEPS = 4095
@@ -26,6 +28,11 @@ FLOW_STEPS_PER_PIXEL = 64
 UNKNOWN_FLOW = -32768
 LARGEST_FLOW_PX = 32767 / FLOW_STEPS_PER_PIXEL
 _CANVAS = "images at the top left of the canvas, zero padding; true height and width in `size`"
+
+
+SHOWS_NOTHING = 255
+"""Label of a pixel that shows nothing of the photo: what moves there comes from outside of it."""
+_VECTORS = "[..., 0] = u to the right, [..., 1] = v down; flow at p points to where p goes in the next frame"
 
 
 class ShardedLayout(Protocol):
@@ -58,6 +65,8 @@ class Layout:
         imported_longest_px: None where flow was simulated. A number where it was read back from colour pictures, which
             hold direction and relative length alone: the length in px that the longest vector of each picture was
             given. The pictures are kept beside it, but there is no inverse depth and no motion then.
+        frames: number of frames of a sample, the photo included; with 1 there is the photo alone.
+        objects: largest number of objects of a photo that move on their own; with 1 the mask is the object.
     """
 
     samples: int
@@ -66,6 +75,8 @@ class Layout:
     motion_parameters: tuple[str, ...]
     samples_per_shard: int
     imported_longest_px: float | None = None
+    frames: int = 1
+    objects: int = 1
 
     @property
     def is_simulated(self) -> bool:
@@ -106,95 +117,105 @@ class ArraySpec:
 
 def array_specs(layout: Layout) -> dict[str, ArraySpec]:
     """Return name -> specification of every array of a dataset of photos."""
-    specs = {**_photo_specs(layout), **_flow_specs(layout), **_row_specs(layout)}
-    absent = ("flow_rgb",) if layout.is_simulated else ("inverse_depth", "motion")
+    specs = {**_photo_specs(layout), **_flow_specs(layout), **_row_specs(layout), **_frame_specs(layout)}
+    absent = {"flow_rgb"} if layout.is_simulated else {"inverse_depth", "motion"}
+    absent |= {"labels"} if layout.objects == 1 else set()
     return {name: spec for name, spec in specs.items() if name not in absent}
 
 
 def _photo_specs(layout: Layout) -> dict[str, ArraySpec]:
     """Return the arrays that hold a photo, its mask and its depth."""
     n, side = layout.samples, layout.side
+    pixels = ("sample", "row", "column")
+    depth = {
+        "description": "relative inverse depth of the depth model, normalised per photo: 1 = nearest, 0 = farthest",
+        "units": "1",
+        "range": [0, 1],
+        "scale_factor": 1 / INVERSE_DEPTH_STEPS,
+        "add_offset": 0.0,
+        "layout": _CANVAS,
+    }
     return {
-        "image": ArraySpec(
-            ("sample", "row", "column", "rgb"),
-            (n, side, side, 3),
-            "uint8",
-            0,
-            {"description": "photo, RGB, sRGB values", "range": [0, 255], "layout": _CANVAS},
+        "image": _picture((*pixels, "rgb"), (n, side, side, 3), "photo, RGB, sRGB values", {"range": [0, 255]}),
+        "mask": _picture(
+            pixels, (n, side, side), "salient object", {"flag_values": [0, 255], "flag_meanings": "background object"}
         ),
-        "mask": ArraySpec(
-            ("sample", "row", "column"),
-            (n, side, side),
-            "uint8",
-            0,
-            {
-                "description": "salient object",
-                "flag_values": [0, 255],
-                "flag_meanings": "background object",
-                "layout": _CANVAS,
-            },
+        "labels": _picture(
+            pixels, (n, side, side), "object that each pixel belongs to, 1, 2, ...; 0 = background", {"range": [0, 254]}
         ),
-        "inverse_depth": ArraySpec(
-            ("sample", "row", "column"),
-            (n, side, side),
-            "uint16",
-            0,
-            {
-                "description": "relative inverse depth of the depth model, normalised per photo: "
-                "1 = nearest, 0 = farthest",
-                "units": "1",
-                "range": [0, 1],
-                "scale_factor": 1 / INVERSE_DEPTH_STEPS,
-                "add_offset": 0.0,
-                "layout": _CANVAS,
-            },
-        ),
+        "inverse_depth": ArraySpec(pixels, (n, side, side), "uint16", 0, depth),
     }
 
 
 def _flow_specs(layout: Layout) -> dict[str, ArraySpec]:
-    """Return the arrays that hold flow."""
+    """Return the arrays that hold the flow of the photo."""
     n, k, side = layout.samples, layout.motions, layout.side
-    flow_meaning = (
+    pixels = ("sample", "motion_index", "row", "column")
+    meaning = (
         "simulated optical flow"
         if layout.is_simulated
         else "optical flow read back from colour pictures, direction and relative length alone: the longest vector of "
         f"each picture has {layout.imported_longest_px:g} px"
     )
+    pictures = "the flow picture as it was, which networks see; black = unknown flow"
     return {
-        "flow": ArraySpec(
-            ("sample", "motion_index", "row", "column", "uv"),
-            (n, k, side, side, 2),
-            "int16",
-            0,
-            {
-                "description": f"{flow_meaning}: [..., 0] = u to the right, [..., 1] = v down; "
-                "flow at p points to where p goes in the next frame",
-                "units": "pixel",
-                "range": [-LARGEST_FLOW_PX, LARGEST_FLOW_PX],
-                "scale_factor": 1 / FLOW_STEPS_PER_PIXEL,
-                "add_offset": 0.0,
-                "_FillValue": UNKNOWN_FLOW,
-                "layout": _CANVAS,
-            },
-        ),
-        "flow_rgb": ArraySpec(
-            ("sample", "motion_index", "row", "column", "rgb"),
-            (n, k, side, side, 3),
-            "uint8",
-            0,
-            {
-                "description": "the flow picture as it was, which networks see; black = unknown flow",
-                "range": [0, 255],
-                "layout": _CANVAS,
-            },
-        ),
+        "flow": _flow(pixels, (n, k, side, side), f"{meaning}: {_VECTORS}"),
+        "flow_rgb": _picture((*pixels, "rgb"), (n, k, side, side, 3), pictures, {"range": [0, 255]}),
     }
+
+
+def _frame_specs(layout: Layout) -> dict[str, ArraySpec]:
+    """Return the arrays that hold the frames after the photo; step t leads from frame t to frame t + 1."""
+    if layout.frames == 1:
+        return {}
+    n, k, steps, side = layout.samples, layout.motions, layout.frames - 1, layout.side
+    pixels, shape = ("sample", "motion_index", "step", "row", "column"), (n, k, steps, side, side)
+    fates = {"flag_values": [0, 1, 2], "flag_meanings": "visible hidden leaves"}
+    numbers = {"flag_values": [0, SHOWS_NOTHING], "flag_meanings": "background nothing_of_the_photo"}
+    window = {
+        "description": "part of the picture in which all frames show nothing but the photo, where the motion allows it",
+        "edges": ["first row", "row after the last", "first column", "column after the last"],
+        "units": "pixel",
+    }
+    specs = {
+        "opacity": _picture(("sample", "row", "column"), (n, side, side), "opacity of objects", {"range": [0, 255]}),
+        "next_image": _picture((*pixels, "rgb"), (*shape, 3), "frame that the step leads to", {"range": [0, 255]}),
+        "next_labels": _picture(pixels, shape, "object that each pixel of that frame shows, 1, 2, ...", numbers),
+        "occlusion": _picture(pixels, shape, "what becomes of the pixels of the frame before the step", fates),
+        "backward_flow": _flow(pixels, shape, f"flow from the frame after the step to the one before: {_VECTORS}"),
+        "backward_occlusion": _picture(
+            pixels, shape, "where the pixels of the frame after the step were; hidden = the step uncovers them", fates
+        ),
+        "window": ArraySpec(("sample", "motion_index", "edge"), (n, k, 4), "int32", 0, window, has_sample_chunks=False),
+    }
+    if steps > 1:
+        specs["later_flow"] = _flow(pixels, (n, k, steps - 1, side, side), f"flow of steps 2, 3, ...: {_VECTORS}")
+    return specs
+
+
+def _picture(
+    dimensions: tuple[str, ...], shape: tuple[int, ...], description: str, attributes: Mapping[str, Any]
+) -> ArraySpec:
+    return ArraySpec(dimensions, shape, "uint8", 0, {"description": description, **attributes, "layout": _CANVAS})
+
+
+def _flow(dimensions: tuple[str, ...], shape: tuple[int, ...], description: str) -> ArraySpec:
+    attributes = {
+        "description": description,
+        "units": "pixel",
+        "range": [-LARGEST_FLOW_PX, LARGEST_FLOW_PX],
+        "scale_factor": 1 / FLOW_STEPS_PER_PIXEL,
+        "add_offset": 0.0,
+        "_FillValue": UNKNOWN_FLOW,
+        "layout": _CANVAS,
+    }
+    return ArraySpec((*dimensions, "uv"), (*shape, 2), "int16", 0, attributes)
 
 
 def _row_specs(layout: Layout) -> dict[str, ArraySpec]:
     """Return the arrays that hold a few values for each row."""
     n, k = layout.samples, layout.motions
+    of_objects, number = ((), ()) if layout.objects == 1 else (("object",), (layout.objects,))
     return {
         "size": ArraySpec(
             ("sample", "height_width"),
@@ -216,8 +237,8 @@ def _row_specs(layout: Layout) -> dict[str, ArraySpec]:
             has_sample_chunks=False,
         ),
         "motion": ArraySpec(
-            ("sample", "motion_index", "parameter"),
-            (n, k, len(layout.motion_parameters)),
+            ("sample", "motion_index", *of_objects, "parameter"),
+            (n, k, *number, len(layout.motion_parameters)),
             "float64",
             0.0,
             {
@@ -227,6 +248,21 @@ def _row_specs(layout: Layout) -> dict[str, ArraySpec]:
             has_sample_chunks=False,
         ),
     }
+
+
+def picture_part(name: str, height: int, width: int) -> tuple[slice, ...]:
+    """Return the index of a sample's own pixels in one row of an array of pictures, without the padding.
+
+    Args:
+        name: name of the array; its rows may have axes of motions and of steps before those of the pixels.
+        height: true height of the sample.
+        width: true width of the sample.
+    """
+    if name in ("flow", "flow_rgb"):
+        leading = 1
+    else:
+        leading = 2 if name.startswith(("next_", "backward_", "later_")) or name == "occlusion" else 0
+    return (*[slice(None)] * leading, slice(height), slice(width))
 
 
 def empty_shard(layout: Layout, rows: int) -> dict[str, NDArray[Any]]:

@@ -46,22 +46,23 @@ LOCK = f"{PRIVATE_FOLDER}/lock"
 PHOTOS = "photos"
 """The kind of a dataset that names none."""
 
-
 AnyLayout = TypeVar("AnyLayout", bound=ShardedLayout)
 
 
 class ShardedStore(ABC, Generic[AnyLayout]):
-    """A dataset of any kind at an fsspec URL. Each kind has its own arrays.
+    """A dataset of any kind, each of which has its own arrays, at an fsspec URL.
 
     Attributes:
         kind: name of the kind of dataset, kept in the attributes.
         commits: its commit records.
         version: version of the arrays of this kind.
+        older_versions: versions that are read and continued as well.
         made_by: command that makes such a dataset; `{url}` stands for its place.
     """
 
     kind: ClassVar[str]
     version: ClassVar[int]
+    older_versions: ClassVar[frozenset[int]] = frozenset()
     made_by: ClassVar[str]
 
     @staticmethod
@@ -73,6 +74,11 @@ class ShardedStore(ABC, Generic[AnyLayout]):
     @abstractmethod
     def read_layout(stored: Mapping[str, Any]) -> AnyLayout:
         """Return the layout that `create` kept as plain values."""
+
+    @classmethod
+    def reads(cls, version: object) -> bool:
+        """Return whether datasets of a version of the arrays are read and continued."""
+        return version == cls.version or version in cls.older_versions
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -115,7 +121,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         if (kind := ours.get("kind", PHOTOS)) != self.kind:
             raise PipelineError(f"{self.name} holds {kind}, not {self.kind}. {self._advice}")
         version = ours.get("schema_version")
-        if version != self.version:
+        if not self.reads(version):
             raise PipelineError(
                 f"{self.name} has schema version {version}, this fakeflow reads version {self.version}. "
                 f"Use the version of fakeflow that wrote it, or make the dataset again in another place."
@@ -124,11 +130,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         return True
 
     def refuse_foreign_content(self) -> None:
-        """Raise if something other than a dataset of this kind and version is at the URL.
-
-        Raises:
-            PipelineError: the message says what is there.
-        """
+        """Raise PipelineError if something other than a dataset of this kind and version is at the URL."""
         self.exists()
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dataset.schema import NOT_MADE, SCHEMA_VERSION, USABLE, ArraySpec, Layout, array_specs
+from pipeline.dataset.schema import NOT_MADE, OLDER_VERSIONS, SCHEMA_VERSION, USABLE, ArraySpec, Layout, array_specs
 from pipeline.dataset.sharded_store import PHOTOS, ShardedStore
 
 
@@ -17,6 +17,7 @@ class DatasetStore(ShardedStore[Layout]):
 
     kind = PHOTOS
     version = SCHEMA_VERSION
+    older_versions = OLDER_VERSIONS
     made_by = "pipeline run --input ... --output {url}"
 
     @staticmethod

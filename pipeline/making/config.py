@@ -77,6 +77,18 @@ class RunConfig:
     motions: int = setting(
         "Number of motions drawn for each photo; each gives a flow field.", MOTION, at_least=1, default=1
     )
+    frames: int = setting(
+        "Number of frames of each sample, the photo included: 1 makes the photo and its flow, 2 a pair with the next "
+        "frame, 3 to 16 a clip.",
+        MOTION,
+        at_least=1,
+        default=1,
+    )
+    objects: Literal["mask", "components"] = setting(
+        "What moves on its own in a pair or a clip: the mask as one object, or each large connected part of it.",
+        MOTION,
+        default="mask",
+    )
     seed: int = setting("Seed of the drawn motions.", MOTION, at_least=0, default=0)
     workers: int | None = setting(
         "Number of Ray workers; 0 works in this process, without Ray.",
@@ -94,6 +106,12 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check_limits(self, PipelineError)
+        if self.frames > LONGEST_CLIP:
+            raise PipelineError(f"--frames is {self.frames}; expected 1 to {LONGEST_CLIP}.")
+        if self.objects != "mask" and self.frames == 1:
+            raise PipelineError(
+                f"--objects {self.objects} needs frames: add --frames 2 for pairs, or leave --objects out."
+            )
         Placement(self.workers, self.device, self.gpus_per_worker)  # refuses contradictions
         self.motion_prior()  # refuses an unknown motion model before anything is listed or loaded
 
@@ -144,6 +162,9 @@ class ImportSettings:
             )
 
 
+LONGEST_CLIP = 16
+LATER_SETTINGS = {"frames": 1, "objects": "mask"}
+"""Settings that earlier versions did not have, and what they did; left out of a dataset's settings if they say so."""
 LONGEST_SHOWN = 70
 """Largest number of characters of a setting in a list of differences."""
 
@@ -195,6 +216,7 @@ def content_settings(config: RunConfig, **resolved: Any) -> dict[str, Any]:
         resolved: settings in full: `listing_hash`, `photos`, `depth` (provenance of the network) and `motion_prior`.
     """
     settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_CONTENT}
+    settings = {name: value for name, value in settings.items() if LATER_SETTINGS.get(name) != value}
     plain: dict[str, Any] = json.loads(json.dumps({**settings, **resolved}))
     return plain
 

@@ -19,6 +19,7 @@ from pipeline.errors import PipelineError
 from pipeline.making.config import RunConfig
 from pipeline.making.plan import make_plan, prepare
 from pipeline.photos.listing import Listing, build_listing
+from pipeline.photos.objects import LARGEST_NUMBER_OF_OBJECTS
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,15 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
 def _layout(config: RunConfig, listing: Listing) -> Layout:
     from flowsim import MotionSample
 
-    return Layout(len(listing), config.motions, config.max_side, MotionSample.names, config.samples_per_shard)
+    return Layout(
+        samples=len(listing),
+        motions=config.motions,
+        side=config.max_side,
+        motion_parameters=MotionSample.names,
+        samples_per_shard=config.samples_per_shard,
+        frames=config.frames,
+        objects=1 if config.objects == "mask" else LARGEST_NUMBER_OF_OBJECTS,
+    )
 
 
 def _resolve(config: RunConfig) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth import DepthEstimator
-from flowsim import MotionPrior, sample_motion, simulate_flow
+from flowsim import MotionPrior
 from pipeline.dataset import schema
 from pipeline.dataset.commits import Failure
 from pipeline.dataset.shard_writer import write_shard
@@ -26,11 +26,13 @@ from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.files.storage import is_of_store, is_transient
 from pipeline.making.config import RunConfig
 from pipeline.making.plan import ShardTask
+from pipeline.making.sample import fill_row
 from pipeline.photos.decoding import decode_pair
 from pipeline.photos.originals import Record, locate_photo_and_mask, read_original
 from pipeline.photos.rows import Row
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""Photo and grey mask."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class ShardWorker:
         self.store = DatasetStore.open(config.output)
         self.prior = MotionPrior.from_dict(self.store.attributes["settings"]["motion_prior"])
         share.set_up_torch()
+        self.device = share.device
         self.estimator = load_estimator(config, share.device)
         self._network = threading.Lock()
         self._pool = ThreadPoolExecutor(share.cpus, thread_name_prefix="sample")
@@ -129,24 +132,11 @@ class ShardWorker:
         pair: Pair,
         inverse_depth: NDArray[np.float32],
     ) -> Failure | None:
-        """Fill one row; flow is computed from the stored, rounded depth, so that a reader can compute it again."""
+        """Fill one row, or return why it cannot be filled."""
         if not np.isfinite(inverse_depth).all():
             return self._failure(task, position, "depth_not_finite", "the depth model gave values that are not finite")
-        row = task.rows[position]
-        photo, mask = pair
-        height, width = mask.shape
-        steps = schema.encode_inverse_depth(inverse_depth)
-        stored_depth = schema.decode_inverse_depth(steps)
-        for index in range(self.config.motions):
-            drawn = sample_motion(self.prior, self.config.seed, row.id, index)
-            simulated = simulate_flow(stored_depth, mask > 0, drawn)
-            arrays["flow"][position, index, :height, :width] = schema.encode_flow(simulated.flow, simulated.valid)
-            arrays["motion"][position, index] = simulated.motion.to_vector()
-        arrays["image"][position, :height, :width] = photo
-        arrays["mask"][position, :height, :width] = mask
-        arrays["inverse_depth"][position, :height, :width] = steps
-        arrays["size"][position] = height, width
-        arrays["status"][position] = schema.USABLE
+        photo, grey_mask = pair
+        fill_row(arrays, position, self.config, self.prior, photo, grey_mask, inverse_depth, self.device)
         return None
 
     def _keep_stored(self, task: ShardTask, arrays: dict[str, NDArray[Any]]) -> dict[int, Record]:
@@ -191,7 +181,9 @@ def _check_folders(config: RunConfig) -> None:
 def _read_pair(row: Row, max_side: int) -> tuple[Pair, Record]:
     files = {role: read_original(url, role) for role, url in locate_photo_and_mask(row).items()}
     mask = files["mask"].content if "mask" in files else None
-    return decode_pair(files["photo"].content, mask, max_side), {role: file.record for role, file in files.items()}
+    return decode_pair(files["photo"].content, mask, max_side, grey=True), {
+        role: file.record for role, file in files.items()
+    }
 
 
 class _Clock:

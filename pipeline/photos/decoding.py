@@ -20,7 +20,7 @@ from pipeline.photos.image_files import (
     upper_byte,
     without_warnings,
 )
-from pipeline.photos.masks import decode_mask
+from pipeline.photos.masks import decode_mask, decode_mask_levels
 
 
 def decode_photo(content: bytes, max_side: int | None = None) -> NDArray[np.uint8]:
@@ -42,9 +42,15 @@ def decode_photo(content: bytes, max_side: int | None = None) -> NDArray[np.uint
 
 
 def decode_pair(
-    photo: bytes, mask: bytes | None, max_side: int | None = None
+    photo: bytes, mask: bytes | None, max_side: int | None = None, *, grey: bool = False
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Decode a photo and its mask at one size; without a mask, every pixel is background.
+
+    Args:
+        photo: content of the photo's file.
+        mask: content of the mask's file.
+        max_side: as for `decode_photo`.
+        grey: leave the mask's levels as they are (`decode_mask_levels`).
 
     Returns:
         The image, (h, w, 3), as `decode_photo` returns it, and the mask, (h, w), as `decode_mask`
@@ -57,7 +63,8 @@ def decode_pair(
     size = image.shape[0], image.shape[1]
     if mask is None:
         return image, np.zeros(size, np.uint8)
-    return image, decode_mask(mask, size, orientation=orientation)
+    decode = decode_mask_levels if grey else decode_mask
+    return image, decode(mask, size, orientation=orientation)
 
 
 def exif_orientation(content: bytes) -> int:

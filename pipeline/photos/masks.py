@@ -26,7 +26,16 @@ COLOR_LABEL_LEVEL = 32  # the darkest colour of the DAVIS palette has 64; lower 
 
 
 def decode_mask(content: bytes, size: tuple[int, int], *, orientation: int = 1) -> NDArray[np.uint8]:
-    """Decode a photo's mask at the size of the decoded photo.
+    """Decode a photo's mask at the size of the decoded photo: 0 = background, 255 = object, nothing between.
+
+    Arguments and errors are those of `decode_mask_levels`.
+    """
+    levels = decode_mask_levels(content, size, orientation=orientation)
+    return np.where(levels >= OBJECT_LEVEL, np.uint8(255), np.uint8(0))
+
+
+def decode_mask_levels(content: bytes, size: tuple[int, int], *, orientation: int = 1) -> NDArray[np.uint8]:
+    """Decode a photo's mask at the size of the decoded photo, with grey borders where it has them.
 
     Object pixels are:
       - grey levels: >= `OBJECT_LEVEL`. 16-bit levels count by their upper 8 bits; alpha is ignored;
@@ -44,7 +53,7 @@ def decode_mask(content: bytes, size: tuple[int, int], *, orientation: int = 1) 
         orientation: EXIF orientation of the photo, 1 to 8, from `exif_orientation`.
 
     Returns:
-        (h, w) uint8, 0 = background, 255 = object, nothing between; both occur.
+        (h, w) uint8, object from `OBJECT_LEVEL` on; object and background both occur.
 
     Raises:
         UnusablePhoto: as for photos, with `mask_` before the code; `mask_size` for other proportions than the photo's;
@@ -80,7 +89,7 @@ def decode_mask(content: bytes, size: tuple[int, int], *, orientation: int = 1) 
             f"the mask is all {found} at {size[1]}x{size[0]} (its brightest level is {peak}); expected both: grey "
             f"levels from {OBJECT_LEVEL} on are object; so is 1 of 0/1, and any colour on black",
         )
-    return is_object.astype(np.uint8) * np.uint8(255)
+    return levels
 
 
 def _mask_levels(image: Image.Image) -> NDArray[np.uint8]:

@@ -1,0 +1,66 @@
+"""One row of a shard: from a photo, its mask and its depth to motion, flow and, if asked for, frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowsim import MotionPrior, sample_motion, sample_motions, simulate_flow
+from pipeline.dataset import schema
+from pipeline.dataset.clips import clip_of_row, put_clip
+from pipeline.making.config import RunConfig
+from pipeline.photos.masks import OBJECT_LEVEL
+from pipeline.photos.objects import number_objects
+
+
+def fill_row(
+    arrays: Mapping[str, NDArray[Any]],
+    position: int,
+    config: RunConfig,
+    prior: MotionPrior,
+    photo: NDArray[np.uint8],
+    grey_mask: NDArray[np.uint8],
+    inverse_depth: NDArray[np.float32],
+    device: str,
+) -> None:
+    """Fill one row of a shard; `id` is there already.
+
+    Flow and frames are made from what the row stores, so that a reader can make them again.
+
+    Args:
+        arrays: arrays of the shard, as `empty_shard` makes them.
+        position: number of the row in the shard.
+        config: settings of the run.
+        prior: motion model.
+        photo: (h, w, 3).
+        grey_mask: (h, w), object from `OBJECT_LEVEL` on.
+        inverse_depth: (h, w) in [0, 1].
+        device: where frames are rendered.
+    """
+    sample_id = str(arrays["id"][position])
+    height, width = grey_mask.shape
+    mask = np.where(grey_mask >= OBJECT_LEVEL, np.uint8(255), np.uint8(0))
+    steps = schema.encode_inverse_depth(inverse_depth)
+    pictures = {"image": photo, "mask": mask, "inverse_depth": steps}
+    if config.frames == 1:
+        for index in range(config.motions):
+            drawn = sample_motion(prior, config.seed, sample_id, index)
+            simulated = simulate_flow(schema.decode_inverse_depth(steps), mask > 0, drawn)
+            arrays["flow"][position, index, :height, :width] = schema.encode_flow(simulated.flow, simulated.valid)
+            arrays["motion"][position, index] = simulated.motion.to_vector()
+    else:
+        labels = number_objects(mask, separates_parts=config.objects == "components")
+        count = int(labels.max())
+        motions = [sample_motions(prior, config.seed, sample_id, index, count) for index in range(config.motions)]
+        for index, clip in enumerate(clip_of_row(photo, labels, grey_mask, steps, motions, config.frames, device)):
+            put_clip(arrays, position, index, clip)
+        pictures["opacity"] = grey_mask
+        if config.objects != "mask":
+            pictures["labels"] = labels
+    for name, values in pictures.items():
+        arrays[name][position, :height, :width] = values
+    arrays["size"][position] = height, width
+    arrays["status"][position] = schema.USABLE
