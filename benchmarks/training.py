@@ -29,6 +29,7 @@ from torch.utils.data import default_collate
 from benchmarks.network_speed import measure_inference, measure_step
 from benchmarks.published_loader import load_sample, write_tree
 from benchmarks.record import ROOT, write
+from benchmarks.size_speed import measure_sizes
 from segmentation import Augmentation, Batch, Mixture, ShardDataset
 from segmentation.data.transforms import finish_batch, prepare_batch
 
@@ -102,6 +103,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "loader": measure_loader,
     "step": measure_step,
     "inference": measure_inference,
+    "sizes": measure_sizes,
 }
 
 
@@ -115,6 +117,7 @@ def main() -> None:
     parser.add_argument(
         "--batch", type=int, default=4, help="number of samples of a step, or of frames of an inference"
     )
+    parser.add_argument("--side-px", type=int, default=192, help="side of the network's square for sizes")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     figures = SECTIONS[arguments.section](arguments)
