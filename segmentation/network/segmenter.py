@@ -15,6 +15,7 @@ from depth.streams import map_on_cores
 from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.precision import autocast
 from segmentation.network.resize import resize_bicubic
+from segmentation.network.winograd import use_winograd
 
 Pixels = UInt8[np.ndarray, "h w 3"]
 Mask = Bool[np.ndarray, "h w"]
@@ -43,6 +44,8 @@ class Segmenter:
 
     def __init__(self, network: TwoStreamNetwork, device: str, precision: str = "float32") -> None:
         self._device, self._precision = torch.device(device), precision
+        if device == "cpu":
+            use_winograd(network)
         self._network = network.eval().to(self._device)
         self._turn = threading.Lock()
         self._free_since = time.perf_counter()

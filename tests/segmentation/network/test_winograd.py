@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from segmentation.network.model import TwoStreamNetwork
+from segmentation.network.segmenter import Segmenter
 from segmentation.network.winograd import SMALLEST_MAP_PX, SMALLEST_PX, SMALLEST_WIDTH, Conv3x3, use_winograd
 
 
@@ -94,3 +96,9 @@ def test_wide_plain_convolutions_are_exchanged_and_no_others() -> None:
     assert [type(layer) is Conv3x3 for layer in network] == [True] + [False] * 6
     assert list(network.state_dict()) == names
     torch.testing.assert_close(network[0](x), before, rtol=0, atol=1e-4)
+
+
+def test_prediction_on_a_cpu_exchanges_them() -> None:
+    network = TwoStreamNetwork("mit-b0", initialization="random", side_px=64)
+    Segmenter(network, "cpu")
+    assert all(type(stage.blend) is Conv3x3 for stage in network.decoder.stages)
