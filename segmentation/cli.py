@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from shlex import quote
 
 import typer
 
@@ -52,21 +53,27 @@ def score_command(settings: ScoreSettings) -> None:
     examples=(
         "segmentation flows --dataset davis16 --root DAVIS --output davis-flows.zarr",
         "segmentation flows --video holiday.mp4 --output holiday-flows.zarr",
+        "segmentation flows --pairs pairs.zarr --output pairs-flows.zarr",
     ),
 )
 @takes(FlowCommandSettings)
 def flows_command(settings: FlowCommandSettings) -> None:
-    """Estimate optical flow of videos by RAFT, or continue: the same command again does what is missing."""
+    """Estimate optical flow of videos or of pairs, or continue: the same command again does what is missing."""
     from pipeline.command.progress import ProgressLine
     from segmentation.prediction.early_checks import check_flows
 
     check_flows(settings)
+    if settings.pairs is not None:
+        _estimate_pairs(settings, settings.pairs)
+        return
     from segmentation.flow.clips import clips_for
     from segmentation.flow.estimate import FlowSettings, make_flows
 
     output = settings.output
     clips, problems = clips_for(settings)
-    how = FlowSettings(settings.raft, settings.model, settings.raft_iterations, settings.stride, settings.upscale)
+    how = FlowSettings(
+        settings.estimator, settings.raft, settings.model, settings.raft_iterations, settings.upscale, settings.stride
+    )
     with stoppable(), ProgressLine("frames") as line:
         summary = make_flows(clips, output, how, line, settings.placement)
     problems |= summary.problems
@@ -204,6 +211,21 @@ def datasets_command() -> None:
         typer.echo(f"  labels     {row.labels}")
         typer.echo(f"  licence    {row.licence}")
         typer.echo(f"  source     {row.source}")
+
+
+def _estimate_pairs(settings: FlowCommandSettings, dataset: str) -> None:
+    """Estimate the flow of a dataset of pairs."""
+    from pipeline.command.progress import ProgressLine
+    from segmentation.flow.estimators import EstimatorSettings
+    from segmentation.flow.pair_estimate import estimate_pairs
+
+    how = EstimatorSettings(
+        settings.estimator, settings.raft, settings.model, settings.raft_iterations, settings.upscale
+    )
+    with stoppable(), ProgressLine("pairs") as line:
+        made = estimate_pairs(dataset, settings.output, how, line, settings.placement)
+    typer.echo(f"{settings.output}: flow of all pairs of {dataset}, {count_of(made, 'pair')} made in this run")
+    typer.echo(f"Learn from it:  segmentation train --data {quote(f'{dataset}:{settings.output}')} --output runs/first")
 
 
 def _tell_problems(what: str, problems: Mapping[str, str]) -> None:

@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from flowsim import MotionPrior, flow_to_rgb, sample_motion, simulate_flow
+from pipeline.dataset.pair_flows import PairFlowStore
 from pipeline.dataset.sample_reader import SampleReader
 from pipeline.dataset.schema import decode_flow, decode_inverse_depth
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.files.ids import shown
 from segmentation.errors import DatasetError
+from segmentation.flow.frame_flows import FlowOrigin
+from segmentation.flow.pair_flows import check_pair_flows
 
 SHUFFLE_BUFFER = 256
 FLOWS = ("stored", "fresh", "zero")
@@ -102,6 +105,8 @@ class ShardDataset(TripletSource):
         url: folder or URL of the dataset.
         seed: seed of the order and of fresh motions.
         flow: `stored`; `fresh` = a new motion per sample and epoch from the prior of the dataset; `zero` = no motion.
+        flows: dataset of `segmentation flows --pairs`, whose estimated flow takes the place of the stored one; samples
+            are cut to the windows in which it is known.
         buffer: number of samples within which samples are mixed; 1 keeps the order of the rows within a shard.
         allow_unfinished: whether to accept a dataset of which some shards are missing.
 
@@ -116,13 +121,15 @@ class ShardDataset(TripletSource):
         *,
         seed: int = 0,
         flow: str = "stored",
+        flows: str | None = None,
         buffer: int = SHUFFLE_BUFFER,
         allow_unfinished: bool = False,
     ) -> None:
         if buffer < 1 or flow not in FLOWS:
             raise ValueError(f"buffer is {buffer}, flow {flow!r}; expected buffer >= 1, flow one of {', '.join(FLOWS)}")
-        self.url, self.seed, self.flow, self.buffer = url, seed, flow, buffer
+        self.url, self.seed, self.flow, self.flows, self.buffer = url, seed, flow, flows, buffer
         store = _open(url)
+        self.flow_origin: FlowOrigin | None = None if flows is None else check_pair_flows(flows, store)
         layout, shard_numbers = store.layout, sorted(store.committed())
         self.fingerprints = {store.name: store.attributes.get("fingerprint")}
         self.has_flow_pictures = flow == "stored" and not layout.is_simulated
@@ -131,6 +138,8 @@ class ShardDataset(TripletSource):
                 f"{url} was imported without the colours of its flow pictures. Import the tree again to another place: "
                 "`pipeline import TREE NEW.zarr`."
             )
+        if flow != "stored" and flows is not None:
+            raise DatasetError(f"{flows} holds estimated flow, so neither fresh motions nor zero flow can be asked for")
         if flow == "fresh" and not layout.is_simulated:
             raise DatasetError(
                 f"{url} has imported flow and no depth, so no fresh motion can be drawn for it. Train on its stored "
@@ -183,50 +192,66 @@ class ShardDataset(TripletSource):
             DatasetError: a shard is damaged, or a mask has values that are neither background nor object.
         """
         if self._opened is None:
-            self._opened = _OpenedShards(self.url)
+            self._opened = _OpenedShards(self.url, self.flows)
         opened = self._opened
         try:
             images, masks = (opened.reader.read(name, numbers) for name in ("image", "mask"))
             motions = (
-                opened.reader.read(STORED_AS[self.flow], numbers) if self.flow in STORED_AS else [None] * len(masks)
+                opened.flow_reader.read(STORED_AS[self.flow], numbers)
+                if self.flow in STORED_AS
+                else [None] * len(masks)
             )
             pictures = opened.reader.read("flow_rgb", numbers) if self.has_flow_pictures else [None] * len(masks)
         except PipelineError as error:
             raise DatasetError(str(error)) from error
         samples = []
         for row, image, motion, mask, picture in zip(numbers, images, motions, masks, pictures, strict=True):
-            sample_id, (height, width) = str(opened.ids[row]), opened.sizes[row].tolist()
-            labels = _labels(mask[:height, :width], sample_id, self.url)
-            flow_px = self._flow(motion, labels, sample_id, epoch)
-            pixels = image[:height, :width].copy()  # a view would keep the others in memory
-            colors = None if picture is None else torch.from_numpy(picture[0, :height, :width].copy())
+            sample_id, part = str(opened.ids[row]), opened.part(row, epoch)
+            labels = _labels(mask[part], sample_id, self.url)
+            flow_px = self._flow(motion, part, labels, sample_id, epoch)
+            pixels = image[part].copy()  # a view would keep the others in memory
+            colors = None if picture is None else torch.from_numpy(picture[0][part].copy())
             shown, flow, is_object = (torch.from_numpy(array) for array in (pixels, flow_px, labels))
             samples.append(Triplet(sample_id, shown, flow, is_object, colors))
         return samples
 
     def _flow(
-        self, stored: NDArray[Any] | None, labels: UInt8[np.ndarray, "h w"], sample_id: str, epoch: int
+        self,
+        stored: NDArray[Any] | None,
+        part: tuple[slice, slice],
+        labels: UInt8[np.ndarray, "h w"],
+        sample_id: str,
+        epoch: int,
     ) -> Float32[np.ndarray, "h w 2"]:
         """Return the flow of a sample, from stored flow (k,H,W,2), inverse depth (H,W) or neither."""
-        height, width = labels.shape
         if stored is None:
-            return np.zeros((height, width, 2), np.float32)
+            return np.zeros((*labels.shape, 2), np.float32)
         if self.flow == "stored":
             # One motion index serves the whole epoch, since the motions of different photos are independent.
-            return decode_flow(stored[epoch % len(stored), :height, :width])
+            return decode_flow(stored[epoch % len(stored)][part])
         assert self._opened is not None
         motion = sample_motion(self._opened.prior, self.seed, sample_id, epoch)
-        field = simulate_flow(decode_inverse_depth(stored[:height, :width]), labels > 0, motion)
+        field = simulate_flow(decode_inverse_depth(stored[part]), labels > 0, motion)
         return np.where(field.valid[..., None], field.flow, np.float32(np.nan))
 
 
 class _OpenedShards:
     """A dataset opened by one process; small arrays are read whole, the others sample by sample."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, flows: str | None) -> None:
         self.store = _open(url)
         self.reader = SampleReader(self.store)
+        self.flow_reader = self.reader if flows is None else SampleReader(PairFlowStore.open(flows))
         self.ids, self.sizes = self.store.read("id", slice(None)), self.store.read("size", slice(None))
+        self._windows = None if flows is None else self.store.read("window", slice(None))
+
+    def part(self, row: int, epoch: int) -> tuple[slice, slice]:
+        """Return rows and columns of a sample: all of its own, or those in which estimated flow is known."""
+        if self._windows is None:
+            height, width = self.sizes[row].tolist()
+            return slice(height), slice(width)
+        top, bottom, left, right = self._windows[row, epoch % self._windows.shape[1]].tolist()
+        return slice(top, bottom), slice(left, right)
 
     @cached_property
     def prior(self) -> MotionPrior:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -11,25 +12,33 @@ from segmentation.scoring.protocols import protocol_for
 from segmentation.videos.datasets import check_root
 from segmentation.videos.table import check_split
 
+_COLON = re.compile(r":(?!//)")  # not the colon of s3://
+
 
 @dataclass(frozen=True)
 class PhotoSource:
-    """A dataset of `pipeline run` and its weight in the mixture."""
+    """A dataset of `pipeline run`, estimated flow of its pairs if that is to be learnt from, and its weight."""
 
     url: str
     weight: int | float = 3
+    flows: str | None = None
 
     @staticmethod
     def parse(text: str) -> PhotoSource:
-        """Parse `URL[:WEIGHT]`; without a weight, photos come three times as often as videos, as published.
+        """Parse `URL[:FLOWS][:WEIGHT]`; without a weight, photos come three times as often as videos, as published.
 
         Raises:
             SegmentationError: the text has another form.
         """
-        url, weight = _split_weight(text)
-        if not url:
-            raise SegmentationError(f"{text!r} names no dataset; expected URL or URL:WEIGHT, such as dutsv2.zarr:3")
-        return PhotoSource(url) if weight is None else PhotoSource(url, weight)
+        rest, weight = _split_weight(text)
+        url, *more = _COLON.split(rest)
+        if not url or len(more) > 1 or more == [""]:
+            raise SegmentationError(
+                f"{text!r} names no dataset; expected URL, URL:FLOWS, URL:WEIGHT or URL:FLOWS:WEIGHT, such as "
+                "dutsv2.zarr:3"
+            )
+        flows = more[0] if more else None
+        return PhotoSource(url, flows=flows) if weight is None else PhotoSource(url, weight, flows)
 
     def check(self) -> None:
         """Raise if the dataset does not exist; nothing is opened."""
@@ -37,6 +46,11 @@ class PhotoSource:
             raise SegmentationError(
                 f"{self.url} does not exist; expected a dataset, such as `pipeline run --input PHOTOS --output "
                 f"{quote(self.url)}` makes"
+            )
+        if self.flows is not None and not _may_exist(self.flows):
+            raise SegmentationError(
+                f"the flow {self.flows} does not exist; expected what `segmentation flows --pairs {quote(self.url)} "
+                f"--output {quote(self.flows)}` makes"
             )
 
 

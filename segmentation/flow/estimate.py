@@ -1,4 +1,4 @@
-"""Flow of many videos by RAFT: the tasks that are not done yet, and the worker that does a task."""
+"""Estimated flow of many videos: the tasks that are not done yet, and the worker that does a task."""
 
 from __future__ import annotations
 
@@ -20,28 +20,19 @@ from pipeline.engine.placement import Placement, Share, count_of
 from pipeline.making.continuing import create_or_continue
 from segmentation.errors import FlowError
 from segmentation.flow.clips import Clip
-from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, Size
-from segmentation.flow.raft_weights import LoadedRaft
+from segmentation.flow.estimators import EstimatorSettings, Identity, identify, load_estimator
 from segmentation.videos.footage import Footage
 
 
 @dataclass(frozen=True)
-class FlowSettings:
-    """Settings that decide the values of the flow.
+class FlowSettings(EstimatorSettings):
+    """Settings that decide the values of the flow of a video.
 
     Attributes:
-        weights: name or path of the weights, as for `load_raft`.
-        size: network that the weights must belong to; None = either.
-        iterations: number of updates of the flow field.
         stride: distance in frames; the flow of frame k points to frame k + stride.
-        upscale: whether to enlarge frames below 128 px instead of refusing them.
     """
 
-    weights: str = DEFAULT_WEIGHTS
-    size: Size | None = None
-    iterations: int = DEFAULT_ITERATIONS
     stride: int = 1
-    upscale: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,24 +103,22 @@ def make_flows(
     """
     if settings.stride < 1:
         raise FlowError(f"--stride {settings.stride}; expected 1 or more")
-    from segmentation.flow.raft_weights import open_raft
-
     dataset = FlowDataset(output)
     dataset.refuse_foreign_content()  # before anything is loaded
-    loaded = open_raft(settings.weights, settings.size)
+    identity = identify(settings)
     summary = FlowSummary()
     with dataset.sole_writer(progress.announce) as lock:
         dataset.begin({"layout_of_videos": "one group per video: flow[frame, row, column, uv], frame"})
         tasks: list[FlowTask] = []
         for clip in clips:
             try:
-                tasks += _prepare(dataset.video(clip.name), clip, settings, loaded)
+                tasks += _prepare(dataset.video(clip.name), clip, settings, identity)
             except (FlowError, FlowStoreError) as problem:
                 summary.problems[clip.name] = str(problem)
         dataset.list_for_zarr()
         to_do = sum(len(task.pairs) for task in tasks)
         progress.announce(
-            f"{count_of(len(clips), 'video')}, {count_of(to_do, 'frame')} to do; {loaded.name} ({loaded.size})"
+            f"{count_of(len(clips), 'video')}, {count_of(to_do, 'frame')} to do; {identity.name} ({identity.network})"
         )
         failed = 0
         progress.update(to_do, 0, failed)
@@ -149,15 +138,13 @@ def make_flows(
     return summary
 
 
-def _prepare(store: VideoFlowStore, clip: Clip, settings: FlowSettings, loaded: LoadedRaft) -> list[FlowTask]:
+def _prepare(store: VideoFlowStore, clip: Clip, settings: FlowSettings, identity: Identity) -> list[FlowTask]:
     """Begin or continue the flow of one video; return its remaining tasks.
 
     Raises:
         FlowError: the video has too few frames, or they are too small or cannot be read.
         PipelineError: the flow was begun with other settings.
     """
-    from segmentation.flow.raft import check_size
-
     frames = len(clip.footage.names)
     if frames <= settings.stride:
         raise FlowError(
@@ -165,8 +152,8 @@ def _prepare(store: VideoFlowStore, clip: Clip, settings: FlowSettings, loaded: 
             f"{settings.stride + 1}"
         )
     content: dict[str, Any] = {
-        "network": loaded.size,
-        "weights_sha256": loaded.sha256,
+        "network": identity.network,
+        "weights_sha256": identity.sha256,
         "iterations": settings.iterations,
         "stride": settings.stride,
         "upscale": settings.upscale,
@@ -177,9 +164,12 @@ def _prepare(store: VideoFlowStore, clip: Clip, settings: FlowSettings, loaded: 
         layout = store.layout
     else:
         height, width = next(clip.footage.read(0, 1)).shape[:2]
-        check_size(height, width, settings.upscale)
+        if settings.estimator == "raft":
+            from segmentation.flow.raft import check_size
+
+            check_size(height, width, settings.upscale)
         layout = FlowLayout(frames, height, width)
-    create_or_continue(store, layout, content, {"weights": loaded.name, "origin": dict(clip.origin)})
+    create_or_continue(store, layout, content, {"weights": identity.name, "origin": dict(clip.origin)})
     to_do = sorted(set(range(layout.shard_count)) - store.committed())
     return [_task(clip, shard, layout, settings.stride) for shard in to_do]
 
@@ -201,12 +191,8 @@ class FlowWorker:
     """Estimates flow with one network on one device; `make` may be called from several threads."""
 
     def __init__(self, output: str, settings: FlowSettings, device: str) -> None:
-        from segmentation.flow.raft import load_raft
-
         self._dataset = FlowDataset.open(output)
-        self._raft = load_raft(
-            settings.weights, device, size=settings.size, iterations=settings.iterations, upscale=settings.upscale
-        )
+        self._estimator = load_estimator(settings, device)
 
     def make(self, task: FlowTask) -> FlowOutcome:
         """Estimate, write and commit the flow of one shard.
@@ -220,13 +206,13 @@ class FlowWorker:
         steps = np.empty((len(rows), layout.height, layout.width, 2), np.int16)
         is_known = np.ones(steps.shape[1:3], bool)
         try:
-            flows = self._raft.stream(_frames(task, layout), task.pairs)
+            flows = self._estimator.stream(_frames(task, layout), task.pairs)
             for place, (flow, (first, second)) in enumerate(zip(flows, task.pairs, strict=True)):
                 steps[place] = encode_flow(flow if first < second else -flow, is_known)
         except FlowError as problem:
             return FlowOutcome(task.video, len(rows), str(problem))
         names = np.array(task.footage.names[rows.start : rows.stop], object)
-        write_shard(store, task.shard, {"flow": steps, "frame": names}, [], self._raft.precision)
+        write_shard(store, task.shard, {"flow": steps, "frame": names}, [], self._estimator.precision)
         return FlowOutcome(task.video, len(rows), "")
 
 

@@ -34,7 +34,7 @@ class FlowOrigin:
         weights: name of the weights of RAFT.
         weights_sha256: sha256 of the file of weights.
         stride: distance in frames from the first frame of a pair to the second.
-        short_side_px: shorter side of the frames.
+        short_side_px: shorter side of the frames; None for pairs, which are enlarged to the size of videos.
     """
 
     video: str
@@ -42,7 +42,7 @@ class FlowOrigin:
     weights: str
     weights_sha256: str
     stride: int
-    short_side_px: int
+    short_side_px: int | None
 
     @property
     def where(self) -> str:
@@ -237,7 +237,8 @@ def require_one_kind(origins: Sequence[FlowOrigin]) -> None:
             raise _mixture(f"{one.where} has stride {one.stride}", f"{other.where} stride {other.stride}")
     sides: dict[str, list[int]] = defaultdict(list)
     for origin in origins:
-        sides[origin.store].append(origin.short_side_px)
+        if origin.short_side_px is not None:
+            sides[origin.store].append(origin.short_side_px)
     for (one_store, some), (other_store, others) in itertools.combinations(sides.items(), 2):
         if max(some) < min(others) or max(others) < min(some):
             raise _mixture(

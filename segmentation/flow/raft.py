@@ -126,6 +126,24 @@ class Raft:
             yield from map(fit.restore, self._estimate([(known[first], known[second]) for first, second in chosen]))
             known = {position: kept for position, kept in known.items() if last_use[position] >= places.stop}
 
+    def pair(self, first: Image, second: Image) -> Flow:
+        """Estimate the flow between two frames in the calling thread.
+
+        Args:
+            first: (h,w,3) uint8 RGB.
+            second: the frame that the flow points to, of the same size.
+
+        Returns:
+            (h,w,2) float32 px.
+
+        Raises:
+            FlowError: the frames differ in size, or are below 128 px without `upscale`.
+        """
+        fit = _Fit.of(first, self.upscale)
+        one, other = fit.check([first, second])
+        encoded = self._encode_one(one, fit, True), self._encode_one(other, fit, False)
+        return fit.restore(self._estimate_together([encoded])[0])
+
     def _batch_of(self, fit: _Fit) -> int:
         """Return the number of pairs that are computed together."""
         fitting = max(1, _BATCH_BYTES // volume_bytes(*fit.padded))

@@ -10,6 +10,7 @@ from pipeline.command.settings import check_limits, setting
 from pipeline.engine.placement import Placement
 from pipeline.files.places import refuse_as_output
 from segmentation.errors import SegmentationError
+from segmentation.flow.estimators import Name
 from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, Size
 
 INPUT, OUTPUT, FLOW, PLACE = "Input", "Output", "Optical flow", "Where it runs"
@@ -34,11 +35,21 @@ class FlowCommandSettings:
         default=(),
     )
     video: Path | None = setting("Video file or folder of frames, in place of a dataset.", INPUT, default=None)
+    pairs: str | None = setting(
+        "Dataset of `pipeline run --frames 2` or more, in place of videos: flow from each photo to its next frame.",
+        INPUT,
+        default=None,
+    )
     output: str = setting("Zarr group of the flow to make or to continue; a folder or URL.", OUTPUT)
     jpeg: Path | None = setting(
         "Folder in which the flow is also written as a JPEGFlows tree, which the original training code reads.",
         OUTPUT,
         default=None,
+    )
+    estimator: Name = setting(
+        "Estimator of the flow: raft, or dis (OpenCV), which needs no weights and is faster and coarser.",
+        FLOW,
+        default="raft",
     )
     raft: str = setting(
         "Weights of RAFT: raft-large, raft-things or raft-small, which are downloaded, or the path of a checkpoint.",
@@ -75,10 +86,13 @@ class FlowCommandSettings:
     def __post_init__(self) -> None:
         refuse_as_output(self.output)
         check_limits(self, SegmentationError)
-        if (self.dataset is None) == (self.video is None) or (self.dataset is None) != (self.root is None):
-            raise SegmentationError("give either --dataset with --root, or --video")
+        inputs = [self.dataset is not None, self.video is not None, self.pairs is not None]
+        if sum(inputs) != 1 or (self.dataset is None) != (self.root is None):
+            raise SegmentationError("give one of --dataset with --root, --video and --pairs")
+        if self.pairs is not None and (self.jpeg is not None or self.stride != 1):
+            raise SegmentationError("--jpeg and --stride belong to videos; leave them out with --pairs")
         if self.sequences and self.dataset is None:
-            raise SegmentationError("--sequences chooses among the videos of --dataset; leave it out with --video")
+            raise SegmentationError("--sequences chooses among the videos of --dataset; leave it out otherwise")
         _ = self.placement  # refuses contradictions
 
     @property

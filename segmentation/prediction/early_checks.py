@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from segmentation.data.source_names import Benchmark
+from segmentation.data.source_names import Benchmark, PhotoSource
 from segmentation.errors import SegmentationError
 from segmentation.flow.raft_names import check_raft
 from segmentation.flow.settings import FlowCommandSettings
@@ -18,9 +18,12 @@ def check_flows(settings: FlowCommandSettings) -> None:
     """Raise if `segmentation flows` is given a video, a dataset, a folder or weights that do not exist."""
     if settings.video is not None:
         check_input(settings.video)
+    elif settings.pairs is not None:
+        PhotoSource(settings.pairs).check()
     elif settings.dataset is not None and settings.root is not None:
         check_root(check_split(settings.dataset, settings.split), settings.root)
-    check_raft(settings.raft)
+    if settings.estimator == "raft":
+        check_raft(settings.raft)
 
 
 def check_evaluation(benchmarks: Sequence[Benchmark], checkpoint: Path, raft: str) -> None:

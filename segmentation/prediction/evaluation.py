@@ -152,7 +152,7 @@ def _benchmarks(settings: EvaluationSettings) -> list[Benchmark]:
 
 
 def _flow_settings(settings: EvaluationSettings) -> FlowSettings:
-    return FlowSettings(settings.raft, iterations=settings.raft_iterations, upscale=True)
+    return FlowSettings(weights=settings.raft, iterations=settings.raft_iterations, upscale=True)
 
 
 def _content(opened: OpenedBenchmark, settings: EvaluationSettings, seen_px: int) -> dict[str, Any]:

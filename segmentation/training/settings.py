@@ -32,8 +32,9 @@ class TrainingSettings:
     """Settings of `segmentation train`; every field is a command-line option."""
 
     data: tuple[str, ...] = setting(
-        "Dataset of `pipeline run` to learn from, as dutsv2.zarr or dutsv2.zarr:WEIGHT; may be repeated. Photos have "
-        "weight 3 by default, videos weight 1.",
+        "Dataset of `pipeline run` to learn from, as dutsv2.zarr or dutsv2.zarr:WEIGHT; may be repeated. With "
+        "estimated flow of its pairs: pairs.zarr:FLOWS or pairs.zarr:FLOWS:WEIGHT. Photos have weight 3, videos "
+        "weight 1, by default.",
         INPUT,
         default=(),
     )

@@ -164,7 +164,7 @@ def test_prediction_sees_the_flow_that_is_stored_for_training(raft: Path, tmp_pa
     folder = tmp_path / "clip"
     for number, frame in enumerate(frames):
         write_png(folder / f"{number:05d}.png", frame)
-    settings = FlowSettings(str(raft), iterations=1)
+    settings = FlowSettings(weights=str(raft), iterations=1)
     make_flows([clip_of(folder)], str(tmp_path / "flows.zarr"), settings, Watcher(), Placement(0))
     seen = [flow_px for _, flow_px in frames_with_flow(frames, 4, load_raft(str(raft), iterations=1))]
     stored = [flow_px for _, flow_px in read_flow(str(tmp_path / "flows.zarr"), "clip")]

@@ -1,0 +1,110 @@
+"""Estimators of optical flow by name: `raft`, with weights of its own, and OpenCV's `dis`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, Size
+
+Name = Literal["raft", "dis"]
+
+
+@dataclass(frozen=True)
+class EstimatorSettings:
+    """Settings that decide the values of estimated flow.
+
+    Attributes:
+        estimator: `raft` or `dis`.
+        weights: name or path of the weights of RAFT, as for `load_raft`.
+        size: network that the weights must belong to; None = either.
+        iterations: number of updates of RAFT's flow field.
+        upscale: whether RAFT enlarges frames below 128 px instead of refusing them.
+    """
+
+    estimator: Name = "raft"
+    weights: str = DEFAULT_WEIGHTS
+    size: Size | None = None
+    iterations: int = DEFAULT_ITERATIONS
+    upscale: bool = False
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """Estimates flow between the frames of a video."""
+
+    @property
+    def precision(self) -> str:
+        """Arithmetic that it computes in."""
+
+    def stream(
+        self, frames: Iterable[UInt8[np.ndarray, "h w 3"]], pairs: Sequence[tuple[int, int]]
+    ) -> Iterator[Float32[np.ndarray, "h w 2"]]:
+        """Yield the flow in px from the first to the second frame of each pair of positions, in the order of time.
+
+        Raises:
+            FlowError: the frames are too few, too small or of several sizes.
+        """
+
+    def pair(
+        self, first: UInt8[np.ndarray, "h w 3"], second: UInt8[np.ndarray, "h w 3"]
+    ) -> Float32[np.ndarray, "h w 2"]:
+        """Return the flow in px from one frame to another, computed in the calling thread.
+
+        Raises:
+            FlowError: the frames are too small or of two sizes.
+        """
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What an estimator is, for the attributes of a store.
+
+    Attributes:
+        network: `raft-large`, `raft-small` or `dis`.
+        name: name of the weights, or of the program and its version.
+        sha256: sha256 of the weights, or of that name.
+    """
+
+    network: str
+    name: str
+    sha256: str
+
+
+def identify(settings: EstimatorSettings) -> Identity:
+    """Find out what an estimator is; weights are read, and downloaded if need be.
+
+    Raises:
+        FlowError: there are no such weights, or they belong to another network.
+    """
+    if settings.estimator == "dis":
+        import cv2
+
+        name = f"dis of OpenCV {cv2.__version__}"
+        return Identity("dis", name, hashlib.sha256(name.encode()).hexdigest())
+    from segmentation.flow.raft_weights import open_raft
+
+    loaded = open_raft(settings.weights, settings.size)
+    return Identity(loaded.size, loaded.name, loaded.sha256)
+
+
+def load_estimator(settings: EstimatorSettings, device: str) -> Estimator:
+    """Load an estimator on a device of torch; DIS always runs on the CPU.
+
+    Raises:
+        FlowError: there are no such weights, or they belong to another network.
+    """
+    if settings.estimator == "dis":
+        from segmentation.flow.dis import Dis
+
+        return Dis()
+    from segmentation.flow.raft import load_raft
+
+    return load_raft(
+        settings.weights, device, size=settings.size, iterations=settings.iterations, upscale=settings.upscale
+    )

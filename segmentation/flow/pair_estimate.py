@@ -1,0 +1,178 @@
+"""Estimated flow of a dataset of pairs, shard by shard: the kind of flow that networks meet in real video."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from depth.streams import map_on_cores
+from pipeline.command.progress import Progress
+from pipeline.dataset import schema
+from pipeline.dataset.pair_flows import PairFlowLayout, PairFlowStore
+from pipeline.dataset.shard_writer import write_shard
+from pipeline.dataset.store import DatasetStore
+from pipeline.engine import run_tasks as engine
+from pipeline.engine.placement import Placement, Share, count_of
+from pipeline.making.continuing import create_or_continue
+from segmentation.errors import FlowError
+from segmentation.flow.estimators import Estimator, EstimatorSettings, identify, load_estimator
+
+VIDEO_SIDE_PX = 854
+"""Longer side that frames are enlarged to: that of DAVIS at 480p. Estimators find little in pictures of 240 px."""
+
+
+@dataclass(frozen=True)
+class PairTask:
+    """One unit of work: the flow of the pairs of one shard."""
+
+    shard: int
+
+
+@dataclass(frozen=True)
+class PairOutcome:
+    """Outcome of one task: the number of pairs whose flow was estimated."""
+
+    pairs: int
+
+
+def estimate_pairs(
+    dataset: str, output: str, settings: EstimatorSettings, progress: Progress, placement: Placement
+) -> int:
+    """Estimate the flow of all pairs of a dataset, or what is missing of it.
+
+    Args:
+        dataset: dataset of `pipeline run --frames 2` or more; of a clip the first step counts.
+        output: dataset of flow to make or to continue; folder or URL.
+        settings: estimator.
+        progress: is told how far the run is.
+        placement: device and workers.
+
+    Returns:
+        The number of pairs of this run.
+
+    Raises:
+        FlowError: the dataset has no pairs or is not finished, or there are no such weights.
+        PipelineError: there is no dataset, or the output holds something else or flow of other settings.
+    """
+    photos = open_pairs(dataset)
+    store = PairFlowStore(output)
+    store.refuse_foreign_content()  # before anything is loaded
+    identity = identify(settings)
+    content: dict[str, Any] = {
+        "network": identity.network,
+        "weights_sha256": identity.sha256,
+        "iterations": settings.iterations if settings.estimator == "raft" else 0,
+        "side_px": VIDEO_SIDE_PX,
+        "dataset": photos.attributes["fingerprint"],
+    }
+    made = 0
+    with store.sole_writer(progress.announce) as lock:
+        layout = PairFlowLayout.of(photos.layout)
+        create_or_continue(store, layout, content, {"weights": identity.name, "dataset_name": photos.name})
+        tasks = [PairTask(shard) for shard in sorted(set(range(layout.shard_count)) - store.committed())]
+        to_do = sum(len(layout.rows(task.shard)) for task in tasks) * layout.motions
+        progress.announce(f"{count_of(to_do, 'pair')} to do; {identity.name} ({identity.network})")
+        progress.update(to_do, 0, 0)
+        factory = partial(start_worker, dataset, output, settings)
+        with closing(engine.run_tasks(factory, tasks, placement, progress.announce)) as outcomes:
+            for outcome in outcomes:
+                lock.check()
+                made += outcome.pairs
+                progress.update(to_do, made, 0)
+        store.refuse_unfinished()
+    return made
+
+
+def open_pairs(url: str) -> DatasetStore:
+    """Open a finished dataset of pairs or clips.
+
+    Raises:
+        FlowError: the dataset has no second frames, or some of its shards are missing.
+        PipelineError: there is no dataset.
+    """
+    store = DatasetStore.open(url)
+    if store.layout.frames == 1:
+        raise FlowError(
+            f"{store.name} has photos without a second frame, so no flow can be estimated. Make pairs of the same "
+            "photos with `pipeline run --frames 2 --output PAIRS.zarr`"
+        )
+    if missing := store.layout.shard_count - len(store.committed()):
+        raise FlowError(f"{store.name} is unfinished: {count_of(missing, 'shard')} missing. Finish it first")
+    return store
+
+
+def start_worker(dataset: str, output: str, settings: EstimatorSettings, share: Share) -> PairWorker:
+    """Start a worker on its share of the machine."""
+    share.set_up_torch()
+    return PairWorker(dataset, output, load_estimator(settings, share.device))
+
+
+class PairWorker:
+    """Estimates the flow of pairs; `make` may be called from several threads."""
+
+    def __init__(self, dataset: str, output: str, estimator: Estimator) -> None:
+        self._photos = DatasetStore.open(dataset)
+        self._store = PairFlowStore.open(output)
+        self._estimator = estimator
+
+    def make(self, task: PairTask) -> PairOutcome:
+        """Estimate, write and commit the flow of one shard.
+
+        Raises:
+            PipelineError: the pairs cannot be read, or the flow cannot be written.
+        """
+        layout = self._store.layout
+        rows = layout.rows(task.shard)
+        here = slice(rows.start, rows.stop)
+        status, sizes, windows = (self._photos.read(name, here) for name in ("status", "size", "window"))
+        flows = np.zeros((len(rows), layout.motions, layout.side, layout.side, 2), np.int16)
+        pairs = [
+            (place, motion)
+            for place in np.flatnonzero(status == schema.USABLE).tolist()
+            for motion in range(layout.motions)
+        ]
+
+        def work(pair: tuple[int, int]) -> None:
+            place, motion = pair
+            row = rows.start + place
+            first = self._photos.read("image", row)
+            second = self._photos.read("next_image", row)[motion, 0]
+            height, width = sizes[place]
+            top, bottom, left, right = windows[place, motion]
+            window = (slice(top, bottom), slice(left, right))
+            flow = estimate_enlarged(self._estimator, first[window], second[window])
+            flows[place, motion, :height, :width] = schema.UNKNOWN_FLOW
+            flows[place, motion][window] = schema.encode_flow(flow, np.ones(flow.shape[:2], np.bool_))
+
+        map_on_cores(work, pairs)
+        arrays = {"flow": flows, "id": self._photos.read("id", here)}
+        write_shard(self._store, task.shard, arrays, [], self._estimator.precision)
+        return PairOutcome(len(rows) * layout.motions)
+
+
+def estimate_enlarged(
+    estimator: Estimator, first: UInt8[np.ndarray, "h w 3"], second: UInt8[np.ndarray, "h w 3"]
+) -> Float32[np.ndarray, "h w 2"]:
+    """Estimate flow between two frames as if they came from a video of usual size.
+
+    Args:
+        estimator: estimator of flow.
+        first: frame of any size.
+        second: frame of the same size.
+
+    Returns:
+        Flow in pixels of the given frames.
+    """
+    height, width = first.shape[:2]
+    factor = max(1.0, VIDEO_SIDE_PX / max(height, width))
+    size = round(width * factor), round(height * factor)
+    frames = [cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) for frame in (first, second)]
+    flow: np.ndarray = cv2.resize(estimator.pair(*frames), (width, height), interpolation=cv2.INTER_AREA)
+    flow *= np.array([width / size[0], height / size[1]], np.float32)
+    return flow
