@@ -10,8 +10,9 @@ from jaxtyping import UInt8
 from flowsim.layers import LayeredPhoto
 from flowsim.magnitude import resolve
 from flowsim.paths import motion_paths
-from flowsim.rendering import FlowBetween, common_window, fetch_labels, flow_between, photo_view, render_view
+from flowsim.rendering import common_window, fetch_labels, flow_between, photo_view, render_view
 from flowsim.sampling import MotionSample
+from flowsim.views import FlowBetween
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,10 +21,10 @@ class Clip:
 
     Attributes:
         images: (t-1,h,w,3) uint8: the frames after the photo.
-        labels: (t-1,h,w) uint8: what these frames show: 0 background, i object i, `NO_LAYER` nothing of the photo.
+        labels: (t-1,h,w) uint8, of these frames: 0 = background, i = object i, `NO_LAYER` = nothing of the photo.
         forward: from each frame to the next one, t-1 fields.
         backward: from each frame after the photo to the one before, t-1 fields.
-        window: rows and columns in which all frames show nothing but the photo, where the motion allows it.
+        window: rows and columns in which all frames show the photo alone, as far as the motion allows it.
         motions: resolved, from the photo to the second frame, for the objects 1, 2, ...
     """
 
@@ -44,7 +45,7 @@ def make_clip(
 ) -> Clip:
     """Move a layered photo and render the frames after it.
 
-    Softening of flow (`blur`) does not apply: the stated flow is the map that renders the frames.
+    The softening of flow (`blur`) is switched off: the flow of a clip is exactly the map that renders its frames.
 
     Args:
         image: the photo.

@@ -1,4 +1,4 @@
-"""What lies behind an object: completion of a picture, or of a depth map, where it is not known."""
+"""Completion of a picture, or of a depth map, behind an object."""
 
 from collections.abc import Callable
 
@@ -7,17 +7,17 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 Completion = Callable[[Float32[np.ndarray, "h w c"], Bool[np.ndarray, "h w"]], Float32[np.ndarray, "h w c"]]
-"""Takes values and where they are known; returns them with the unknown pixels filled in and the others unchanged."""
+"""A function of values and of a mask of the known ones, which returns the values with the unknown pixels filled in."""
 
 
 def complete_by_reflection(
     values: Float32[np.ndarray, "h w c"], known: Bool[np.ndarray, "h w"]
 ) -> Float32[np.ndarray, "h w c"]:
-    """Fill a hole with the mirror image of what surrounds it.
+    """Fill a hole with the mirror image of its surroundings.
 
-    Every unknown pixel p takes the value at 2 b - p, where b is the known pixel nearest to p. So texture goes on
-    without a seam and without blur, which matters in the narrow bands that a moving object uncovers. Where the mirror
-    image falls outside the picture or into a hole, the value at b is taken.
+    Every unknown pixel p takes the value at 2 b - p, where b is the known pixel nearest to p. Texture then continues
+    without a seam and without blur, which matters in the narrow bands that a moving object uncovers. If the mirror
+    image lies outside the picture or in a hole, p takes the value at b.
 
     Args:
         values: of any range.
@@ -50,7 +50,7 @@ def complete_by_inpainting(
 
 
 def complete_smoothly(values: Float32[np.ndarray, "h w"], known: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
-    """Fill a hole with weighted means of what surrounds it, from a pyramid (push-pull; Gortler et al. 1996).
+    """Fill a hole with weighted means of its surroundings, from a pyramid (push-pull; Gortler et al. 1996).
 
     Args:
         values: of any range.
@@ -73,11 +73,11 @@ def complete_smoothly(values: Float32[np.ndarray, "h w"], known: Bool[np.ndarray
 def nearest_known(
     known: Bool[np.ndarray, "h w"], rows: np.ndarray, columns: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the known pixel nearest to each of some pixels.
+    """Return the known pixel that is nearest to each given pixel.
 
     Args:
         known: at least one pixel is known.
-        rows, columns: (n,) the pixels asked for.
+        rows, columns: (n,), the given pixels.
 
     Returns:
         Rows and columns, (n,) each.

@@ -19,7 +19,7 @@ _COLOR_VARIANCE = 400.0
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One surface of the scene. What other layers hide of it is completed.
+    """One surface of the scene, with the parts that other layers hide completed.
 
     Attributes:
         label: 0 = background, i = object i.
@@ -36,7 +36,7 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class LayeredPhoto:
-    """A photo as layers. Laid over each other in order they give the photo again, to the bit.
+    """A photo as layers. Laid over each other in their order, the layers give exactly the photo again.
 
     Attributes:
         labels: (h,w) uint8: the layer that each pixel of the photo belongs to.
@@ -65,23 +65,22 @@ def separate_layers(
     """Take a photo apart: its objects, in the order of their depths, in front of a completed background.
 
     At an object's border the photo C is a mixture of the object's colour F and the colour B behind it, C = a F + (1 -
-    a) B. F is continued from inside the object and B from outside of it; the opacity a is the one that explains C best,
-    where `opacity` is the prior. What then
-    remains of C is shared by both sides, so that the layers give C again. Depth
-    networks blur depth across borders; each side gets its depth from beyond the blur.
+    a) B. F is continued from inside the object and B from outside of it. The opacity a is the one that explains C best,
+    with `opacity` as the prior. The unexplained rest of C is shared by F and B, so that the layers give C again.
+    Depth networks blur depth across borders, so each side takes its depth from beyond the blur.
 
     Args:
         image: (h,w,3) uint8, the photo.
         inverse_depth: (h,w) float32, normalised, in [0,1], 1 = nearest.
         labels: (h,w) uint8, 0 = background, i = object i.
         opacity: (h,w) uint8 grey masks, 255 = object; None = from the labels.
-        complete: fills in the colours that are hidden.
+        complete: function that fills in the hidden colours.
 
     Returns:
-        The layers. An object without pixels has none.
+        The layers. An object without pixels has no layer.
 
     Raises:
-        FlowsimError: shapes or types that do not belong together, or a picture without background.
+        FlowsimError: the shapes or types do not belong together, or the picture has no background.
     """
     _check(image, inverse_depth, labels, opacity)
     side = max(labels.shape)
@@ -115,7 +114,7 @@ def _matte(
     plate: np.ndarray,
     side: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return colours and opacity of an object; write what it leaves of the photo into `plate`."""
+    """Return colours and opacity of an object; write the colours of the background near its border into `plate`."""
     sure = _inner(is_object, max(2.0, _COLOR_BAND * side))
     reach = cv2.dilate(is_object.view(np.uint8), np.ones((2 * int(max(2.0, _COLOR_BAND * side)) + 5,) * 2)) > 0
     rows, columns = np.nonzero(reach & ~sure)
@@ -139,7 +138,7 @@ def _matte(
 
 
 def _clean_depth(depth: np.ndarray, is_layer: np.ndarray, band_px: float, choose: np.ufunc) -> np.ndarray:
-    """Depth of a layer on the whole picture: its own inside, continued from beyond the blur across its border."""
+    """Return the depth of a layer on the whole picture: its own inside, continued across the blurred border."""
     sure = _inner(is_layer, band_px)
     continued = complete_smoothly(depth, sure)
     cleaned: np.ndarray = np.where(is_layer & ~sure, choose(depth, continued), continued)
@@ -148,7 +147,7 @@ def _clean_depth(depth: np.ndarray, is_layer: np.ndarray, band_px: float, choose
 
 
 def _inner(region: Bool[np.ndarray, "h w"], margin_px: float) -> Bool[np.ndarray, "h w"]:
-    """Pixels of a region that are further than a margin from its border; its innermost ones if there is none."""
+    """Return the pixels of a region that are further than a margin from its border, or its innermost ones."""
     if region.all():
         return region
     distance: np.ndarray = cv2.distanceTransform(region.view(np.uint8), cv2.DIST_L2, 5)
@@ -157,6 +156,7 @@ def _inner(region: Bool[np.ndarray, "h w"], margin_px: float) -> Bool[np.ndarray
 
 
 def _check(image: np.ndarray, depth: np.ndarray, labels: np.ndarray, opacity: np.ndarray | None) -> None:
+    """Refuse arrays that do not belong together, and a picture without background."""
     shape = image.shape[:2]
     fits = image.ndim == 3 and image.shape[2] == 3 and depth.shape == labels.shape == shape and min(shape) >= 2
     fits = fits and (opacity is None or opacity.shape == shape)

@@ -19,10 +19,10 @@ _SIZE_TOLERANCE = 1e-3
 
 
 def resolve(motions: Sequence[MotionSample], depth: np.ndarray, labels: np.ndarray | None) -> tuple[MotionSample, ...]:
-    """Find the size of unresolved motions: one factor for camera and objects that gives |flow| the wanted magnitude.
+    """Scale unresolved motions by one factor, for camera and objects, that gives |flow| the wanted magnitude.
 
     The percentile of |flow| is taken over all pixels of a regular grid of about 2,000 pixels (nearest rank). The factor
-    is smaller if otherwise a pixel of the grid would move further than `largest` or fall behind the camera.
+    is reduced if a pixel of the grid would otherwise move further than `largest` or fall behind the camera.
     `percentile`, `magnitude` and `largest` are taken from the first motion.
 
     Args:
@@ -87,7 +87,7 @@ def _grid(height: int, width: int) -> tuple[slice, slice]:
 
 
 def _rows(motions: Sequence[MotionSample], has_objects: bool) -> list[tuple[int, MotionSample]]:
-    """Return, for the background and each object, the row of its matrix and the motion that the matrix belongs to."""
+    """Return the row of its matrix, and the motion that the matrix belongs to, for the background and each object."""
     objects = [(1, motion) for motion in motions] if has_objects else []
     return [(0, motions[0]), *objects]
 
@@ -123,7 +123,7 @@ def _largest_factor(motion: MotionSample) -> float:
 
 
 def _object_centre(motion: MotionSample, depth: np.ndarray, mask: np.ndarray) -> Triple:
-    """Return the mask's centre at its mean inverse depth, in the camera's frame and nearest depths."""
+    """Return the mask's centre at its mean inverse depth, in the camera's frame; unit: the nearest depth."""
     from flowsim.kernels.flow import mask_moments
 
     if motion.model == "parallax":

@@ -12,21 +12,21 @@ LARGEST_NUMBER = 254
 def sample_motions(prior: MotionPrior, seed: int, sample_id: str, index: int, objects: int) -> tuple[MotionSample, ...]:
     """Draw the motions of all objects of a photo.
 
-    The first is that of `sample_motion`, so that a photo with one object moves as it always did. Every further object
-    takes its own motion from a draw of its own, of the same type of shot, and the camera from the first.
+    The first motion is the one that `sample_motion` draws, so that a photo with one object has the same motion here as
+    there. For every further object a motion of the same type of shot is drawn, and its camera replaced by the first.
 
     Args:
         prior: distributions to draw from.
         seed: the run's seed, 0 .. 2**64 - 1.
         sample_id: the photo's stable name.
         index: number of the motion among those of the photo.
-        objects: their number, 0 .. 254; a photo without objects has one motion as well, the camera's.
+        objects: number of objects, 0 .. 254; for a photo without objects one motion is drawn, that of the camera.
 
     Returns:
         The unresolved motions of objects 1, 2, ...
 
     Raises:
-        FlowsimError: a number out of range.
+        FlowsimError: a number is out of range.
     """
     if not 0 <= objects <= LARGEST_NUMBER:
         raise FlowsimError(f"objects is {objects}, expected a number from 0 to {LARGEST_NUMBER}")

@@ -79,7 +79,7 @@ def _cumulated(rotation: Triple, translation: Triple, steps: int, key: list[int]
 
 
 def _velocities(first: Triple, steps: int, key: list[int]) -> np.ndarray:
-    """Return (steps,3) float64: a velocity that changes smoothly, starting from the first."""
+    """Return (steps,3) float64, a velocity that starts from the first and changes smoothly."""
     random = np.random.Generator(np.random.Philox(key=np.array([key[0], 3 * key[1] + key[2]], np.uint64)))
     noise = random.standard_normal((steps, 3)) * (_SPREAD * math.sqrt(1 - _PERSISTENCE**2))
     error = np.zeros((steps, 3))
@@ -89,5 +89,6 @@ def _velocities(first: Triple, steps: int, key: list[int]) -> np.ndarray:
 
 
 def _triple(vector: np.ndarray) -> Triple:
+    """Return the three numbers of a vector as Python floats."""
     x, y, z = vector.tolist()
     return x, y, z

@@ -1,13 +1,12 @@
-"""The next frame: what a layered photo looks like after a motion, and the flow and occlusion between two such views."""
+"""The next frame: a layered photo after a motion, and the flow and the occlusion between two such views."""
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import UInt8
 
 from flowsim.camera import depth_range_terms, pixel_axes
 from flowsim.completion import complete_by_reflection
@@ -16,55 +15,7 @@ from flowsim.errors import FlowsimError
 from flowsim.kernels.tracking import LEAVES
 from flowsim.layers import Layer, LayeredPhoto
 from flowsim.sampling import MotionSample
-
-NO_LAYER = 255
-
-
-class Surface(NamedTuple):
-    """A layer as one view shows it.
-
-    Attributes:
-        displacement: (h,w,2) float32 px: from each pixel of the photo to its place in the view.
-        winner: (h,w) int32: the triangle of the warped pixel grid at each pixel of the view; -1 = none.
-        next_depth: (h,w) float32: inverse depth of every pixel of the photo as the view's camera sees it.
-    """
-
-    displacement: Any
-    winner: Any
-    next_depth: Any
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """A frame: what is seen of a layered photo after a motion.
-
-    Attributes:
-        image: (h,w,3) uint8.
-        labels: (h,w) uint8: the layer in front; `NO_LAYER` where the photo shows nothing of what is seen here.
-        source: (h,w,2) float32: column and row in the photo of what is in front; NaN where nothing is.
-        surfaces: of the layers, in their order.
-        device: where labels, source and surfaces are: arrays on `cpu`, else tensors.
-    """
-
-    image: UInt8[np.ndarray, "h w 3"]
-    labels: Any
-    source: Any
-    surfaces: tuple[Surface, ...]
-    device: str
-
-
-class FlowBetween(NamedTuple):
-    """Where the pixels of one view are in another.
-
-    Attributes:
-        flow: (h,w,2) float32 px; 0 where not valid.
-        valid: (h,w) bool: False where nothing of the photo is seen, or goes behind the camera.
-        fate: (h,w) uint8: `VISIBLE`, `HIDDEN` behind something nearer, or `LEAVES` the picture.
-    """
-
-    flow: Float32[np.ndarray, "h w 2"]
-    valid: Bool[np.ndarray, "h w"]
-    fate: UInt8[np.ndarray, "h w"]
+from flowsim.views import NO_LAYER, FlowBetween, Surface, View
 
 
 def photo_view(photo: LayeredPhoto, image: UInt8[np.ndarray, "h w 3"], device: str = "cpu") -> View:
@@ -82,8 +33,8 @@ def render_view(photo: LayeredPhoto, motions: Sequence[MotionSample], device: st
     """Render a layered photo after a motion.
 
     Every layer is a grid of triangles whose corners move as the flow says. The nearest triangle at a pixel tells where
-    in the layer the pixel looks; there colour and opacity are interpolated by bicubic convolution (Keys 1981). So the
-    frame is the photo warped by the very map that the flow states.
+    in the layer the pixel looks; there colour and opacity are interpolated by bicubic convolution (Keys 1981). The
+    frame is therefore the photo warped by exactly the map that the flow states.
 
     Args:
         photo: the layers.
@@ -119,7 +70,7 @@ def render_view(photo: LayeredPhoto, motions: Sequence[MotionSample], device: st
 
 
 def flow_between(photo: LayeredPhoto, start: View, end: View) -> FlowBetween:
-    """Return where each pixel of one view is in another view of the same photo, and whether it can be seen there.
+    """Return the flow from one view to another view of the same photo, and which pixels can be seen there.
 
     Args:
         photo: the layers.
@@ -129,27 +80,27 @@ def flow_between(photo: LayeredPhoto, start: View, end: View) -> FlowBetween:
     device = start.device
     steps = _steps(device)
     height, width = photo.labels.shape
-    flow = steps.place(np.zeros((height, width, 2), np.float32), device)
-    valid = steps.place(np.zeros((height, width), np.bool_), device)
-    fate = steps.place(np.full((height, width), LEAVES, np.uint8), device)
+    found = FlowBetween(
+        flow=steps.place(np.zeros((height, width, 2), np.float32), device),
+        valid=steps.place(np.zeros((height, width), np.bool_), device),
+        fate=steps.place(np.full((height, width), LEAVES, np.uint8), device),
+    )
     photo_labels = steps.place(photo.labels, device)
     for rank, (layer, surface) in enumerate(zip(photo.layers, end.surfaces, strict=True)):
-        pixels = (start.labels, start.source, layer.label)
-        steps.follow(*pixels, surface.displacement, surface.next_depth, surface.winner, flow, valid, fate)
+        steps.follow(start.labels, start.source, layer.label, surface, found)
         for nearer, cover in zip(photo.layers[rank + 1 :], end.surfaces[rank + 1 :], strict=True):
-            covering = (nearer.label, cover.displacement, cover.winner)
-            steps.find_covered(start.labels, layer.label, flow, photo_labels, *covering, fate)
-    return FlowBetween(*(steps.fetch(part) for part in (flow, valid, fate)))
+            steps.find_covered(start.labels, layer.label, photo_labels, nearer.label, cover, found)
+    return FlowBetween(*map(steps.fetch, found))
 
 
 def common_window(labels: Sequence[np.ndarray] | np.ndarray, smallest_part: float = 0.6) -> tuple[slice, slice]:
-    """Find a part of the picture in which views need nothing from outside of the photo.
+    """Find the part of the picture in which views show nothing from outside of the photo.
 
     Rows and columns are cut off one at a time, always at the side of which the largest part is unknown.
 
     Args:
         labels: (h,w) uint8 of each view.
-        smallest_part: cut off no more than leaves this part of the height and of the width.
+        smallest_part: at least this part of the height, and of the width, is kept.
 
     Returns:
         Rows and columns; the whole picture where the views show the photo everywhere.
@@ -181,7 +132,7 @@ def fetch_labels(view: View) -> UInt8[np.ndarray, "h w"]:
 
 
 def _surface(layer: Layer, motions: Sequence[MotionSample], steps: Any, device: str) -> Surface:
-    """Move a layer and find which part of it is at each pixel of the view."""
+    """Move a layer and find the part of it that is at each pixel of the view."""
     motion = motions[max(layer.label - 1, 0)] if layer.label <= len(motions) else motions[0]
     moves_alone = layer.label > 0 and motion.moves_object
     height, width = layer.inverse_depth.shape
@@ -195,7 +146,7 @@ def _surface(layer: Layer, motions: Sequence[MotionSample], steps: Any, device: 
         steps.place(ys, device),
     )
     if any(part.is_deformed for part in motions):
-        # the whole layer bends as its part that the photo shows
+        # the hidden part of a layer bends in the same way as the visible one
         bent = np.zeros((height, width, 2), np.float32)
         everywhere = np.full((height, width), layer.label if moves_alone else 0, np.uint8)
         add_deformation(bent, everywhere, motions, (xs, ys), max(height, width))
@@ -208,11 +159,12 @@ def _surface(layer: Layer, motions: Sequence[MotionSample], steps: Any, device: 
 
 
 def _steps(device: str) -> Any:
-    """Return the module that takes the steps on a device."""
+    """Return the module with the steps of rendering on a device."""
     return importlib.import_module("flowsim.rendering_numpy" if device == "cpu" else "flowsim.rendering_torch")
 
 
 def _check_motions(photo: LayeredPhoto, motions: Sequence[MotionSample]) -> None:
+    """Refuse unresolved motions and objects without a motion."""
     if not motions or not all(motion.is_resolved for motion in motions):
         raise FlowsimError("a motion is unresolved (scale -1): use the motion that simulate_flow returns")
     if any(motion.moves_object for motion in motions) and len(motions) < len(photo.layers) - 1:

@@ -1,4 +1,4 @@
-"""The steps of rendering on the CPU: the compiled loops of `flowsim.kernels`, with memory for their results."""
+"""The steps of rendering on the CPU: they allocate the results that the compiled loops of `flowsim.kernels` fill in."""
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
@@ -43,11 +43,11 @@ def sources(
 
 
 def place(array: np.ndarray, device: str) -> np.ndarray:
-    """Return the array; there is no other device."""
+    """Return the array as it is: the CPU is the only device here."""
     del device
     return array
 
 
 def fetch(array: np.ndarray) -> np.ndarray:
-    """Return the array."""
+    """Return the array as it is: it is on the CPU already."""
     return array

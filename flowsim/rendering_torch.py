@@ -1,4 +1,4 @@
-"""The steps of rendering as tensor operations on any device; each does what its namesake in `flowsim.kernels` does."""
+"""The steps of rendering as tensor operations on any device; each computes the same as its namesake in a kernel."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from flowsim.kernels.composition import cubic_weights
 from flowsim.kernels.flow import SMALLEST_DEPTH_RATIO, plane_and_parallax
 from flowsim.kernels.rasterization import NOTHING, TOLERANCE, barycentric, triangle_corners
 from flowsim.kernels.tracking import FOLD, HIDDEN, NEIGHBOURHOOD_PX, VISIBLE
+from flowsim.views import FlowBetween, Surface
 
 _LOW_BITS = 2**32 - 1
 
@@ -43,8 +44,8 @@ def rasterize(
 ) -> Int32[Tensor, "h w"]:
     """Return the nearest triangle at each pixel of the next frame.
 
-    All pairs of a triangle and a pixel of its bounding box are listed; a maximum over (depth, number) decides, which
-    does not depend on the order in which a device's threads arrive.
+    All pairs of a triangle and a pixel of its bounding box are listed. At each pixel the largest pair (depth, number)
+    wins, so that the result does not depend on the order in which a device's threads arrive.
     """
     height, width = next_depth.shape
     squares = used[:-1, :-1].nonzero()
@@ -96,7 +97,7 @@ def compose(
     front: UInt8[Tensor, "h w"],
     source: Float32[Tensor, "h w 2"],
 ) -> None:
-    """Lay one layer over what a frame shows so far: changes `frame`, `front` and `source`."""
+    """Lay one layer over the layers behind it; change `frame`, `front` and `source`."""
     is_covered = ~layer_source[..., 0].isnan()
     where = layer_source[is_covered]
     is_front = torch.ones(len(where), dtype=torch.bool, device=where.device)
@@ -115,14 +116,12 @@ def follow(
     labels: UInt8[Tensor, "h w"],
     source: Float32[Tensor, "h w 2"],
     label: int,
-    displacement: Float32[Tensor, "h w 2"],
-    next_depth: Float32[Tensor, "h w"],
-    winner: Int32[Tensor, "h w"],
-    flow: Float32[Tensor, "h w 2"],
-    valid: Bool[Tensor, "h w"],
-    fate: UInt8[Tensor, "h w"],
+    surface: Surface,
+    found: FlowBetween,
 ) -> None:
-    """Follow the pixels that show one layer to another view: changes `flow`, `valid` and `fate`."""
+    """Follow the pixels that show one layer to another view, in which the layer is `surface`; fill in `found`."""
+    displacement, winner, next_depth = surface
+    flow, valid, fate = found
     height, width = labels.shape
     rows, columns = (labels == label).nonzero().unbind(1)
     sx, sy = source[rows, columns].double().unbind(1)
@@ -150,21 +149,21 @@ def follow(
     depth = (1 - w1 - w2) * d0 + w1 * d1 + w2 * d2
     is_hidden = is_inside & (there >= 0)
     is_hidden &= _folds_over(displacement, next_depth, there.clamp(min=0).long(), target, (sx, sy), depth)
-    found = torch.where(is_hidden, HIDDEN, VISIBLE).to(fate.dtype)
-    fate[rows, columns] = torch.where(is_inside, found, fate[rows, columns])
+    fate_inside = torch.where(is_hidden, HIDDEN, VISIBLE).to(fate.dtype)
+    fate[rows, columns] = torch.where(is_inside, fate_inside, fate[rows, columns])
 
 
 def find_covered(
     labels: UInt8[Tensor, "h w"],
     label: int,
-    flow: Float32[Tensor, "h w 2"],
     photo_labels: UInt8[Tensor, "h w"],
     nearer: int,
-    displacement: Float32[Tensor, "h w 2"],
-    winner: Int32[Tensor, "h w"],
-    fate: UInt8[Tensor, "h w"],
+    cover: Surface,
+    found: FlowBetween,
 ) -> None:
-    """Mark the pixels of a layer whose targets a nearer layer covers: changes `fate`."""
+    """Mark the pixels of a layer whose targets the surface `cover` of a nearer layer covers; change `found.fate`."""
+    displacement, winner, _ = cover
+    flow, _, fate = found
     rows, columns = ((labels == label) & (fate == VISIBLE)).nonzero().unbind(1)
     target = torch.stack([columns, rows], -1) + flow[rows, columns].double()
     triangle = _at(winner, target)
@@ -181,7 +180,7 @@ def _folds_over(
     own: tuple[Tensor, Tensor],
     depth: Tensor,
 ) -> Tensor:
-    """Return whether triangles are farther than a neighbourhood from `own` on the surface, and nearer than `depth`."""
+    """Return which triangles lie outside the neighbourhood of `own` on the surface and in front of `depth`."""
     xa, ya, xb, yb, xc, yc = triangle_corners(triangle, displacement.shape[1])
     is_beside = (0.5 * (xb + xc) - own[0]).abs() <= NEIGHBOURHOOD_PX
     is_beside &= (0.5 * (yb + yc) - own[1]).abs() <= NEIGHBOURHOOD_PX
@@ -193,7 +192,7 @@ def _folds_over(
 
 
 def _places(displacement: Tensor, triangle: Tensor) -> list[Any]:
-    """Return where the corners of triangles are in the next frame: x0, y0, x1, ..., float64."""
+    """Return the corners of triangles in the next frame: x0, y0, x1, ..., float64."""
     corners = triangle_corners(triangle, displacement.shape[1])
     places = []
     for x, y in zip(corners[0::2], corners[1::2], strict=True):

@@ -1,4 +1,4 @@
-"""Bicubic sampling of a layer, and laying it over what a frame shows so far."""
+"""Composition of a frame: a layer is sampled by bicubic convolution and laid over the layers behind it."""
 
 from typing import Any
 
@@ -11,9 +11,10 @@ _ONE = np.float32(1)
 
 
 def cubic_weights(t: Any) -> tuple[Any, Any, Any, Any]:
-    """Weights of the pixels at -1, 0, 1, 2 for a point at t in [0, 1): cubic convolution (Keys 1981) with a = -3/4.
+    """Return the weights of the pixels at -1, 0, 1, 2 for a point at t in [0, 1).
 
-    This a, which OpenCV and torch use as well, keeps frames nearly as sharp as photos; a = -1/2 blurs them.
+    They are those of cubic convolution (Keys 1981) with a = -3/4. This a, which OpenCV and torch use as well, keeps
+    frames nearly as sharp as photos; a = -1/2 blurs them.
     """
     return (
         ((-0.75 * t + 1.5) * t - 0.75) * t,
@@ -29,17 +30,17 @@ _cubic_weights = compiled(cubic_weights)
 def _compose(
     colors: Any, opacity: Any, photo_labels: Any, label: Any, layer_source: Any, frame: Any, front: Any, source: Any
 ) -> None:
-    """Lay one layer over what a frame shows so far.
+    """Lay one layer over the layers behind it.
 
     Args:
         colors: (h,w,3) float32, of the layer.
         opacity: (h,w) float32, of the layer.
         photo_labels: (h,w) uint8: the layer that each pixel of the photo belongs to.
-        label: of the layer.
-        layer_source: (H,W,2) float32: where in the layer each pixel looks; NaN = not there.
+        label: number of the layer.
+        layer_source: (H,W,2) float32: column and row in the layer that each pixel shows; NaN = none.
         frame: (H,W,3) float32, written.
         front: (H,W) uint8, written where the layer is in front.
-        source: (H,W,2) float32, likewise.
+        source: (H,W,2) float32, written where the layer is in front.
     """
     height, width = opacity.shape
     bottom, right = height - 1, width - 1

@@ -1,4 +1,4 @@
-"""Rasterization of a warped pixel grid: which part of a surface each pixel of the next frame shows."""
+"""Rasterization of a warped pixel grid: the part of a surface that each pixel of the next frame shows."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ NOTHING = -1
 _ONE = np.float32(1)
 _SMALLEST = np.float32(SMALLEST_DEPTH_RATIO)
 TOLERANCE = 1e-6
-"""Of barycentric coordinates: neighbouring triangles overlap by this much, so that no crack opens between them."""
+"""Overlap of neighbouring triangles in barycentric coordinates, so that no crack opens between them."""
 _plane_and_parallax = compiled(plane_and_parallax)
 
 
 def _project(matrix: Any, depth: Any, nearness: Any, xs: Any, ys: Any, flow: Any, next_depth: Any) -> None:
-    """Flow of every pixel of one surface, and its inverse depth as the next camera sees it.
+    """Compute the flow of every pixel of one surface, and its inverse depth as the next camera sees it.
 
     Args:
         matrix: (12,) float32, [B | k] for normalised inverse depth.
@@ -57,7 +57,7 @@ project = compiled(_project)
 
 
 def barycentric(x0: Any, y0: Any, x1: Any, y1: Any, x2: Any, y2: Any, x: Any, y: Any) -> tuple[Any, Any, Any]:
-    """Barycentric coordinates of a point, as numerators and their denominator; arithmetic that serves tensors as well.
+    """Return barycentric coordinates of a point, as numerators and their denominator; works on tensors as well.
 
     Args:
         x0, y0, x1, y1, x2, y2: corners of the triangle.
@@ -77,7 +77,7 @@ _barycentric = compiled(barycentric)
 
 
 def triangle_corners(triangle: Any, width: Any) -> tuple[Any, Any, Any, Any, Any, Any]:
-    """Column and row of the three corners of a triangle; arithmetic that serves tensors as well.
+    """Return column and row of the three corners of a triangle; works on tensors as well.
 
     Triangle 2 i + t is half t of the square right and below pixel i. Corner 1 lies beside corner 0, corner 2 above or
     below it.
@@ -100,14 +100,14 @@ corners = compiled(triangle_corners)
 def _rasterize(displacement: Any, next_depth: Any, used: Any, nearest: Any, winner: Any) -> None:
     """Find the nearest triangle at each pixel of the next frame.
 
-    Triangles that are seen from behind are folds between a near and a far part of the surface, and never nearest.
+    Triangles that are seen from behind lie between a near and a far part of a folded surface and are skipped.
 
     Args:
-        displacement: (h,w,2) float32 px: where every pixel of the surface goes.
+        displacement: (h,w,2) float32 px, of every pixel of the surface.
         next_depth: (h,w) float32, inverse depth in the next frame; negative = behind the camera.
         used: (h,w) bool: squares, named by their upper left pixel, that belong to the surface.
         nearest: (H,W) float32, written where a triangle is nearer: start at -1.
-        winner: (H,W) int32, likewise: start at `NOTHING`.
+        winner: (H,W) int32, written there too: start at `NOTHING`.
     """
     height, width = next_depth.shape
     bottom, right = nearest.shape[0] - 1, nearest.shape[1] - 1
@@ -144,7 +144,7 @@ rasterize = compiled(_rasterize)
 
 
 def _locate(displacement: Any, triangle: Any, x: Any, y: Any) -> Any:
-    """Column and row on the surface that a triangle's affine map sends to a point, inside the triangle or near it."""
+    """Return column and row on the surface that a triangle's affine map sends to a point in the triangle or near it."""
     xa, ya, xb, yb, xc, yc = corners(triangle, displacement.shape[1])
     w1, w2, area = _barycentric(
         xa + np.float64(displacement[ya, xa, 0]),
@@ -164,7 +164,7 @@ locate = compiled(_locate)
 
 
 def _sources(displacement: Any, winner: Any, source: Any) -> None:
-    """Column and row on the surface that each pixel of the next frame shows; NaN where it shows none of it.
+    """Find the column and row on the surface that each pixel of the next frame shows; NaN where it shows none of it.
 
     Args:
         displacement: (h,w,2) float32 px.

@@ -1,4 +1,4 @@
-"""Where the pixels of one view are in another view, and whether they can be seen there."""
+"""Tracking of the pixels of one view: their positions in another view, and their visibility there."""
 
 from typing import Any
 
@@ -11,31 +11,22 @@ VISIBLE, HIDDEN, LEAVES = 0, 1, 2
 FOLD = 1e-3
 """A surface hides a part of itself that is farther away by more than this inverse depth."""
 NEIGHBOURHOOD_PX = 1.5
-"""A triangle whose middle is this near to a pixel of the surface does not hide it."""
+"""A triangle hides a pixel of its own surface only if its middle is farther from the pixel than this."""
 
 
-def _follow(
-    labels: Any,
-    source: Any,
-    label: Any,
-    displacement: Any,
-    next_depth: Any,
-    winner: Any,
-    flow: Any,
-    valid: Any,
-    fate: Any,
-) -> None:
+def _follow(labels: Any, source: Any, label: Any, surface: Any, found: Any) -> None:
     """Follow the pixels of a view that show one layer to another view.
 
     Args:
         labels: (h,w) uint8: the layer in front in the first view.
-        source: (h,w,2) float32: where in the layer each pixel looks.
-        label: of the layer.
-        displacement, next_depth, winner: of the layer's surface in the second view.
-        flow: (h,w,2) float32 px, written.
-        valid: (h,w) bool, written.
-        fate: (h,w) uint8, written: `LEAVES`, or `HIDDEN` where the layer folds over itself, else `VISIBLE`.
+        source: (h,w,2) float32: column and row in the layer that each pixel shows.
+        label: number of the layer.
+        surface: `views.Surface` of the layer in the second view.
+        found: `views.FlowBetween`, written: flow and validity, and as fate `LEAVES`, `HIDDEN` where the layer folds
+            over itself, else `VISIBLE`.
     """
+    displacement, winner, next_depth = surface
+    flow, valid, fate = found
     height, width = labels.shape
     for y in range(height):
         for x in range(width):
@@ -80,20 +71,19 @@ def _follow(
 follow = compiled(_follow)
 
 
-def _find_covered(
-    labels: Any, label: Any, flow: Any, photo_labels: Any, nearer: Any, displacement: Any, winner: Any, fate: Any
-) -> None:
+def _find_covered(labels: Any, label: Any, photo_labels: Any, nearer: Any, cover: Any, found: Any) -> None:
     """Mark the pixels of a layer whose targets a nearer layer covers.
 
     Args:
         labels: (h,w) uint8: the layer in front in the first view.
-        label: of the layer.
-        flow: (h,w,2) float32 px, to the second view.
-        photo_labels: (h,w) uint8, of the photo.
-        nearer: label of the nearer layer.
-        displacement, winner: of the nearer layer's surface in the second view.
-        fate: (h,w) uint8, written.
+        label: number of the layer.
+        photo_labels: (h,w) uint8: the layer that each pixel of the photo belongs to.
+        nearer: number of the nearer layer.
+        cover: `views.Surface` of the nearer layer in the second view.
+        found: `views.FlowBetween`; the flow to the second view is read, the fate is written.
     """
+    displacement, winner, _ = cover
+    flow, _, fate = found
     height, width = labels.shape
     for y in range(height):
         for x in range(width):

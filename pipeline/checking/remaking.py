@@ -1,4 +1,4 @@
-"""Flow and frames made again from what a dataset stores, and compared with what it stores of them."""
+"""Flow and frames made again from the motions of a dataset, and compared with the stored ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def compare_flows(
         pictures: name -> values of one row, as stored.
         motions: parameters of its motions, (k, parameters) or (k, objects, parameters).
         size: true height and width.
-        frames: frames of a sample.
+        frames: number of frames of a sample, the photo included.
     """
     inside = {
         name: values if name == "window" else values[schema.picture_part(name, *size)]
@@ -52,6 +52,7 @@ def compare_flows(
 
 
 def _compare_clips(inside: Mapping[str, NDArray[Any]], motions: NDArray[np.float64], frames: int) -> str:
+    """Make the clips of one sample again; return a description of the first difference, or an empty text."""
     labels = inside["labels"] if "labels" in inside else (inside["mask"] > 0).astype(np.uint8)
     drawn = [motions_of_row(parameters, labels) for parameters in motions]
     clips = clip_of_row(inside["image"], labels, inside["opacity"], inside["inverse_depth"], drawn, frames)

@@ -1,4 +1,4 @@
-"""The frames after a photo as a dataset keeps them: made from what a row holds, and put into a shard's arrays."""
+"""The clips of a dataset: made from the values that a row stores, and put into the arrays of a shard."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def clip_of_row(
     frames: int,
     device: str = "cpu",
 ) -> list[Clip]:
-    """Make the clips of one photo from exactly what its row stores, so that a reader can make them again.
+    """Make the clips of one photo from exactly the values that its row stores, so that a reader can make them again.
 
     Args:
         image: (h, w, 3), the photo.
         labels: (h, w), 0 = background, i = object i.
         opacity: (h, w), 255 = object.
-        depth_steps: (h, w), as stored.
+        depth_steps: (h, w), inverse depth as stored.
         motions: for each clip the motions of objects 1, 2, ...
         frames: frames of a clip, the photo included.
         device: where frames are rendered.
@@ -46,7 +46,7 @@ def put_clip(arrays: Mapping[str, NDArray[Any]], position: int, index: int, clip
         arrays: arrays of the shard, as `empty_shard` makes them.
         position: number of the row in the shard.
         index: number of the motion.
-        clip: the frames and what belongs to them.
+        clip: the frames with their flow, occlusion and labels.
     """
     height, width = clip.labels.shape[1:]
     for name, values in arrays_of_clip(clip).items():
@@ -65,7 +65,7 @@ def motions_of_row(parameters: NDArray[np.float64], labels: NDArray[np.uint8]) -
 
     Args:
         parameters: (parameters,), or (objects, parameters) in a dataset with several objects.
-        labels: (h, w), which say how many objects there are.
+        labels: (h, w); the largest is the number of objects.
     """
     rows = parameters.reshape(-1, parameters.shape[-1])[: max(1, int(labels.max()))]
     return tuple(map(MotionSample.from_vector, rows))

@@ -1,4 +1,4 @@
-"""One row of a shard: from a photo, its mask and its depth to motion, flow and, if asked for, frames."""
+"""One row of a shard: motion, flow and, in a dataset of clips, frames from a photo, its mask and its depth."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def fill_row(
     inverse_depth: NDArray[np.float32],
     device: str,
 ) -> None:
-    """Fill one row of a shard; `id` is there already.
+    """Fill in one row of a shard, whose `id` is filled in already.
 
-    Flow and frames are made from what the row stores, so that a reader can make them again.
+    Flow and frames are made from the values that the row stores, so that a reader can make them again.
 
     Args:
         arrays: arrays of the shard, as `empty_shard` makes them.
@@ -36,7 +36,7 @@ def fill_row(
         config: settings of the run.
         prior: motion model.
         photo: (h, w, 3).
-        grey_mask: (h, w), object from `OBJECT_LEVEL` on.
+        grey_mask: (h, w); levels from `OBJECT_LEVEL` on are the object.
         inverse_depth: (h, w) in [0, 1].
         device: where frames are rendered.
     """

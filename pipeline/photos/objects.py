@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGEST_NUMBER_OF_OBJECTS = 8
-# A part of the mask is an object of its own if it has this share of the picture's pixels.
+# Smallest share of the picture's pixels for which a part of the mask is an object of its own.
 _SMALLEST_SHARE = 0.005
 
 
@@ -17,7 +17,7 @@ def number_objects(mask: NDArray[np.uint8], separates_parts: bool) -> NDArray[np
 
     Args:
         mask: (h, w), 0 = background, 255 = object.
-        separates_parts: False: the whole mask is object 1.
+        separates_parts: number the connected parts; if false, the whole mask is object 1.
 
     Returns:
         (h, w): 0 = background, 1, 2, ... = object, at most `LARGEST_NUMBER_OF_OBJECTS`.

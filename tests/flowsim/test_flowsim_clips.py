@@ -9,7 +9,7 @@ from flowsim.clips import make_clip
 from flowsim.layers import separate_layers
 from flowsim.objects import sample_motions
 from flowsim.paths import motion_paths
-from flowsim.rendering import NO_LAYER
+from flowsim.views import NO_LAYER
 from tests.flowsim.scenes import disk, motion, picture, slope
 
 STEP = motion(

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from flowsim import FlowsimError, MotionPrior, make_clip, rendering_torch, sample_motion, simulate_flow
 from flowsim.layers import separate_layers
-from flowsim.rendering import NO_LAYER, common_window, flow_between, photo_view, render_view
+from flowsim.rendering import common_window, flow_between, photo_view, render_view
+from flowsim.views import NO_LAYER
 from tests.flowsim import rendering_reference as reference
 from tests.flowsim.scenes import disk, motion, picture, slope
 
