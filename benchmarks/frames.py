@@ -11,12 +11,17 @@ Both rivals are what one writes with NumPy and OpenCV, and get the flow for noth
 `quality` holds what the tests ask of a frame: it is warped back by the flow and compared with the photo where
 it stays visible (levels), and its mean gradient is compared with that of the photo (`sharpness`).
 Times are processor times of one thread; each ratio is the median over rounds of both times of a round.
+
+`run` compares whole runs of `pipeline run` with and without frames in this process, on copies of the example photos:
+wall-clock, both taken one after the other in each round.
 """
 
 import argparse
 import json
 import os
+import shutil
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +34,7 @@ from benchmarks.record import ROOT, environment, write
 from depth import DepthEstimator
 from depth.weights import EMBEDDED_MODEL
 from flowsim import Clip, MotionPrior, make_clip, sample_motion, separate_layers
+from pipeline import RunConfig, run
 
 PHOTOS = ROOT / "examples/DUTS/DUTS-TR"
 INPAINT_RADIUS_PX = 3
@@ -117,6 +123,38 @@ def quality(image: np.ndarray, frame: np.ndarray, clip: Clip) -> dict[str, float
     }
 
 
+def whole_runs(rounds: int, copies: int = 12) -> dict[str, Any]:
+    """Measure `pipeline run` with a second frame relative to the same run without."""
+    found: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "DUTS/DUTS-TR"
+        for kind in ("Image", "Mask"):
+            (tree / f"DUTS-TR-{kind}").mkdir(parents=True)
+            for file in (PHOTOS / f"DUTS-TR-{kind}").iterdir():
+                for copy in range(copies):
+                    shutil.copy(file, tree / f"DUTS-TR-{kind}/{file.stem}-{copy}{file.suffix}")
+        for number in range(rounds + 1):  # the first warms up
+            rates = {}
+            for frames in (1, 2):
+                output = Path(folder) / f"{frames}-{number}.zarr"
+                settings = RunConfig(
+                    input=str(tree.parent), output=str(output), depth_model="tiny-dpt", frames=frames, workers=0
+                )
+                start = time.perf_counter()
+                photos_made = run(settings).photos_made_now
+                rates["photos" if frames == 1 else "pairs"] = photos_made / (time.perf_counter() - start)
+                shutil.rmtree(output)
+            found.append(rates)
+    found = found[1:]
+    return {
+        "photos": copies * len(list((PHOTOS / "DUTS-TR-Image").iterdir())),
+        "photos_per_s": statistics.median(rates["photos"] for rates in found),
+        "pairs_per_s": statistics.median(rates["pairs"] for rates in found),
+        "pairs_over_photos": statistics.median(rates["pairs"] / rates["photos"] for rates in found),
+        "goal": "pairs_over_photos >= 0.6",
+    }
+
+
 def seconds(work: Callable[[], Any]) -> float:
     """Return the processor time of one call in this thread."""
     start = time.thread_time()
@@ -131,6 +169,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, help="folder for photo, frame and both rivals side by side")
     arguments = parser.parse_args()
     rounds = 1 if arguments.quick else 5
+    threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     prior = MotionPrior.preset("davis")
     figures: list[dict[str, Any]] = []
@@ -166,12 +205,14 @@ def main() -> None:
             arguments.pictures.mkdir(parents=True, exist_ok=True)
             row = np.concatenate([image, *frames.values()], 1)
             cv2.imwrite(str(arguments.pictures / f"{name}.png"), cv2.cvtColor(row, cv2.COLOR_RGB2BGR))
+    cv2.setNumThreads(threads)
     summary = {
         "load_average": os.getloadavg()[0],
         "median_ratio": {
             kind: statistics.median(found["ratio"][kind] for found in figures) for kind in ("splat", "splat2")
         },
         "photos": figures,
+        "run": whole_runs(1 if arguments.quick else 5),
     }
     rounded = json.loads(json.dumps(summary), parse_float=lambda digits: float(f"{float(digits):.4g}"))
     print(json.dumps({"environment": environment(), **rounded}, indent=2))

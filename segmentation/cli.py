@@ -72,7 +72,7 @@ def flows_command(settings: FlowCommandSettings) -> None:
     output = settings.output
     clips, problems = clips_for(settings)
     how = FlowSettings(
-        settings.estimator, settings.raft, settings.model, settings.raft_iterations, settings.upscale, settings.stride
+        settings.flow, settings.raft, settings.model, settings.raft_iterations, settings.upscale, settings.stride
     )
     with stoppable(), ProgressLine("frames") as line:
         summary = make_flows(clips, output, how, line, settings.placement)
@@ -100,10 +100,9 @@ def flows_command(settings: FlowCommandSettings) -> None:
 def evaluate_command(settings: EvaluationSettings) -> None:
     """Predict the masks of whole benchmarks and score them by their protocols."""
     from pipeline.command.progress import ProgressLine
-    from segmentation.data.source_names import Benchmark
     from segmentation.prediction.early_checks import check_evaluation
 
-    check_evaluation([Benchmark.parse(text) for text in settings.dataset], settings.checkpoint, settings.raft)
+    check_evaluation(settings)
     from segmentation.prediction.evaluation import SCORES_FILE, evaluate
     from segmentation.scoring.printing import show_scores, show_table
     from segmentation.scoring.published import load_published
@@ -138,7 +137,7 @@ def predict_command(settings: PredictionSettings) -> None:
     from pipeline.command.progress import ProgressLine
     from segmentation.prediction.early_checks import check_prediction
 
-    check_prediction(settings.inputs, settings.checkpoint, settings.raft)
+    check_prediction(settings)
     from segmentation.prediction.own_videos import predict
 
     with stoppable(), ProgressLine("frames") as line:
@@ -219,9 +218,7 @@ def _estimate_pairs(settings: FlowCommandSettings, dataset: str) -> None:
     from segmentation.flow.estimators import EstimatorSettings
     from segmentation.flow.pair_estimate import estimate_pairs
 
-    how = EstimatorSettings(
-        settings.estimator, settings.raft, settings.model, settings.raft_iterations, settings.upscale
-    )
+    how = EstimatorSettings(settings.flow, settings.raft, settings.model, settings.raft_iterations, settings.upscale)
     with stoppable(), ProgressLine("pairs") as line:
         made = estimate_pairs(dataset, settings.output, how, line, settings.placement)
     typer.echo(f"{settings.output}: flow of all pairs of {dataset}, {count_of(made, 'pair')} made in this run")

@@ -18,6 +18,7 @@ SMALLEST_SIDE = 32
 class Dis:
     """Estimates flow between the frames of a video; the values do not depend on the number of threads."""
 
+    name: str = "DIS"
     precision: str = "float32"
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, Size
+from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, Size, check_raft
 
 Name = Literal["raft", "dis"]
 
@@ -37,6 +37,10 @@ class EstimatorSettings:
 @runtime_checkable
 class Estimator(Protocol):
     """Estimates flow between the frames of a video."""
+
+    @property
+    def name(self) -> str:
+        """Name of the estimator, with that of its weights."""
 
     @property
     def precision(self) -> str:
@@ -74,6 +78,12 @@ class Identity:
     network: str
     name: str
     sha256: str
+
+
+def check_estimator(estimator: Name, raft: str) -> None:
+    """Raise if an estimator needs weights of RAFT that are neither a file nor a known name; no file is opened."""
+    if estimator == "raft":
+        check_raft(raft)
 
 
 def identify(settings: EstimatorSettings) -> Identity:

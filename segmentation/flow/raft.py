@@ -66,6 +66,11 @@ class Raft:
         self._turn = threading.Lock()  # on a GPU, two batches at a time would only need twice the memory
 
     @property
+    def name(self) -> str:
+        """Name of the estimator, with that of its weights."""
+        return f"RAFT ({self.loaded.name})"
+
+    @property
     def precision(self) -> str:
         """Arithmetic of the network."""
         return "float32" if self._device.type == "cpu" else "bfloat16"

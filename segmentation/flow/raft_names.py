@@ -31,5 +31,6 @@ def check_raft(weights: str) -> None:
     if not Path(weights).is_file() and (name not in WEIGHTS or (variant and name not in SIZES)):
         raise FlowError(
             f"there is no file {weights!r}, and it is no name of RAFT weights: expected {', '.join(WEIGHTS)}, or the "
-            "path of a checkpoint such as raft-things.pth (https://github.com/princeton-vl/RAFT, download_models.sh)"
+            "path of a checkpoint such as raft-things.pth (https://github.com/princeton-vl/RAFT, download_models.sh). "
+            "--flow dis needs no weights"
         )

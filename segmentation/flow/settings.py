@@ -46,8 +46,8 @@ class FlowCommandSettings:
         OUTPUT,
         default=None,
     )
-    estimator: Name = setting(
-        "Estimator of the flow: raft, or dis (OpenCV), which needs no weights and is faster and coarser.",
+    flow: Name = setting(
+        "Estimator of optical flow: raft, or dis (OpenCV), which needs no weights and is faster and coarser.",
         FLOW,
         default="raft",
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from segmentation.data.source_names import Benchmark, PhotoSource
 from segmentation.errors import SegmentationError
-from segmentation.flow.raft_names import check_raft
+from segmentation.flow.estimators import check_estimator
 from segmentation.flow.settings import FlowCommandSettings
 from segmentation.network.network_files import find_network
+from segmentation.prediction.settings import EvaluationSettings, PredictionSettings
 from segmentation.videos.datasets import check_root
 from segmentation.videos.table import check_split
 
@@ -22,25 +22,24 @@ def check_flows(settings: FlowCommandSettings) -> None:
         PhotoSource(settings.pairs).check()
     elif settings.dataset is not None and settings.root is not None:
         check_root(check_split(settings.dataset, settings.split), settings.root)
-    if settings.estimator == "raft":
-        check_raft(settings.raft)
+    check_estimator(settings.flow, settings.raft)
 
 
-def check_evaluation(benchmarks: Sequence[Benchmark], checkpoint: Path, raft: str) -> None:
+def check_evaluation(settings: EvaluationSettings) -> None:
     """Raise if a dataset, its flow or the network that `segmentation evaluate` is given does not exist."""
-    for benchmark in benchmarks:
+    for benchmark in [Benchmark.parse(text) for text in settings.dataset]:
         benchmark.check()
         if benchmark.flows is None:
-            check_raft(raft)
-    find_network(checkpoint)
+            check_estimator(settings.flow, settings.raft)
+    find_network(settings.checkpoint)
 
 
-def check_prediction(inputs: Sequence[Path], checkpoint: Path, raft: str) -> None:
+def check_prediction(settings: PredictionSettings) -> None:
     """Raise if an input or the network that `segmentation predict` is given does not exist."""
-    for path in inputs:
+    for path in settings.inputs:
         check_input(path)
-    check_raft(raft)
-    find_network(checkpoint)
+    check_estimator(settings.flow, settings.raft)
+    find_network(settings.checkpoint)
 
 
 def check_input(path: Path) -> None:

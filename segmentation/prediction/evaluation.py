@@ -105,7 +105,7 @@ def evaluate(settings: EvaluationSettings, progress: Progress | None = None) -> 
         SegmentationError: a dataset, the checkpoint, flow or the output cannot be used.
         PipelineError: the machine has no such device, or the stored flow cannot be read or written.
     """
-    check_evaluation(_benchmarks(settings), settings.checkpoint, settings.raft)
+    check_evaluation(settings)
     evaluation = predict_and_score(settings, progress or Silent())
     for name, scores in evaluation.scores.items():
         result = evaluation.results[name]
@@ -152,15 +152,15 @@ def _benchmarks(settings: EvaluationSettings) -> list[Benchmark]:
 
 
 def _flow_settings(settings: EvaluationSettings) -> FlowSettings:
-    return FlowSettings(weights=settings.raft, iterations=settings.raft_iterations, upscale=True)
+    return FlowSettings(settings.flow, settings.raft, iterations=settings.raft_iterations, upscale=True)
 
 
 def _content(opened: OpenedBenchmark, settings: EvaluationSettings, seen_px: int) -> dict[str, Any]:
     """Return everything that decides the masks of a benchmark, as plain values without credentials."""
-    raft = _flow_settings(settings)
+    estimator = "DIS" if settings.flow == "dis" else f"RAFT {settings.raft}, {settings.raft_iterations} iterations"
     return {
         "checkpoint_sha256": _sha256_of(settings.checkpoint),
-        "flow": without_credentials(opened.benchmark.flows or f"RAFT {raft.weights}, {raft.iterations} iterations"),
+        "flow": without_credentials(opened.benchmark.flows or estimator),
         "split": opened.dataset.split,
         "side_px": seen_px,
     }

@@ -24,7 +24,7 @@ from pipeline.files.video_writer import VideoWriter
 from pipeline.redaction import redacted
 from segmentation.data.read_ahead import batches
 from segmentation.errors import SegmentationError
-from segmentation.flow.raft import Raft, load_raft
+from segmentation.flow.estimators import Estimator, EstimatorSettings, load_estimator
 from segmentation.network.checkpoint import load_network
 from segmentation.network.segmenter import Segmenter
 from segmentation.prediction.early_checks import check_prediction
@@ -68,7 +68,9 @@ class Predictor:
         share.set_up_torch()
         self._settings, self._device = settings, share.device
         self._segmenter = Segmenter(load_network(settings.checkpoint, side_px=settings.side_px), share.device)
-        self._raft: Raft | None = None
+        # Small frames are enlarged for the estimate instead of being refused.
+        self._flow = EstimatorSettings(settings.flow, settings.raft, iterations=settings.raft_iterations, upscale=True)
+        self._estimator: Estimator | None = None
         self._depth: DepthEstimator | None = None
 
     def predict(self, source: Path, folder: Path, progress: Progress) -> Prediction:
@@ -115,13 +117,9 @@ class Predictor:
         return f"simulated from depth by {model}, not measured: a photo has no motion"
 
     def _predict_video(self, footage: Footage, folder: Path, progress: Progress) -> str:
-        weights = self._settings.raft
-        # Small frames are enlarged for the estimate instead of being refused.
-        self._raft = self._raft or load_raft(
-            weights, self._device, iterations=self._settings.raft_iterations, upscale=True
-        )
+        self._estimator = self._estimator or load_estimator(self._flow, self._device)
         names, done = footage.names, 0
-        frames = frames_with_flow(footage.read(0, len(names)), len(names), self._raft)
+        frames = frames_with_flow(footage.read(0, len(names)), len(names), self._estimator)
         with VideoWriter(folder / "overlay.mp4", footage.frames_per_second) as overlay:
             for batch in batches(frames, self._segmenter.batch):
                 pairs = [(image, flow_to_rgb(flow_px)) for image, flow_px in batch]
@@ -130,7 +128,7 @@ class Predictor:
                     overlay.write(tinted(image, mask))
                     done += 1
                 progress.update(len(names), done, 0)
-        return f"estimated by RAFT ({self._raft.loaded.name})"
+        return f"estimated by {self._estimator.name}"
 
 
 def predict(settings: PredictionSettings, progress: Progress | None = None) -> tuple[list[Prediction], dict[str, str]]:
@@ -146,7 +144,7 @@ def predict(settings: PredictionSettings, progress: Progress | None = None) -> t
     Raises:
         SegmentationError: an input does not exist, two inputs have one name, or the network cannot be loaded.
     """
-    check_prediction(settings.inputs, settings.checkpoint, settings.raft)
+    check_prediction(settings)
     folders = {
         source: settings.output / (source.resolve().stem if source.is_file() else source.resolve().name)
         for source in settings.inputs
@@ -170,13 +168,13 @@ def is_photo(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in EXTENSIONS
 
 
-def frames_with_flow(frames: Iterable[Image], count: int, raft: Raft) -> Iterator[tuple[Image, Flow]]:
+def frames_with_flow(frames: Iterable[Image], count: int, estimator: Estimator) -> Iterator[tuple[Image, Flow]]:
     """Yield each frame of a video with its flow; no more frames are in memory than RAFT needs at a time.
 
     Args:
         frames: frames (h,w,3) uint8 RGB.
         count: number of frames.
-        raft: RAFT, which estimates the flow.
+        estimator: estimator of the flow.
 
     Yields:
         (h,w,3) uint8 RGB and (h,w,2) float32 px in steps of 1/64, NaN beyond 511 px: the flow to the next frame, or for
@@ -194,7 +192,7 @@ def frames_with_flow(frames: Iterable[Image], count: int, raft: Raft) -> Iterato
             yield image
 
     pairs = [(k, k + 1) for k in range(last)] + [(last, last - 1)]
-    for k, flow_px in enumerate(raft.stream(passing(), pairs)):
+    for k, flow_px in enumerate(estimator.stream(passing(), pairs)):
         # Rounded as stored flow is, so that the network sees the same in training, evaluation and prediction.
         steps = encode_flow(flow_px if k < last else -flow_px, np.ones(flow_px.shape[:2], bool))
         yield waiting.popleft(), decode_flow(steps)

@@ -25,8 +25,8 @@ class EvaluationSettings:
 
     dataset: tuple[str, ...] = setting(
         "Video dataset, as NAME=ROOT or NAME=ROOT:FLOWS, such as davis16=DAVIS:davis-flows.zarr; may be repeated. "
-        "FLOWS is what `segmentation flows` wrote, or the root of a JPEGFlows tree; without it, RAFT estimates the "
-        "flow.",
+        "FLOWS is what `segmentation flows` wrote, or the root of a JPEGFlows tree; without it, the flow is "
+        "estimated.",
         INPUT,
     )
     sequences: tuple[str, ...] = setting_of(FlowCommandSettings, "sequences")
@@ -41,6 +41,7 @@ class EvaluationSettings:
     output: Path = setting(
         "Folder for masks, scores and pictures; the same command again predicts only what is missing.", OUTPUT
     )
+    flow: Literal["raft", "dis"] = setting_of(FlowCommandSettings, "flow")
     raft: str = setting_of(FlowCommandSettings, "raft")
     raft_iterations: int = setting_of(FlowCommandSettings, "raft_iterations")
     workers: int | None = setting_of(FlowCommandSettings, "workers")
@@ -65,6 +66,7 @@ class PredictionSettings:
     checkpoint: Path = setting(CHECKPOINT, NETWORK)
     side_px: int | None = setting_of(EvaluationSettings, "side_px")
     output: Path = setting("Folder in which each input gets a folder of its own name.", OUTPUT)
+    flow: Literal["raft", "dis"] = setting_of(FlowCommandSettings, "flow")
     raft: str = setting_of(FlowCommandSettings, "raft")
     raft_iterations: int = setting_of(FlowCommandSettings, "raft_iterations")
     depth_model: str = setting(

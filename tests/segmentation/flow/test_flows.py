@@ -163,7 +163,7 @@ def test_each_bad_video_is_named_and_the_others_are_done(flows: Command, tmp_pat
 
 def test_mistakes_in_the_command(flows: Command, tmp_path: Path) -> None:
     root = davis(tmp_path / "DAVIS", libby=moving_texture(2))
-    assert "either --dataset with --root, or --video" in str(flows("--dataset", "davis16")[0])
+    assert "give one of --dataset with --root, --video and --pairs" in str(flows("--dataset", "davis16")[0])
     assert "those of raft-small, but raft-large was asked for" in str(
         flows("--dataset", "davis16", "--root", root, "--model", "raft-large")[0]
     )

@@ -55,7 +55,7 @@ def folder(made_once: Path, tmp_path: Path) -> Path:
 def dis(segmentation: Command, folder: Path, output: str = "flows.zarr") -> str:
     flows = folder / output
     code, printed = segmentation(
-        "flows", "--pairs", folder / "pairs.zarr", "--estimator", "dis", "--workers", 0, "--output", flows
+        "flows", "--pairs", folder / "pairs.zarr", "--flow", "dis", "--workers", 0, "--output", flows
     )
     assert code == 0, printed
     return printed
@@ -151,7 +151,7 @@ def test_flow_of_other_weights_does_not_mix() -> None:
 
 def test_photos_without_a_second_frame_are_refused(segmentation: Command, folder: Path) -> None:
     plain = make_pairs(folder, "plain.zarr", frames=1)
-    code, printed = segmentation("flows", "--pairs", plain, "--estimator", "dis", "--output", folder / "x.zarr")
+    code, printed = segmentation("flows", "--pairs", plain, "--flow", "dis", "--output", folder / "x.zarr")
     assert code != 0
     assert "has photos without a second frame" in f"{code}{printed}"
     assert not (folder / "x.zarr").exists()
@@ -163,7 +163,7 @@ def test_options_of_videos_do_not_go_with_pairs(segmentation: Command, tmp_path:
         (("--pairs", "a", "--stride", "2"), "--jpeg and --stride belong to videos"),
         (("--pairs", tmp_path / "absent.zarr"), "absent.zarr does not exist; expected a dataset"),
     ):
-        code, printed = segmentation("flows", *options, "--estimator", "dis", "--output", tmp_path / "x.zarr")
+        code, printed = segmentation("flows", *options, "--flow", "dis", "--output", tmp_path / "x.zarr")
         assert code != 0
         assert sentence in f"{code}{printed}"
 
@@ -191,7 +191,7 @@ def test_source_of_photos_of_another_form_is_refused(text: str) -> None:
 class Shifted:
     """An estimator that knows the shift of the enlarged frames."""
 
-    precision = "float32"
+    name, precision = "shifted", "float32"
 
     def pair(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         assert max(first.shape) == 854

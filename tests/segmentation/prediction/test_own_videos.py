@@ -169,3 +169,29 @@ def test_prediction_sees_the_flow_that_is_stored_for_training(raft: Path, tmp_pa
     seen = [flow_px for _, flow_px in frames_with_flow(frames, 4, load_raft(str(raft), iterations=1))]
     stored = [flow_px for _, flow_px in read_flow(str(tmp_path / "flows.zarr"), "clip")]
     np.testing.assert_array_equal(np.stack(seen), np.stack(stored))
+
+
+def test_flow_by_dis_needs_no_weights(segmentation: Command, checkpoint: Path, tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mp4", moving_texture(4), 10)
+    command = ["predict", tmp_path / "clip.mp4", "--checkpoint", checkpoint, "--output", tmp_path / "out"]
+    code, printed = segmentation(*command, "--raft", tmp_path / "absent.pth")
+    assert code != 0
+    assert "--flow dis needs no weights" in f"{code}{printed}"
+    code, printed = segmentation(*command, "--flow", "dis")
+    assert code == 0, printed
+    assert "4 frames, flow estimated by DIS" in printed
+    assert len(list((tmp_path / "out/clip/masks").iterdir())) == 4
+
+
+def test_a_clip_of_two_frames_and_one_that_stands_still_get_masks(
+    segmentation: Command, checkpoint: Path, tmp_path: Path
+) -> None:
+    texture = moving_texture(2)
+    write_clip(tmp_path / "two.mp4", texture, 10)
+    write_clip(tmp_path / "still.mp4", np.stack([texture[0]] * 5), 10)
+    code, printed = segmentation(
+        "predict", tmp_path / "two.mp4", tmp_path / "still.mp4", "--checkpoint", checkpoint, "--flow", "dis",
+        "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert code == 0, printed
+    assert [len(list((tmp_path / f"out/{name}/masks").iterdir())) for name in ("two", "still")] == [2, 5]
