@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.dataset.array_spec import ArraySpec
 from pipeline.dataset.inventory import our_attributes
 from pipeline.dataset.metadata import ROOT_METADATA, with_groups
-from pipeline.dataset.schema import FLOW_STEPS_PER_PIXEL, LARGEST_FLOW_PX, UNKNOWN_FLOW, ArraySpec
+from pipeline.dataset.schema import FLOW_STEPS_PER_PIXEL, LARGEST_FLOW_PX, UNKNOWN_FLOW
 from pipeline.dataset.sharded_store import ShardedStore
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError

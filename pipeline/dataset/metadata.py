@@ -17,7 +17,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
 
-from pipeline.dataset.schema import ArraySpec
+from pipeline.dataset.array_spec import ArraySpec
 from pipeline.dataset.sealed import FIELD, UNSEALED, seal
 from pipeline.dataset.shards import chunk_codecs
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.dataset.schema import ArraySpec, Layout, array_specs
+from pipeline.dataset.array_spec import ArraySpec
+from pipeline.dataset.schema import Layout, array_specs
 from pipeline.dataset.sharded_store import ShardedStore
 
 

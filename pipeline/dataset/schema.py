@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.dataset.array_spec import ArraySpec
 
 SCHEMA_VERSION = 3
 OLDER_VERSIONS = frozenset({2})
@@ -28,28 +30,9 @@ FLOW_STEPS_PER_PIXEL = 64
 UNKNOWN_FLOW = -32768
 LARGEST_FLOW_PX = 32767 / FLOW_STEPS_PER_PIXEL
 _CANVAS = "images at the top left of the canvas, zero padding; true height and width in `size`"
-
-
 SHOWS_NOTHING = 255
 """Label of a pixel that shows nothing of the photo: what moves there comes from outside of it."""
 _VECTORS = "[..., 0] = u to the right, [..., 1] = v down; flow at p points to where p goes in the next frame"
-
-
-class ShardedLayout(Protocol):
-    """The sizes of a dataset that a store needs; a frozen dataclass of plain values."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def samples_per_shard(self) -> int:
-        """Rows of a shard."""
-
-    @property
-    def shard_count(self) -> int:
-        """Number of shards."""
-
-    def rows(self, shard: int) -> range:
-        """Return the rows of one shard."""
 
 
 @dataclass(frozen=True)
@@ -92,27 +75,6 @@ class Layout:
         """Return the rows of one shard; the last shard may have fewer."""
         start = shard * self.samples_per_shard
         return range(start, min(start + self.samples_per_shard, self.samples))
-
-
-@dataclass(frozen=True)
-class ArraySpec:
-    """One array of a dataset.
-
-    Attributes:
-        dimensions: names of the axes.
-        shape: lengths of the axes.
-        dtype: name of a NumPy type, or `string`.
-        fill_value: value of elements that are not stored.
-        attributes: unit, range and meaning, kept with the array.
-        has_sample_chunks: each sample is a chunk; otherwise a chunk holds all rows of a shard.
-    """
-
-    dimensions: tuple[str, ...]
-    shape: tuple[int, ...]
-    dtype: str
-    fill_value: Any
-    attributes: Mapping[str, Any]
-    has_sample_chunks: bool = True
 
 
 def array_specs(layout: Layout) -> dict[str, ArraySpec]:

@@ -20,6 +20,7 @@ from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from numpy.typing import NDArray
 from zarr.storage import FsspecStore, LocalStore
 
+from pipeline.dataset.array_spec import ArraySpec, ShardedLayout
 from pipeline.dataset.commits import (
     COMMITS_NOTE,
     COMMITS_NOTE_TEXT,
@@ -37,7 +38,6 @@ from pipeline.dataset.inventory import (
     root_is_damaged,
 )
 from pipeline.dataset.metadata import ROOT_METADATA, metadata_files, shard_key
-from pipeline.dataset.schema import ArraySpec, ShardedLayout
 from pipeline.errors import PipelineError
 from pipeline.files.locks import Announce, WriterLock, sole_writer
 from pipeline.files.storage import Storage, explained

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dataset.schema import NOT_MADE, OLDER_VERSIONS, SCHEMA_VERSION, USABLE, ArraySpec, Layout, array_specs
+from pipeline.dataset.array_spec import ArraySpec
+from pipeline.dataset.schema import NOT_MADE, OLDER_VERSIONS, SCHEMA_VERSION, USABLE, Layout, array_specs
 from pipeline.dataset.sharded_store import PHOTOS, ShardedStore
 
 

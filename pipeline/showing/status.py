@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.dataset import schema
+from pipeline.dataset.array_spec import ArraySpec
 from pipeline.dataset.flow_store import open_any
 from pipeline.dataset.provenance import origin
 from pipeline.dataset.published_files import MANIFEST
@@ -32,7 +33,7 @@ def counts(store: DatasetStore) -> dict[str, int]:
     return {"usable": usable, "failed": failed, "not made": len(states) - usable - failed}
 
 
-def stored_as(spec: schema.ArraySpec) -> str:
+def stored_as(spec: ArraySpec) -> str:
     """Return an array's type, with the step of fixed-point numbers."""
     step = spec.attributes.get("scale_factor")
     return f"{spec.dtype} / {round(1 / step)}" if step else spec.dtype

@@ -20,7 +20,7 @@ from pipeline.errors import PipelineError
 from pipeline.files.conditional import create
 from pipeline.files.storage import Storage
 from pipeline.sharing.publish import publish
-from tests.pipeline.checking.test_verify import Silent
+from tests.pipeline.checking.damage import Silent
 from tests.pipeline.conftest import Command
 from tests.pipeline.drawn_dataset import contents, make_dataset
 from tests.pipeline.faulty_s3 import BUCKET, faulty_s3

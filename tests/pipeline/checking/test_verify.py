@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,53 +11,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.checking.findings import Verification
 from pipeline.checking.repair import repair
-from pipeline.checking.verify import verify
 from pipeline.cli import app
 from pipeline.dataset import schema
 from pipeline.dataset.commits import Failure
 from pipeline.dataset.flow_store import FlowDataset, FlowLayout
 from pipeline.dataset.sealed import FIELD, UNSEALED, seal
 from pipeline.dataset.shard_writer import write_shard
-from pipeline.dataset.sharded_store import LOCK
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
-from pipeline.files.locks import is_held
-from tests.pipeline.drawn_dataset import contents, draw_shard, make_dataset
-
-
-class Silent:
-    """A watcher that only checks the counts."""
-
-    def announce(self, sentence: str) -> None:
-        pass
-
-    def update(self, to_do: int, done: int, failed: int) -> None:
-        assert 0 <= done <= to_do
-
-
-def check(place: Path | str, all_rows: bool = True) -> Verification:
-    return verify(str(place), Silent(), all_rows)
-
-
-@pytest.fixture(scope="module")
-def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("verify") / "x.zarr"
-    make_dataset(str(folder))
-    return folder
-
-
-@pytest.fixture
-def dataset(made_once: Path, tmp_path: Path) -> Path:
-    shutil.copytree(made_once, tmp_path / "x.zarr")
-    return tmp_path / "x.zarr"
-
-
-def flip_bit(path: Path, rng: np.random.Generator) -> None:
-    content = bytearray(path.read_bytes())
-    content[rng.integers(len(content))] ^= 1 << rng.integers(8)
-    path.write_bytes(content)
+from tests.pipeline.checking.damage import SPOIL, check, flip_bit
+from tests.pipeline.drawn_dataset import contents, make_dataset
 
 
 def test_an_intact_dataset_is_said_to_be_so(dataset: Path) -> None:
@@ -89,38 +50,6 @@ def test_a_flipped_bit_in_each_of_200_places_is_found(dataset: Path) -> None:
     from benchmarks.robustness import flipped_bits_found
 
     assert flipped_bits_found(dataset, 200) == 200
-
-
-SPOIL: dict[str, tuple[Callable[[Path], object], str, str]] = {
-    "lost object": (lambda x: (x / "flow/c/1/0/0/0/0").unlink(), "flow/c/1/0/0/0/0", "is missing"),
-    "truncated object": (
-        lambda x: (x / "mask/c/0/0/0").write_bytes((x / "mask/c/0/0/0").read_bytes()[:-1]),
-        "mask/c/0/0/0",
-        "other bytes",
-    ),
-    "object of another shard": (
-        lambda x: shutil.copy(x / "image/c/0/0/0/0", x / "image/c/2/0/0/0"),
-        "image/c/2/0/0/0",
-        "other bytes",
-    ),
-    "surplus object": (
-        lambda x: shutil.copytree(x / "image/c/0", x / "image/c/7"),
-        "image/c/7/0/0/0",
-        "does not belong",
-    ),
-    "half-written object": (
-        lambda x: (x / "image/c/0.abc.partial").write_bytes(b"half"),
-        "image/c/0.abc.partial",
-        "does not belong",
-    ),
-    "record of another shard": (
-        lambda x: shutil.copy(x / ".fakeflow/commits/000000.json", x / ".fakeflow/commits/000001.json"),
-        ".fakeflow/commits/000001.json",
-        "is that of shard 0",
-    ),
-    "lost metadata": (lambda x: (x / "flow/zarr.json").unlink(), "flow/zarr.json", "is missing"),
-    "lost root": (lambda x: (x / "zarr.json").unlink(), "zarr.json", "is missing"),
-}
 
 
 @pytest.mark.parametrize("case", SPOIL)
@@ -248,80 +177,6 @@ def test_the_bytes_of_a_lock_do_not_matter_and_verify_says_what_it_does_not_read
     assert result.notes == ["not read, because they are not part of the dataset: .fakeflow/lock, .gitattributes"]
     done = CliRunner().invoke(app, ["verify", str(dataset)])
     assert "note: not read, because they are not part of the dataset: .fakeflow/lock, .gitattributes" in done.output
-
-
-def test_to_ask_for_a_lock_changes_nothing(dataset: Path) -> None:
-    store = DatasetStore(str(dataset))
-    assert not is_held(store.storage, LOCK)
-    assert not (dataset / LOCK).exists()
-    with store.sole_writer():
-        (dataset / LOCK).chmod(0o444)
-        before = (dataset / LOCK).stat()
-        assert is_held(store.storage, LOCK)
-        assert (dataset / LOCK).stat() == before
-    assert not is_held(store.storage, LOCK)
-
-
-def test_a_lock_file_that_goes_with_its_holder_still_lets_one_in_at_a_time(tmp_path: Path) -> None:
-    store, inside, seen = DatasetStore(str(tmp_path / "x.zarr")), [0], list[int]()
-
-    def enter_often() -> None:
-        for _ in range(100):
-            try:
-                with store.sole_writer():
-                    inside[0] += 1
-                    time.sleep(0.0005)
-                    seen.append(inside[0])
-                    inside[0] -= 1
-            except PipelineError:
-                time.sleep(0.0002)
-
-    threads = [threading.Thread(target=enter_often) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert set(seen) == {1}
-    assert len(seen) > 20
-    assert not (tmp_path / "x.zarr/.fakeflow/lock").exists()
-
-
-def test_repair_drops_what_is_broken_and_the_same_work_makes_it_good(dataset: Path) -> None:
-    before = contents(dataset)
-    for case in ("lost object", "truncated object", "surplus object", "half-written object"):
-        SPOIL[case][0](dataset)
-    (dataset / "notes.txt").write_text("a user's own")
-    said = repair(str(dataset), check(dataset), print)
-    store = DatasetStore.open(str(dataset))
-    assert store.committed() == {2}
-    assert (store.read("status", slice(0, 4)) == schema.NOT_MADE).all()
-    assert any("left alone: notes.txt" in sentence for sentence in said)
-    draw_shard(store, 0)
-    draw_shard(store, 1)
-    (dataset / "notes.txt").unlink()
-    assert contents(dataset) == before
-    assert check(dataset).is_whole
-
-
-@pytest.mark.parametrize("key", ["zarr.json", "flow/zarr.json"])
-def test_repair_of_metadata_lets_the_run_write_them_anew_and_keeps_the_shards(
-    dataset: Path, key: str, tmp_path: Path
-) -> None:
-    before = contents(dataset)
-    flip_bit(dataset / key, np.random.default_rng(1))
-    repair(str(dataset), check(dataset), print)
-    assert not DatasetStore(str(dataset)).exists()
-    make_dataset(str(dataset), without_shard=None)
-    assert contents(dataset) == before
-
-
-def test_shards_of_other_settings_are_not_adopted_with_lost_metadata(dataset: Path) -> None:
-    attributes = DatasetStore.open(str(dataset)).attributes
-    layout = DatasetStore.open(str(dataset)).layout
-    (dataset / "zarr.json").unlink()
-    store = DatasetStore(str(dataset))
-    store.create(layout, {"fingerprint": "other", "settings": attributes["settings"]})
-    assert store.committed() == set()
 
 
 def test_command_names_what_is_wrong_and_fails(dataset: Path) -> None:

@@ -16,7 +16,7 @@ from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.sharing.publish import publish
 from tests.file_operations import Operation, assert_written_whole, watched_files
-from tests.pipeline.checking.test_verify import Silent
+from tests.pipeline.checking.damage import Silent
 from tests.pipeline.dataset.test_store import LAYOUT, shard_arrays
 from tests.pipeline.drawn_dataset import make_dataset
 from tests.pipeline.misbehaving_store import SCHEME, misbehaving, misbehaving_store

@@ -27,7 +27,7 @@ from pipeline.redaction import redact
 from pipeline.sharing.publish import publish
 from pipeline.showing.status import describe
 from tests.conftest import draw_duts
-from tests.pipeline.checking.test_verify import Silent
+from tests.pipeline.checking.damage import Silent
 from tests.pipeline.drawn_dataset import contents, make_dataset
 from tests.pipeline.faulty_s3 import ACCESS_KEY, BUCKET, SECRET_KEY, TOKEN, Faults, faulty_s3
 from tests.pipeline.making.test_run import Watcher

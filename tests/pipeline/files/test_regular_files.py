@@ -139,7 +139,7 @@ def test_settings_in_a_pipe_are_refused(tmp_path: Path, pipeline: Command) -> No
 
 
 def test_flow_files_that_are_none_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(FlowsimError, match="no regular file"):
+    with pytest.raises(FlowsimError, match="not a regular file"):
         read_flo(make_pipe(tmp_path / "pipe.flo"))
 
 

@@ -14,7 +14,7 @@ from pipeline.errors import PipelineError
 from pipeline.making.config import RunConfig
 from pipeline.making.run import run
 from tests.conftest import MakeDuts
-from tests.pipeline.checking.test_verify import Silent
+from tests.pipeline.checking.damage import Silent
 from tests.pipeline.drawn_dataset import contents
 from tests.pipeline.making.test_run import Watcher
 

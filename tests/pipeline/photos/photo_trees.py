@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from pipeline.photos.listing import Listing
+
 
 def touch(*paths: Path) -> None:
     """Make empty files; a listing depends only on their names."""
@@ -15,3 +17,8 @@ def duts(root: Path, part: str = "DUTS-TR", stems: tuple[str, ...] = ("a", "b", 
     for stem in stems:
         touch(root / part / f"{part}-Image" / f"{stem}.jpg", root / part / f"{part}-Mask" / f"{stem}.png")
     return root
+
+
+def ids(listing: Listing) -> list[str]:
+    """Return the ids of the listed photos, in order."""
+    return [row.id for row in listing.rows]

@@ -17,7 +17,7 @@ from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.sharing.publish import publish
 from pipeline.showing.status import describe
-from tests.pipeline.checking.test_verify import SPOIL, Silent
+from tests.pipeline.checking.damage import SPOIL, Silent
 from tests.pipeline.drawn_dataset import contents, draw_shard, make_dataset
 
 

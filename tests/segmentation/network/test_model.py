@@ -186,7 +186,11 @@ def test_imagenet_without_a_network_says_what_to_do(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("encoder", "initialization", "message"),
     [
-        ("mit-b9", "random", "Encoder 'mit-b9' is unknown; expected mit-b0, mit-b1, mit-b2 or timm:NAME"),
+        (
+            "mit-b9",
+            "random",
+            "Encoder 'mit-b9' is unknown; expected mit-b0, mit-b1, mit-b2, lite0, lite1, lite2 or timm:NAME",
+        ),
         ("timm:nonsense", "random", "timm has no backbone 'nonsense'"),
         ("timm:vit_tiny_patch16_224", "random", r"features at strides \[16, 16, 16\], expected \[4, 8, 16, 32\]"),
         ("mit-b0", "weights-that-are-not", "neither 'imagenet' nor 'random', and no such file or folder exists"),

@@ -98,7 +98,10 @@ def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
     train_in(tmp_path, epochs=1)
     with pytest.raises(TrainingError, match=r"run holds a run already; continue it with --resume"):
         train_in(tmp_path, epochs=1)
-    with pytest.raises(TrainingError, match=r"other settings \(recipe.batch_size: 2 -> 3; seed: 0 -> 1\); resume with"):
+    with pytest.raises(
+        TrainingError,
+        match=r"other settings \(recipe.batch_size: 2 -> 3; recipe.learning_rate: .*; seed: 0 -> 1\); resume with",
+    ):
         train_in(tmp_path, epochs=1, batch_size=3, seed=1, resume=True)
     (tmp_path / "full").mkdir()
     (tmp_path / "full/thesis.tex").write_text("")

@@ -76,7 +76,7 @@ def test_the_log_holds_the_mean_loss_of_its_steps(tmp_path: Path) -> None:
 
 
 def test_averaged_weights_are_judged_and_kept(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path, samples_per_epoch=16, epochs=1, learning_rate=1e-2)
+    settings = settings_in(tmp_path, samples_per_epoch=16, epochs=1, learning_rate=3e-4)
     summary = train(settings, Watcher())
     state = torch.load(tmp_path / "run/last/training.pt", weights_only=True)
     _, validation = open_data(settings)
