@@ -84,8 +84,9 @@ class RunConfig:
         at_least=1,
         default=1,
     )
-    objects: Literal["mask", "components"] = setting(
-        "What moves on its own in a pair or a clip: the mask as one object, or each large connected part of it.",
+    objects: Literal["mask", "components", "labels"] = setting(
+        "What moves on its own in a pair or a clip: the mask as one object (mask), each large connected part of it "
+        "(components), or each object of masks that are label images, the 8 largest if there are more (labels).",
         MOTION,
         default="mask",
     )

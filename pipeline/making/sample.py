@@ -22,7 +22,7 @@ def fill_row(
     config: RunConfig,
     prior: MotionPrior,
     photo: NDArray[np.uint8],
-    grey_mask: NDArray[np.uint8],
+    annotation: NDArray[np.uint8],
     inverse_depth: NDArray[np.float32],
     device: str,
 ) -> None:
@@ -36,12 +36,14 @@ def fill_row(
         config: settings of the run.
         prior: motion model.
         photo: (h, w, 3).
-        grey_mask: (h, w); levels from `OBJECT_LEVEL` on are the object.
+        annotation: (h, w); levels from `OBJECT_LEVEL` on are the object. Object numbers with `--objects labels`.
         inverse_depth: (h, w) in [0, 1].
         device: where frames are rendered.
     """
     sample_id = str(arrays["id"][position])
-    height, width = grey_mask.shape
+    height, width = annotation.shape
+    has_numbers = config.objects == "labels"
+    grey_mask = np.where(annotation > 0, np.uint8(255), np.uint8(0)) if has_numbers else annotation
     mask = np.where(grey_mask >= OBJECT_LEVEL, np.uint8(255), np.uint8(0))
     steps = schema.encode_inverse_depth(inverse_depth)
     pictures = {"image": photo, "mask": mask, "inverse_depth": steps}
@@ -52,7 +54,7 @@ def fill_row(
             arrays["flow"][position, index, :height, :width] = schema.encode_flow(simulated.flow, simulated.valid)
             arrays["motion"][position, index] = simulated.motion.to_vector()
     else:
-        labels = number_objects(mask, separates_parts=config.objects == "components")
+        labels = annotation if has_numbers else number_objects(mask, config.objects == "components")
         count = int(labels.max())
         motions = [sample_motions(prior, config.seed, sample_id, index, count) for index in range(config.motions)]
         for index, clip in enumerate(clip_of_row(photo, labels, grey_mask, steps, motions, config.frames, device)):

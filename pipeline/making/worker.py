@@ -28,6 +28,8 @@ from pipeline.making.config import RunConfig
 from pipeline.making.plan import ShardTask
 from pipeline.making.sample import fill_row
 from pipeline.photos.decoding import decode_pair
+from pipeline.photos.labels import decode_labels
+from pipeline.photos.masks import decode_mask_levels
 from pipeline.photos.originals import Record, locate_photo_and_mask, read_original
 from pipeline.photos.rows import Row
 
@@ -107,7 +109,7 @@ class ShardWorker:
     def _decode(self, position: int, task: ShardTask) -> tuple[Pair, Record] | Failure:
         row = task.rows[position]
         try:
-            return _read_pair(row, self.config.max_side)
+            return _read_pair(row, self.config)
         except UnusablePhoto as problem:
             return self._failure(task, position, problem.reason, str(problem))
         except Exception as problem:  # any error here concerns this photo alone
@@ -135,8 +137,7 @@ class ShardWorker:
         """Fill one row, or return why it cannot be filled."""
         if not np.isfinite(inverse_depth).all():
             return self._failure(task, position, "depth_not_finite", "the depth model gave values that are not finite")
-        photo, grey_mask = pair
-        fill_row(arrays, position, self.config, self.prior, photo, grey_mask, inverse_depth, self.device)
+        fill_row(arrays, position, self.config, self.prior, *pair, inverse_depth, self.device)
         return None
 
     def _keep_stored(self, task: ShardTask, arrays: dict[str, NDArray[Any]]) -> dict[int, Record]:
@@ -178,10 +179,11 @@ def _check_folders(config: RunConfig) -> None:
             )
 
 
-def _read_pair(row: Row, max_side: int) -> tuple[Pair, Record]:
+def _read_pair(row: Row, config: RunConfig) -> tuple[Pair, Record]:
     files = {role: read_original(url, role) for role, url in locate_photo_and_mask(row).items()}
     mask = files["mask"].content if "mask" in files else None
-    return decode_pair(files["photo"].content, mask, max_side, grey=True), {
+    decode = decode_labels if config.objects == "labels" else decode_mask_levels
+    return decode_pair(files["photo"].content, mask, config.max_side, decode=decode), {
         role: file.record for role, file in files.items()
     }
 

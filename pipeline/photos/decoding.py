@@ -4,6 +4,8 @@ EXIF orientation is applied; grey and CMYK are converted; palettes are resolved;
 as viewers show them; 16-bit samples keep their upper 8 bits; only the first frame of an animation is used.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ from pipeline.photos.image_files import (
     upper_byte,
     without_warnings,
 )
-from pipeline.photos.masks import decode_mask, decode_mask_levels
+from pipeline.photos.masks import decode_mask
 
 
 def decode_photo(content: bytes, max_side: int | None = None) -> NDArray[np.uint8]:
@@ -42,7 +44,11 @@ def decode_photo(content: bytes, max_side: int | None = None) -> NDArray[np.uint
 
 
 def decode_pair(
-    photo: bytes, mask: bytes | None, max_side: int | None = None, *, grey: bool = False
+    photo: bytes,
+    mask: bytes | None,
+    max_side: int | None = None,
+    *,
+    decode: Callable[..., NDArray[np.uint8]] = decode_mask,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Decode a photo and its mask at one size; without a mask, every pixel is background.
 
@@ -50,20 +56,19 @@ def decode_pair(
         photo: content of the photo's file.
         mask: content of the mask's file.
         max_side: as for `decode_photo`.
-        grey: leave the mask's levels as they are (`decode_mask_levels`).
+        decode: reads the mask: `decode_mask`, `decode_mask_levels` or `decode_labels`.
 
     Returns:
-        The image, (h, w, 3), as `decode_photo` returns it, and the mask, (h, w), as `decode_mask`
+        The image, (h, w, 3), as `decode_photo` returns it, and the mask, (h, w), as `decode`
         returns it, or all 0 if `mask` is None.
 
     Raises:
-        UnusablePhoto: as `decode_photo` and `decode_mask`.
+        UnusablePhoto: as `decode_photo` and `decode`.
     """
     image, orientation = _decode_upright(photo, max_side)
     size = image.shape[0], image.shape[1]
     if mask is None:
         return image, np.zeros(size, np.uint8)
-    decode = decode_mask_levels if grey else decode_mask
     return image, decode(mask, size, orientation=orientation)
 
 

@@ -1,5 +1,7 @@
 """Masks of photos: any bytes in, 0 = background and 255 = object out, at the size of the decoded photo."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from pipeline.photos.image_files import (
 
 OBJECT_LEVEL = 128  # grey levels from here on are object
 MAX_LABEL = 15  # a file without a higher value holds object numbers (0, 1, 2, ...), not grey levels
+LOSSY_FORMATS = ("JPEG", "MPO", "WEBP")
 COLOR_SPREAD = 48  # if the channels of a pixel differ by this much, the mask has coloured labels, not grey levels
 COLOR_LABEL_LEVEL = 32  # the darkest colour of the DAVIS palette has 64; lower levels are noise of lossy files
 
@@ -60,24 +63,9 @@ def decode_mask_levels(content: bytes, size: tuple[int, int], *, orientation: in
             `mask_blank` for a mask of only background or only object, which usually means that its
             convention was misread.
     """
-    try:
-        with without_warnings:
-            image = open_image(content)
-            if min(image.size) < MIN_SIDE:
-                raise too_small(image.size, "")
-            levels = load_pixels(image, _mask_levels)
-            levels = turned_upright(levels, orientation_of(image))
-    except UnusablePhoto as error:
-        raise UnusablePhoto(f"mask_{error.reason}", f"mask: {error.sentence}") from error
+    levels = decode_annotation(content, _mask_levels)
     peak = int(levels.max())
-    if not _proportions_agree(levels.shape, size):
-        if not (is_transposed(orientation) and _proportions_agree(levels.shape[::-1], size)):
-            raise UnusablePhoto(
-                "mask_size",
-                f"the mask is {levels.shape[1]}x{levels.shape[0]}, the photo (after shrinking) {size[1]}x{size[0]}: "
-                "other proportions, so it is not this photo's mask; expected the photo's size or a scaled one",
-            )
-        levels = turned_upright(levels, orientation)
+    levels = fit_to_photo(levels, size, orientation)
     if levels.shape != size:
         enlarges = levels.shape[0] < size[0] or levels.shape[1] < size[1]
         levels = cv2.resize(levels, size[::-1], interpolation=cv2.INTER_LINEAR if enlarges else cv2.INTER_AREA)
@@ -89,6 +77,44 @@ def decode_mask_levels(content: bytes, size: tuple[int, int], *, orientation: in
             f"the mask is all {found} at {size[1]}x{size[0]} (its brightest level is {peak}); expected both: grey "
             f"levels from {OBJECT_LEVEL} on are object; so is 1 of 0/1, and any colour on black",
         )
+    return levels
+
+
+def decode_annotation(content: bytes, convert: Callable[[Image.Image], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Decode the picture that belongs to a photo, upright by its own EXIF orientation.
+
+    Args:
+        content: the file.
+        convert: turns the decoded image into one number per pixel.
+
+    Raises:
+        UnusablePhoto: as for photos, with `mask_` before the code.
+    """
+    try:
+        with without_warnings:
+            image = open_image(content)
+            if min(image.size) < MIN_SIDE:
+                raise too_small(image.size, "")
+            levels = load_pixels(image, convert)
+            return turned_upright(levels, orientation_of(image))
+    except UnusablePhoto as error:
+        raise UnusablePhoto(f"mask_{error.reason}", f"mask: {error.sentence}") from error
+
+
+def fit_to_photo(levels: NDArray[np.uint8], size: tuple[int, int], orientation: int) -> NDArray[np.uint8]:
+    """Turn the picture that belongs to a photo as the photo was turned, if only then their proportions agree.
+
+    Raises:
+        UnusablePhoto: `mask_size` if they never do.
+    """
+    if not _proportions_agree(levels.shape, size):
+        if not (is_transposed(orientation) and _proportions_agree(levels.shape[::-1], size)):
+            raise UnusablePhoto(
+                "mask_size",
+                f"the mask is {levels.shape[1]}x{levels.shape[0]}, the photo (after shrinking) {size[1]}x{size[0]}: "
+                "other proportions, so it is not this photo's mask; expected the photo's size or a scaled one",
+            )
+        return turned_upright(levels, orientation)
     return levels
 
 
@@ -104,7 +130,7 @@ def _mask_levels(image: Image.Image) -> NDArray[np.uint8]:
         levels = colors.max(axis=2)
         if int((levels - colors.min(axis=2)).max()) >= COLOR_SPREAD:
             return np.where(levels >= COLOR_LABEL_LEVEL, np.uint8(255), np.uint8(0))
-    is_lossy = image.format in ("JPEG", "MPO", "WEBP")
+    is_lossy = image.format in LOSSY_FORMATS
     if levels.max() <= MAX_LABEL and not is_lossy:
         return np.where(levels > 0, np.uint8(255), np.uint8(0))
     return levels
