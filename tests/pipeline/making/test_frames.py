@@ -96,6 +96,13 @@ def test_the_bytes_do_not_depend_on_how_the_work_was_divided(made: Path) -> None
     assert contents(made / "again.zarr") == undisturbed
 
 
+@pytest.mark.slow
+def test_workers_on_ray_give_the_same_bytes(made: Path) -> None:
+    undisturbed = contents(made / "clips.zarr")
+    run(config(made / "DUTS", made / "ray.zarr", frames=4, motions=2, objects="components", workers=2))
+    assert contents(made / "ray.zarr") == undisturbed
+
+
 def test_without_the_option_nothing_changes(made: Path) -> None:
     run(config(made / "DUTS", made / "plain.zarr"))
     store = DatasetStore.open(str(made / "plain.zarr"))
