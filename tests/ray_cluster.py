@@ -60,7 +60,7 @@ def started_cluster(*nodes: dict[str, Any], with_jobs: bool = False) -> Iterator
 
 @dataclass(frozen=True)
 class Ended:
-    """How a job ended: `SUCCEEDED`, `FAILED` or `STOPPED`, what Ray says of it, and what it printed."""
+    """End of a job: `SUCCEEDED`, `FAILED` or `STOPPED`, the message of Ray, and the output of the job."""
 
     status: str
     message: str

@@ -1,4 +1,4 @@
-"""What `import pipeline`, `flowsim` and `depth` offer: these names and no others, quickly and silently."""
+"""The public names of `pipeline`, `flowsim` and `depth`: these and no others, imported quickly and silently."""
 
 from __future__ import annotations
 

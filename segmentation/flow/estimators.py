@@ -67,7 +67,7 @@ class Estimator(Protocol):
 
 @dataclass(frozen=True)
 class Identity:
-    """What an estimator is, for the attributes of a store.
+    """Identity of an estimator, for the attributes of a store.
 
     Attributes:
         network: `raft-large`, `raft-small` or `dis`.

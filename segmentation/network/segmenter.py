@@ -105,7 +105,7 @@ class Segmenter:
         return [mask.cpu().numpy() for mask in masks]  # only now: a GPU works on all before the first is waited for
 
     def _square(self, pixels: UInt8[np.ndarray, "_ _ 3"]) -> Tensor:
-        """(h,w,3) uint8 -> (1,3,s,s) float in [0,1], as the network itself would resize it."""
+        """Resize a picture (h,w,3) uint8 to (1,3,s,s) float in [0,1] in the same way as the network."""
         # A copy: decoded photos are read-only, which torch does not like.
         values = torch.from_numpy(np.array(pixels)).to(self._device).permute(2, 0, 1)[None].float() / 255
         side = self._network.side_px

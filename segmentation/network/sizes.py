@@ -9,7 +9,7 @@ PUBLISHED_WIDTH = 256
 
 @dataclass(frozen=True)
 class NetworkSize:
-    """What distinguishes networks of different size.
+    """Properties in which networks of different size differ.
 
     Attributes:
         encoder: name of the encoder of both streams.

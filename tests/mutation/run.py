@@ -90,7 +90,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one mutant.
+    """Outcome of the tests for one mutant.
 
     Attributes:
         result: `killed`, `survived`, `out of time`, or `not run` where the change keeps the tests from starting.

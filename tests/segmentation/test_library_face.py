@@ -1,4 +1,4 @@
-"""What `import segmentation` offers: public names, one use of each command's function, and silence."""
+"""The library face of `segmentation`: public names, one use of each command's function, and silence."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def small(checkpoints: dict[str, Path]) -> Raft:
 
 
 def plain(raft: Raft, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Flow by torchvision's own forward pass, one pair at a time; both sides are multiples of 8."""
+    """Estimate flow by torchvision's own forward pass, one pair at a time; both sides are multiples of 8."""
     images = [torch.from_numpy(np.array(i)).permute(2, 0, 1)[None].float() / 255 * 2 - 1 for i in (first, second)]
     with torch.inference_mode():
         flows = raft.loaded.network(*images, num_flow_updates=raft.iterations)

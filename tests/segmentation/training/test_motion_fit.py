@@ -38,7 +38,7 @@ def fit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def moving_object(frames: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Flow (n,h,w,2) px of a still background with an object that moves, and its mask (n,h,w)."""
+    """Draw flow (n,h,w,2) px of a still background with an object that moves, and its mask (n,h,w)."""
     random = np.random.default_rng(seed)
     flow, mask = np.zeros((frames, 24, 40, 2), np.float32), np.zeros((frames, 24, 40), bool)
     for k in range(frames):
