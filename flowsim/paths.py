@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,9 +12,23 @@ from flowsim.errors import FlowsimError
 from flowsim.sampling import MotionSample, Triple
 
 LONGEST_CLIP = 16
-# How the motion of a step differs from that of the first, relative to it: a first-order autoregressive process.
-_PERSISTENCE = 0.9
-_SPREAD = 0.5
+
+
+class _Steadiness(NamedTuple):
+    """How far the velocity of a step is from that of the first, relative to it: a first-order autoregressive process.
+
+    Attributes:
+        persistence: r, the correlation of the deviations of neighbouring steps.
+        spread: s, the standard deviation of one component of the velocity.
+    """
+
+    persistence: float
+    spread: float
+
+
+# Medians over videos of DAVIS train (python -m benchmarks.steadiness).
+_CAMERA = _Steadiness(persistence=0.92, spread=0.74)
+_OBJECT = _Steadiness(persistence=0.90, spread=0.47)
 
 
 def motion_paths(motions: Sequence[MotionSample], frames: int) -> list[tuple[MotionSample, ...]]:
@@ -24,8 +39,9 @@ def motion_paths(motions: Sequence[MotionSample], frames: int) -> list[tuple[Mot
 
         v_t = v_1 + |v_1| e_t,    e_1 = 0,    e_t = r e_{t-1} + s sqrt(1 - r^2) n_t
 
-    with n_t standard normal, one for each component. The noise depends on the motion's `wave_seed` alone. Deformation
-    grows in proportion to time.
+    with n_t standard normal, one for each component. Persistence r and spread s are fitted to real videos, separately
+    for camera and objects. The noise depends on the motion's `wave_seed` alone. Deformation grows in proportion to
+    time.
 
     Args:
         motions: resolved, for the objects 1, 2, ...; all with the same camera.
@@ -43,9 +59,9 @@ def motion_paths(motions: Sequence[MotionSample], frames: int) -> list[tuple[Mot
         raise FlowsimError("a motion is unresolved (scale -1): use the motion that simulate_flow returns")
     steps = frames - 1
     first = motions[0]
-    camera = _cumulated(first.rotation, first.translation, steps, [first.wave_seed, 1])
+    camera = _cumulated(first.rotation, first.translation, steps, [first.wave_seed, 1], _CAMERA)
     own = [
-        _cumulated(motion.object_rotation, motion.object_translation, steps, [motion.wave_seed, 2])
+        _cumulated(motion.object_rotation, motion.object_translation, steps, [motion.wave_seed, 2], _OBJECT)
         for motion in motions
     ]
     return [
@@ -65,9 +81,13 @@ def motion_paths(motions: Sequence[MotionSample], frames: int) -> list[tuple[Mot
     ]
 
 
-def _cumulated(rotation: Triple, translation: Triple, steps: int, key: list[int]) -> list[tuple[Triple, Triple]]:
+def _cumulated(
+    rotation: Triple, translation: Triple, steps: int, key: list[int], steadiness: _Steadiness
+) -> list[tuple[Triple, Triple]]:
     """Return rotation and translation from the first frame to each later one: R = R_t ... R_1, t = R_t t + t_t."""
-    turns, shifts = _velocities(rotation, steps, [*key, 0]), _velocities(translation, steps, [*key, 1])
+    turns, shifts = (
+        _velocities(first, steps, [*key, place], steadiness) for place, first in enumerate((rotation, translation))
+    )
     total_turn, total_shift = np.eye(3), np.zeros(3)
     path = [(rotation, translation)]
     for step in range(steps):
@@ -78,13 +98,13 @@ def _cumulated(rotation: Triple, translation: Triple, steps: int, key: list[int]
     return path
 
 
-def _velocities(first: Triple, steps: int, key: list[int]) -> np.ndarray:
+def _velocities(first: Triple, steps: int, key: list[int], steadiness: _Steadiness) -> np.ndarray:
     """Return (steps,3) float64, a velocity that starts from the first and changes smoothly."""
     random = np.random.Generator(np.random.Philox(key=np.array([key[0], 3 * key[1] + key[2]], np.uint64)))
-    noise = random.standard_normal((steps, 3)) * (_SPREAD * math.sqrt(1 - _PERSISTENCE**2))
+    noise = random.standard_normal((steps, 3)) * (steadiness.spread * math.sqrt(1 - steadiness.persistence**2))
     error = np.zeros((steps, 3))
     for step in range(1, steps):
-        error[step] = _PERSISTENCE * error[step - 1] + noise[step]
+        error[step] = steadiness.persistence * error[step - 1] + noise[step]
     return np.array(first) + math.hypot(*first) * error
 
 

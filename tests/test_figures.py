@@ -122,6 +122,12 @@ def real_motion() -> Figures:
     return [*ratios, medians["real"]["object_share"][1]]
 
 
+def steadiness() -> Figures:
+    measured = RESULTS["steadiness"]
+    medians = [measured["median"][part][name] for part in ("camera", "object") for name in ("persistence", "spread")]
+    return [measured["videos"], *medians]
+
+
 def tiny_dpt() -> Figures:
     measured = RESULTS["tiny_dpt"]
     nearer = [100 * measured[name] for name in ("object_nearer", "object_nearer_teacher")]
@@ -134,6 +140,7 @@ SECTIONS: dict[str, tuple[str, Any]] = {
     "How real": (section("\n## How real", "docs/results.md"), how_real),
     "Does it help": (section("\n## Does it help", "docs/results.md"), does_it_help),
     "Motion": (section("\n### How real motion differs", "docs/explanation/method.md"), real_motion),
+    "Steadiness": (section("\n### How steady real motion is", "docs/explanation/method.md"), steadiness),
     "tiny-dpt": (section("- **Measured**", "depth/tiny_dpt/README.md", "\n- "), tiny_dpt),
 }
 

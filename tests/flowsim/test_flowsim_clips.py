@@ -1,10 +1,12 @@
 """Clips: their first step is the drawn motion, later steps vary smoothly, and flow joins neighbouring frames."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
-from flowsim import FlowsimError, MotionPrior, sample_motion, simulate_flow
+from flowsim import FlowsimError, MotionPrior, paths, sample_motion, simulate_flow
 from flowsim.clips import make_clip
 from flowsim.layers import separate_layers
 from flowsim.objects import sample_motions
@@ -73,25 +75,44 @@ def test_the_window_shows_the_photo_in_all_frames():
 
 
 def test_a_path_without_variation_repeats_the_step(monkeypatch):
-    monkeypatch.setattr("flowsim.paths._SPREAD", 0.0)
-    paths = motion_paths([STEP], 6)
+    for part in ("_CAMERA", "_OBJECT"):
+        monkeypatch.setattr(paths, part, getattr(paths, part)._replace(spread=0.0))
+    moves = motion_paths([STEP], 6)
     turn = cv2.Rodrigues(np.array(STEP.rotation))[0]
     total, shift = np.eye(3), np.zeros(3)
-    for (moved,) in paths:
+    for (moved,) in moves:
         total, shift = turn @ total, turn @ shift + STEP.translation
         assert np.allclose(cv2.Rodrigues(total)[0].ravel(), moved.rotation, atol=1e-9)
         assert np.allclose(shift, moved.translation, atol=1e-9)
-    assert paths[4][0].object_deformation == pytest.approx(5 * STEP.object_deformation)
+    assert moves[4][0].object_deformation == pytest.approx(5 * STEP.object_deformation)
 
 
 def test_later_steps_vary_smoothly_and_depend_on_the_motion_alone():
-    paths = motion_paths([STEP], 16)
-    assert paths == motion_paths([STEP], 16)
-    assert paths[:3] == motion_paths([STEP], 4)
-    assert paths[0] == (STEP,)
-    steps = np.diff([(0.0, 0.0, 0.0), *(moved.translation for (moved,) in paths)], axis=0)
+    path = motion_paths([STEP], 16)
+    assert path == motion_paths([STEP], 16)
+    assert path[:3] == motion_paths([STEP], 4)
+    assert path[0] == (STEP,)
+    steps = np.diff([(0.0, 0.0, 0.0), *(moved.translation for (moved,) in path)], axis=0)
     change = np.linalg.norm(np.diff(steps, axis=0), axis=1) / np.linalg.norm(STEP.translation)
     assert 0.02 < change.mean() < 0.8
+
+
+@pytest.mark.parametrize(("name", "part"), [("translation", paths._CAMERA), ("object_translation", paths._OBJECT)])
+def test_steps_change_as_much_as_the_fitted_process_does(name, part):
+    # without turning, each step adds its velocity: E[(e_15 - e_14)^2] and E[e_15^2] of the process that starts from 0
+    first = replace(STEP, rotation=(0.0, 0.0, 0.0), object_rotation=(0.0, 0.0, 0.0))
+    errors = []
+    for seed in range(400):
+        path = motion_paths([replace(first, wave_seed=seed)], 16)
+        places = np.array([(0.0, 0.0, 0.0), *(getattr(moved, name) for (moved,) in path)])
+        velocity = np.diff(places, axis=0)
+        errors.append((velocity - velocity[0]) / np.linalg.norm(velocity[0]))
+    error = np.array(errors)
+    r, s = part
+    variance = s * s * (1 - r ** (2 * np.arange(15)))
+    assert np.allclose((error**2).mean((0, 2)), variance, rtol=0.15, atol=1e-9)
+    change = (1 - r) ** 2 * variance[13] + s * s * (1 - r * r)
+    assert np.mean((error[:, 14] - error[:, 13]) ** 2) == pytest.approx(change, rel=0.15)
 
 
 def test_every_object_draws_its_own_motion_under_one_camera():
