@@ -1,8 +1,8 @@
 """Folders of photos to a Zarr dataset of image-flow-mask triplets.
 
 `run(RunConfig(input="DUTS", output="dutsv2.zarr"))` makes a dataset or continues one, and `open_dataset("dutsv2.zarr")`
-reads it. Nothing is printed; pass a `Progress` to `run` to be told how far it is. Names are loaded at their first use:
-importing this package loads nothing heavy.
+reads it; `PairDataset` and `ClipDataset` read pairs and clips for PyTorch. Nothing is printed; pass a `Progress` to
+`run` to be told how far it is. Names are loaded at their first use: importing this package loads nothing heavy.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from pipeline.command.progress import Progress
+    from pipeline.dataset.pairs import ClipDataset, PairDataset
     from pipeline.dataset.samples import Dataset, Sample, open_dataset
     from pipeline.making.config import RunConfig
     from pipeline.making.run import RunSummary, run
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "ClipDataset",
     "Dataset",
+    "PairDataset",
     "PipelineError",
     "Progress",
     "RunConfig",
@@ -34,7 +37,9 @@ __all__ = [
 ]
 
 _MODULES = {
+    "ClipDataset": "dataset.pairs",
     "Dataset": "dataset.samples",
+    "PairDataset": "dataset.pairs",
     "Progress": "command.progress",
     "RunConfig": "making.config",
     "RunSummary": "making.run",

@@ -209,16 +209,18 @@ def report_command(settings: ReportSettings) -> None:
     typer.echo(str(output.resolve()))
 
 
-@app.command("export", examples=("pipeline export dutsv2.zarr DUTSv2",))
+@app.command(
+    "export", examples=("pipeline export dutsv2.zarr DUTSv2", "pipeline export pairs.zarr trees --layout sintel")
+)
 @takes(ExportSettings)
 def export_command(settings: ExportSettings) -> None:
-    """Write a dataset as JPEGImages, JPEGFlows and Annotations, which the original training code reads."""
+    """Write a dataset as a folder tree that other programs read."""
     from pipeline.dataset.store import DatasetStore
     from pipeline.sharing.export import export_tree
 
     dataset, folder = settings.dataset, settings.folder
     with stoppable(), ProgressLine("samples") as line:
-        summary = export_tree(DatasetStore.open(dataset), folder, line)
+        summary = export_tree(DatasetStore.open(dataset), folder, line, settings.layout)
     typer.echo(f"{folder}: {count_of(summary.samples, 'sample')}, {summary.written_now} written now")
     if summary.left_out:
         which = f"pipeline status {quote(dataset)} --failures"

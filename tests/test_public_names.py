@@ -24,7 +24,7 @@ PUBLIC = {
     "distance flow_to_rgb inverse_depth_in_range make_clip measure_flow read_flo "
     "read_kitti_flow rgb_to_flow sample_motion sample_motions separate_layers simulate_flow "
     "write_flo write_kitti_flow",
-    "pipeline": "Dataset PipelineError Progress RunConfig RunSummary Sample open_dataset run",
+    "pipeline": "ClipDataset Dataset PairDataset PipelineError Progress RunConfig RunSummary Sample open_dataset run",
 }
 
 

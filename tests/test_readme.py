@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision.datasets import FlyingChairs, KittiFlow, Sintel
 
 from benchmarks.front_picture import made_tiles, tile_box
 from pipeline.dataset.store import DatasetStore
@@ -22,6 +23,7 @@ from tests.segmentation.video_flows import store_flow
 PAGES = (
     "README.md",
     *(f"docs/{page}.md" for page in ("howto/published-tree", "howto/object-store", "tutorial", "howto/own-network")),
+    "docs/howto/train-optical-flow.md",
 )
 README = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
 COMMAND = re.compile(r"(\.venv/bin/)?(pipeline|segmentation) ")
@@ -48,8 +50,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [line for block in blocks("bash") for line in block.splitlines() if COMMAND.match(line)]
     # What the README's code has found is printed behind it.
     found = "print(flow_px.shape, (height, width), abs(flow_px).max(), flow_px.std())"
-    reading, learning = (f"{sys.executable} - <<'END'\n{block}\nEND" for block in blocks("python"))
-    named = {reading.replace("\nEND", f"\n{found}\nEND"): "read", learning: "learn"}
+    reading, learning, learning_flow = (f"{sys.executable} - <<'END'\n{block}\nEND" for block in blocks("python"))
+    named = {reading.replace("\nEND", f"\n{found}\nEND"): "read", learning: "learn", learning_flow: "learn flow"}
     davis16(folder / "DAVIS")
     store_flow(folder / "davis-flows.zarr", "bear", [f"{frame:05d}" for frame in range(6)], SIZE)
     said = {}
@@ -139,6 +141,18 @@ def test_a_network_of_ones_own_learns(said: dict[str, str]) -> None:
     losses = [float(loss) for loss in re.findall(r"^epoch \d: loss (\d\.\d{3})$", said["learn"], re.MULTILINE)]
     assert len(losses) == 4
     assert losses[-1] < losses[0] < 1
+
+
+def test_raft_trains_on_pairs(said: dict[str, str]) -> None:
+    losses = [float(loss) for loss in re.findall(r"^loss (\d+\.\d\d) px$", said["learn flow"], re.MULTILINE)]
+    assert len(losses) == 4
+    assert all(0 < loss < 1000 for loss in losses)
+
+
+def test_trees_of_pairs_are_read_by_torchvision(folder: Path) -> None:
+    for reader, tree in ((FlyingChairs, "chairs"), (Sintel, "sintel"), (KittiFlow, "kitti")):
+        assert len(reader(folder / "trees" / tree)) == len(EXAMPLES)
+    assert len((folder / "trees/davis/ImageSets/2017/train.txt").read_text().split()) == len(EXAMPLES)
 
 
 def test_make_targets_exist() -> None:
