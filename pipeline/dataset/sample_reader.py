@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from pipeline.dataset.inventory import how_to_mend
 from pipeline.dataset.metadata import shard_key
 from pipeline.dataset.sharded_store import AnyLayout, ShardedStore
 from pipeline.dataset.shards import decode_chunk, decode_index, index_bytes
@@ -56,7 +57,7 @@ class SampleReader:
         except (OSError, ValueError) as error:
             raise PipelineError(
                 f"{self._store.name}: the array {name} cannot be read ({error}). If the dataset was written in the "
-                "meantime, start again. If not, it is damaged: make it again."
+                f"meantime, start again. If not, it is damaged. {how_to_mend(self._store.storage)}"
             ) from error
         for place in set(range(len(rows))) - set(present):
             samples[place].fill(array.fill_value)

@@ -232,6 +232,15 @@ def test_single_photos_are_refused_with_the_repair(layout: str, tmp_path: Path) 
     assert not (tmp_path / "tree").exists()
 
 
+def test_a_lost_file_is_said_with_the_repair(made_once: Path, tmp_path: Path) -> None:
+    shutil.copytree(made_once / "clips.zarr", tmp_path / "lost.zarr")
+    for path in (tmp_path / "lost.zarr/later_flow/c").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    with pytest.raises(PipelineError, match=r"later_flow cannot be read .*`pipeline verify --repair .*lost\.zarr`"):
+        export_tree(DatasetStore.open(str(tmp_path / "lost.zarr")), tmp_path / "tree", Watcher(), "kitti")
+
+
 def test_a_dataset_of_one_pair_is_read_by_torchvision(tmp_path: Path) -> None:
     root = draw_duts(tmp_path / "DUTS", 1)
     settings = {"depth_model": "tiny-dpt", "max_side": 64, "workers": 0, "frames": 2}
