@@ -122,6 +122,17 @@ def real_motion() -> Figures:
     return [*ratios, medians["real"]["object_share"][1]]
 
 
+def does_it_train_flow() -> Figures:
+    measured = RESULTS["flow_training"]
+    settings, pairs, epe = measured["settings"], measured["pairs_scored"], measured["epe_px"]
+    figures: Figures = [settings["steps"], settings["batch_size"], measured["photos"]["trained_on"]]
+    figures += [pairs["davis"], pairs["chairs"], measured["minutes"]]
+    for kind, length in measured["mean_flow_px"].items():
+        shown = ("all",) if kind == "chairs" else ("visible", "all")
+        figures += [length, *(epe[side][0][kind][part] for side in ("before", "ours", "splat") for part in shown)]
+    return figures
+
+
 def steadiness() -> Figures:
     measured = RESULTS["steadiness"]
     medians = [measured["median"][part][name] for part in ("camera", "object") for name in ("persistence", "spread")]
@@ -139,6 +150,7 @@ SECTIONS: dict[str, tuple[str, Any]] = {
     "How fast": (section("\n## How fast", "docs/results.md"), how_fast),
     "How real": (section("\n## How real", "docs/results.md"), how_real),
     "Does it help": (section("\n## Does it help", "docs/results.md"), does_it_help),
+    "Does it train flow": (section("\n## Does it train flow", "docs/results.md"), does_it_train_flow),
     "Motion": (section("\n### How real motion differs", "docs/explanation/method.md"), real_motion),
     "Steadiness": (section("\n### How steady real motion is", "docs/explanation/method.md"), steadiness),
     "tiny-dpt": (section("- **Measured**", "depth/tiny_dpt/README.md", "\n- "), tiny_dpt),
