@@ -168,22 +168,26 @@ def publish_command(settings: PublishSettings) -> None:
 
 @app.command(
     "preview",
-    examples=("pipeline preview dutsv2.zarr --rows 4", "pipeline preview davis-flows.zarr/bear --output bear.mp4"),
+    examples=(
+        "pipeline preview dutsv2.zarr --rows 4",
+        "pipeline preview pairs.zarr --output pairs.webp",
+        "pipeline preview davis-flows.zarr/bear --output bear.mp4",
+    ),
 )
 @takes(PreviewSettings)
 def preview_command(settings: PreviewSettings) -> None:
-    """Draw a contact sheet: photos, inverse depth, flow in colours and masks, or the flow of videos in colours."""
+    """Draw a contact sheet of a dataset or of the flow of videos, or an animation of pairs and clips."""
     import numpy as np
 
     from pipeline.dataset.flow_store import open_any
     from pipeline.dataset.store import DatasetStore
     from pipeline.files.pictures import write_png
     from pipeline.showing.flow_preview import flow_sheet, write_flow_video
-    from pipeline.showing.preview import contact_sheet
+    from pipeline.showing.frame_preview import write_preview
 
     store, output = open_any(settings.dataset), settings.output
     if isinstance(store, DatasetStore):
-        write_png(output, np.asarray(contact_sheet(store, settings.rows)))
+        write_preview(store, output, settings.rows)
     elif output.suffix.lower() == ".mp4":
         write_flow_video(store, output)
     else:

@@ -48,7 +48,9 @@ class PreviewSettings:
 
     dataset: str = argument(DATASET)
     output: Path = setting(
-        "PNG file to write; for the flow of a single video also an MP4 file.", OUTPUT, default=Path("preview.png")
+        "PNG file to write; WebP or GIF: an animation of pairs or clips; MP4: the flow of a single video.",
+        OUTPUT,
+        default=Path("preview.png"),
     )
     rows: int = setting("Number of photos or videos to draw, evenly spread.", OUTPUT, at_least=1, default=8)
 

@@ -33,6 +33,11 @@ def counts(store: DatasetStore) -> dict[str, int]:
     return {"usable": usable, "failed": failed, "not made": len(states) - usable - failed}
 
 
+def frames_in_words(layout: schema.Layout) -> str:
+    """Return `pairs` or the length of the clips of a dataset with frames."""
+    return "pairs" if layout.frames == 2 else f"clips of {layout.frames} frames"
+
+
 def stored_as(spec: ArraySpec) -> str:
     """Return an array's type, with the step of fixed-point numbers."""
     step = spec.attributes.get("scale_factor")
@@ -56,6 +61,7 @@ def _photos(store: DatasetStore, sizes: dict[str, int]) -> list[str]:
         "shards": f"{len(committed):,} of {layout.shard_count:,} ({layout.samples_per_shard} samples each)",
         "samples": f"{made:,} of {layout.samples:,}: {made - failed:,} usable, {failed:,} failed",
         "flows": f"{layout.motions} per sample",
+        **({} if layout.frames == 1 else {"frames": frames_in_words(layout)}),
         "canvas": f"{layout.side} x {layout.side} px",
         **dict(origin(store.attributes)),
         "licence": str(store.attributes.get("licence", "unknown")),

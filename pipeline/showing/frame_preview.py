@@ -1,0 +1,98 @@
+"""Views of pairs and clips: a contact sheet, and an animation that flickers between the frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shlex import quote
+
+import numpy as np
+from PIL import Image
+
+from flowsim import flow_to_rgb
+from pipeline.dataset.store import DatasetStore
+from pipeline.errors import PipelineError
+from pipeline.files.pictures import write_png
+from pipeline.files.whole_files import write_whole
+from pipeline.showing.frame_pictures import StoredClip, encode_animation, occlusion_overlay, read_clips
+from pipeline.showing.preview import contact_sheet, spread
+from pipeline.showing.sheets import TILE, Line, draw_sheet, scaled_to
+from pipeline.showing.status import frames_in_words
+
+ANIMATION_TILE = 320
+ABREAST = 4
+ANIMATIONS = {".webp": "WEBP", ".gif": "GIF"}
+COLUMNS = ["photo", "next frame, cut to window", "flow (colour = direction)", "red hidden, blue leaving, green new"]
+
+
+def write_preview(store: DatasetStore, path: Path, rows: int) -> None:
+    """Write a contact sheet (PNG) or, of pairs and clips, an animation (WebP or GIF) of up to `rows` photos.
+
+    Raises:
+        PipelineError: no sample is usable yet, the ending does not fit, or the file cannot be written.
+    """
+    has_frames, kind = store.layout.frames > 1, ANIMATIONS.get(path.suffix.lower())
+    if kind is None and has_frames and path.suffix.lower() != ".png":
+        message = "a preview of pairs or clips is a PNG, or an animation in WebP or GIF"
+        raise PipelineError(f"{path}: {message}. Choose an --output that ends in .png, .webp or .gif.")
+    if kind is not None and not has_frames:
+        message = f"only pairs and clips can be animated, and {store.name} has single photos"
+        raise PipelineError(f"{path}: {message}. Choose an --output that ends in .png.")
+    if kind is None:
+        write_png(path, np.asarray(pair_sheet(store, rows) if has_frames else contact_sheet(store, rows)))
+        return
+    if not path.absolute().parent.is_dir():
+        raise PipelineError(f"{path}: there is no folder {path.parent}. Make it, or choose another --output.")
+    try:
+        write_whole(path, encode_animation(animation_frames(store, rows), kind))
+    except OSError as error:
+        raise PipelineError(f"{path}: the animation cannot be written ({error.strerror or error}).") from error
+
+
+def pair_sheet(store: DatasetStore, rows: int) -> Image.Image:
+    """Draw photo, next frame, flow and occlusion of the first step of every clip of up to `rows` photos.
+
+    Raises:
+        PipelineError: no sample is usable yet.
+    """
+    lines = [_line(clip, name) for clip, name in _chosen(store, rows)]
+    return draw_sheet(f"{len(lines)} {frames_in_words(store.layout)}", COLUMNS, lines)
+
+
+def animation_frames(store: DatasetStore, rows: int) -> list[Image.Image]:
+    """Draw one sheet for each frame number, with that frame of every clip beside each other, cut to `window`.
+
+    Raises:
+        PipelineError: no sample is usable yet.
+    """
+    clips, total = _chosen(store, rows), store.layout.frames
+    sheets = []
+    for number in range(total):
+        lines = [([scaled_to(clip.images[number][clip.window], ANIMATION_TILE)], name) for clip, name in clips]
+        title = f"{len(clips)} {frames_in_words(store.layout)}: frame {number + 1} of {total}"
+        abreast = min(ABREAST, len(lines))
+        sheets.append(draw_sheet(title, [""], lines, tile_px=ANIMATION_TILE, lines_abreast=abreast))
+    return sheets
+
+
+def _chosen(store: DatasetStore, rows: int) -> list[tuple[StoredClip, str]]:
+    """Read the clips of evenly spread photos, with a name for each."""
+    chosen = spread(store.usable_rows(), rows)
+    if not chosen:
+        raise PipelineError(f"{store.url}: no usable sample yet. See `pipeline status {quote(store.url)} --failures`.")
+    several = store.layout.motions > 1
+    return [
+        (clip, f"{clip.id}, motion {motion + 1}" if several else clip.id)
+        for row in chosen
+        for motion, clip in enumerate(read_clips(store, row))
+    ]
+
+
+def _line(clip: StoredClip, name: str) -> Line:
+    height, width = clip.occlusion.shape
+    lengths = np.hypot(clip.flow_px[..., 0], clip.flow_px[..., 1])
+    longest = float(np.max(lengths, initial=0, where=np.isfinite(lengths)))
+    cut = clip.images[1][clip.window]
+    flow = np.asarray(flow_to_rgb(clip.flow_px))
+    pictures = [clip.images[0], cut, flow, occlusion_overlay(clip)]
+    caption = f"{name}   {width} x {height}, window {cut.shape[1]} x {cut.shape[0]}   flow up to {longest:.0f} px"
+    return [scaled_to(pixels, TILE) for pixels in pictures], caption
