@@ -18,6 +18,7 @@ from pipeline.dataset.run_log import run_records
 from pipeline.dataset.schema import array_specs
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
+from pipeline.showing.frame_report import frames_section
 from pipeline.showing.preview import sample_pictures, spread
 from pipeline.showing.report_html import color_legend, figure, figures, image_tag, text_of, write_page
 from pipeline.showing.report_measures import (
@@ -72,6 +73,7 @@ def write_report(store: DatasetStore, path: Path, progress: Progress) -> None:
     sections = [
         _head(store, len(usable), len(failures)),
         _gallery(store, usable),
+        frames_section(store, usable),
         _extremes(store, fields),
         _flow(store, fields),
         _motions(store, usable),

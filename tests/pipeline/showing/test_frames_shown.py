@@ -1,7 +1,10 @@
-"""Pairs and clips in `pipeline preview` and `status`: the pictures show the stored frames, fates and errors."""
+"""Pairs and clips in `pipeline preview`, `report` and `status`: pictures show the stored frames, fates and errors."""
 
 from __future__ import annotations
 
+import io
+import re
+from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,7 @@ from pipeline.showing.frame_pictures import (
     warping_error,
 )
 from pipeline.showing.frame_preview import ANIMATION_TILE
+from pipeline.showing.frame_report import measure_clip
 from pipeline.showing.sheets import GAP, HEADER, LABEL, TILE, scaled_to
 from tests.conftest import draw_duts
 from tests.pipeline.conftest import Command
@@ -138,3 +142,41 @@ def test_status_says_what_the_frames_are(clips: DatasetStore, tmp_path: Path, pi
     assert "clips of 3 frames" in pipeline("status", clips.name).stdout
     photos = make_dataset(str(tmp_path / "photos.zarr"))
     assert "frames" not in pipeline("status", photos.name).stdout
+
+
+def test_a_clip_is_measured_on_visible_pixels_and_in_shares_of_the_picture() -> None:
+    measured = measure_clip(shifted_clip())
+    assert measured["median"] == pytest.approx(5)
+    assert measured["high"] == pytest.approx(5)
+    assert measured["hidden"] == pytest.approx(100 / 240)
+    assert measured["leaving"] == measured["uncovered"] == pytest.approx(15)
+    assert measured["window"] == pytest.approx(85)
+
+
+def test_the_report_embeds_animations_and_tells_the_errors(
+    clips: DatasetStore, tmp_path: Path, pipeline: Command
+) -> None:
+    assert pipeline("report", clips.name, "--output", tmp_path / "report.html").returncode == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Clips of 3 frames</h2>" in page
+    sources = re.findall(r'src="([^"]+)"', page)
+    assert all(source.startswith("data:image/") for source in sources)
+    animations = [source.partition(",")[2] for source in sources if source.startswith("data:image/webp")]
+    stored = [clip for row in range(2) for clip in read_clips(clips, row)]
+    assert len(animations) == len(stored)
+    for source, clip in zip(animations, stored, strict=True):
+        with Image.open(io.BytesIO(b64decode(source))) as animation:
+            assert animation.n_frames == FRAMES
+            for number in range(FRAMES):
+                animation.seek(number)
+                drawn = np.asarray(animation.convert("RGB")).astype(int)
+                cut = [one[clip.window].astype(int) for one in clip.images]
+                assert np.argmin([np.abs(drawn - one).mean() for one in cut]) == number
+    medians = [np.nanmedian(warping_error(clip)) for clip in stored]
+    assert f"<h3>Median error</h3><span>{np.median(medians):.3g} levels</span>" in page
+
+
+def test_the_report_of_single_photos_has_no_section_on_frames(tmp_path: Path, pipeline: Command) -> None:
+    store = make_dataset(str(tmp_path / "photos.zarr"))
+    assert pipeline("report", store.name, "--output", tmp_path / "report.html").returncode == 0
+    assert "warping error" not in (tmp_path / "report.html").read_text(encoding="utf-8")
