@@ -125,5 +125,5 @@ def _scale() -> str:
     grey = "rgb" + str(tuple(error_picture(np.full((1, 1), np.nan, np.float32))[0, 0].tolist()))
     return (
         f'<p class="soft legend">warping error: 0 {bar} {SCALE_LEVELS} levels or more</p>'
-        f'<div class="keys"><span><i style="background:{grey}"></i>no warping error: not visible in both</span></div>'
+        f'<div class="keys"><span><i style="background:{grey}"></i>not compared: not visible in both</span></div>'
     )
