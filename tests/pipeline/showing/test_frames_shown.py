@@ -26,6 +26,7 @@ from pipeline.showing.frame_pictures import (
 )
 from pipeline.showing.frame_preview import ANIMATION_TILE
 from pipeline.showing.frame_report import measure_clip
+from pipeline.showing.report_html import image_tag
 from pipeline.showing.sheets import GAP, HEADER, LABEL, TILE, scaled_to
 from tests.conftest import draw_duts
 from tests.pipeline.conftest import Command
@@ -172,6 +173,9 @@ def test_the_report_embeds_animations_and_tells_the_errors(
                 drawn = np.asarray(animation.convert("RGB")).astype(int)
                 cut = [one[clip.window].astype(int) for one in clip.images]
                 assert np.argmin([np.abs(drawn - one).mean() for one in cut]) == number
+    for clip in stored:
+        assert image_tag(occlusion_overlay(clip), f"occlusion of {clip.id}") in page
+        assert image_tag(error_picture(warping_error(clip)), f"warping error of {clip.id}") in page
     medians = [np.nanmedian(warping_error(clip)) for clip in stored]
     assert f"<h3>Median error</h3><span>{np.median(medians):.3g} levels</span>" in page
 
