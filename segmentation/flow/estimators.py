@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, Size, check_raft
-
-Name = Literal["raft", "dis"]
+from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, EstimatorName, Size
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class EstimatorSettings:
         upscale: whether RAFT enlarges frames below 128 px instead of refusing them.
     """
 
-    estimator: Name = "raft"
+    estimator: EstimatorName = "raft"
     weights: str = DEFAULT_WEIGHTS
     size: Size | None = None
     iterations: int = DEFAULT_ITERATIONS
@@ -78,12 +76,6 @@ class Identity:
     network: str
     name: str
     sha256: str
-
-
-def check_estimator(estimator: Name, raft: str) -> None:
-    """Raise if an estimator needs weights of RAFT that are neither a file nor a known name; no file is opened."""
-    if estimator == "raft":
-        check_raft(raft)
 
 
 def identify(settings: EstimatorSettings) -> Identity:

@@ -10,8 +10,7 @@ from pipeline.command.settings import check_limits, setting
 from pipeline.engine.placement import Placement
 from pipeline.files.places import refuse_as_output
 from segmentation.errors import SegmentationError
-from segmentation.flow.estimators import Name
-from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, Size
+from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, EstimatorName, Size
 
 INPUT, OUTPUT, FLOW, PLACE = "Input", "Output", "Optical flow", "Where it runs"
 """Headings of the options on help pages."""
@@ -46,7 +45,7 @@ class FlowCommandSettings:
         OUTPUT,
         default=None,
     )
-    flow: Name = setting(
+    flow: EstimatorName = setting(
         "Estimator of optical flow: raft, or dis (OpenCV), which needs no weights and is faster and coarser.",
         FLOW,
         default="raft",

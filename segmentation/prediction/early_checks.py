@@ -6,7 +6,7 @@ from pathlib import Path
 
 from segmentation.data.source_names import Benchmark, PhotoSource
 from segmentation.errors import SegmentationError
-from segmentation.flow.estimators import check_estimator
+from segmentation.flow.raft_names import check_estimator
 from segmentation.flow.settings import FlowCommandSettings
 from segmentation.network.network_files import find_network
 from segmentation.prediction.settings import EvaluationSettings, PredictionSettings

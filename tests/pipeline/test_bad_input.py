@@ -235,7 +235,7 @@ def test_full_disk_keeps_what_is_done_and_resumes(make_duts: MakeDuts, tmp_path:
     code = (
         "import resource, pipeline.making.worker, numba\n"  # what may write caches does so before the limit
         "from pipeline.cli import main\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (24_000, 24_000))\n"
         "main()\n"
     )
     options = ["--input", str(root), "--motion", "camera+object"]  # metadata that are smaller than the limit
