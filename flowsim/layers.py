@@ -97,7 +97,7 @@ def separate_layers(
     for label in np.unique(labels[labels > 0]).tolist():
         is_object = labels == label
         prior = np.where(is_object, np.maximum(grey, 0.5), np.where(is_background, np.minimum(grey, 0.5), 0))
-        colors, alpha = _matte(photo, behind, is_object, prior, far_from_objects, plate, side)
+        colors, alpha = _matte(photo, behind, is_object, is_background, prior, far_from_objects, plate, side)
         depth = _clean_depth(inverse_depth, is_object, max(2.0, _DEPTH_BAND * side), np.maximum)
         objects.append(Layer(label, colors, alpha, depth))
     objects.sort(key=lambda layer: float(np.median(inverse_depth[labels == layer.label])))
@@ -109,6 +109,7 @@ def _matte(
     photo: np.ndarray,
     behind: np.ndarray,
     is_object: np.ndarray,
+    is_background: np.ndarray,
     prior: np.ndarray,
     sure_background: np.ndarray,
     plate: np.ndarray,
@@ -117,7 +118,7 @@ def _matte(
     """Return colours and opacity of an object; write the colours of the background near its border into `plate`."""
     sure = _inner(is_object, max(2.0, _COLOR_BAND * side))
     reach = cv2.dilate(is_object.view(np.uint8), np.ones((2 * int(max(2.0, _COLOR_BAND * side)) + 5,) * 2)) > 0
-    rows, columns = np.nonzero(reach & ~sure)
+    rows, columns = np.nonzero(reach & ~sure & (is_object | is_background))
     near = nearest_known(sure, rows, columns)
     C, B, F = photo[rows, columns], behind[rows, columns], photo[near]
     difference = F - B

@@ -113,3 +113,12 @@ def test_completion_keeps_what_is_known_and_stays_within_its_range():
         assert np.array_equal(completed[known], values[known])
         assert completed.min() >= values[known].min()
         assert completed.max() <= values[known].max()
+
+
+def test_objects_that_touch_leave_nothing_of_each_other_on_the_background():
+    image = np.full((60, 80, 3), (20, 120, 40), np.uint8)
+    labels = np.zeros((60, 80), np.uint8)
+    labels[15:45, 15:40], labels[15:45, 40:65] = 1, 2
+    image[labels == 1], image[labels == 2] = (230, 20, 20), (20, 20, 230)
+    plate = separate_layers(image, slope(60, 80), labels).layers[0].colors
+    assert np.abs(plate - (20, 120, 40)).max() < 1
