@@ -1,6 +1,8 @@
 """A photo taken apart into layers that can move on their own: each object, and the background behind all of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -66,7 +68,8 @@ def separate_layers(
 
     At an object's border the photo C is a mixture of the object's colour F and the colour B behind it, C = a F + (1 -
     a) B. F is continued from inside the object and B from outside of it. The opacity a is the one that explains C best,
-    with `opacity` as the prior. The unexplained rest of C is shared by F and B, so that the layers give C again.
+    with `opacity` as the prior; where borders of several objects meet, the nearer object explains what the farther ones
+    leave. The unexplained rest of C is shared by all of these layers, so that they give C again.
     Depth networks blur depth across borders, so each side takes its depth from beyond the blur.
 
     Args:
@@ -83,64 +86,107 @@ def separate_layers(
         FlowsimError: the shapes or types do not belong together, or the picture has no background.
     """
     _check(image, inverse_depth, labels, opacity)
-    side = max(labels.shape)
     photo = image.astype(np.float32)
     if not labels.any():
         return LayeredPhoto(labels, (Layer(0, photo, np.ones(labels.shape, np.float32), inverse_depth),))
     grey = (labels > 0).astype(np.float32) if opacity is None else opacity * np.float32(1 / 255)
+    numbers = np.unique(labels[labels > 0]).tolist()
+    numbers.sort(key=lambda label: float(np.median(inverse_depth[labels == label])))
     is_background = labels == 0
-    far_from_objects = _inner(is_background, max(2.0, _COLOR_BAND * side))
+    far_from_objects = _inner(is_background, _band_px(labels, _COLOR_BAND))
     behind = complete(photo, far_from_objects)
-    plate = np.where(is_background[..., None], photo, behind)
-    depth_behind = _clean_depth(inverse_depth, is_background, max(2.0, _DEPTH_BAND * side), np.minimum)
-    objects = []
-    for label in np.unique(labels[labels > 0]).tolist():
+    borders = [_border(photo, labels == label, is_background, ~far_from_objects) for label in numbers]
+    plate, mattes = _matte(photo, behind, grey, borders)
+    depth_behind = _clean_depth(inverse_depth, is_background, np.minimum)
+    layers = [Layer(0, plate, np.ones(labels.shape, np.float32), depth_behind)]
+    for label, border, (border_colors, border_opacity) in zip(numbers, borders, mattes, strict=True):
         is_object = labels == label
-        prior = np.where(is_object, np.maximum(grey, 0.5), np.where(is_background, np.minimum(grey, 0.5), 0))
-        colors, alpha = _matte(photo, behind, is_object, is_background, prior, far_from_objects, plate, side)
-        depth = _clean_depth(inverse_depth, is_object, max(2.0, _DEPTH_BAND * side), np.maximum)
-        objects.append(Layer(label, colors, alpha, depth))
-    objects.sort(key=lambda layer: float(np.median(inverse_depth[labels == layer.label])))
-    background = Layer(0, plate, np.ones(labels.shape, np.float32), depth_behind)
-    return LayeredPhoto(labels, (background, *objects))
+        colors, alpha = photo.copy(), is_object.astype(np.float32)
+        colors[border.place], alpha[border.place] = border_colors, border_opacity
+        layers.append(Layer(label, colors, alpha, _clean_depth(inverse_depth, is_object, np.maximum)))
+    return LayeredPhoto(labels, tuple(layers))
+
+
+class _Border(NamedTuple):
+    """The pixels near an object's border: its own and those of the background, but none of another object.
+
+    Attributes:
+        place: rows and columns, (n,) each.
+        is_object: (n,) bool, the pixel is the object's own.
+        is_mixed: (n,) bool, False where the colour is certainly that of the background alone.
+        colors: (n,3) float32, the object's colours continued from its inside.
+    """
+
+    place: tuple[np.ndarray, ...]
+    is_object: Bool[np.ndarray, " n"]
+    is_mixed: Bool[np.ndarray, " n"]
+    colors: Float32[np.ndarray, "n 3"]
+
+
+def _border(photo: np.ndarray, is_object: np.ndarray, is_background: np.ndarray, is_mixed: np.ndarray) -> _Border:
+    """Find the border of an object."""
+    band_px = _band_px(is_object, _COLOR_BAND)
+    sure = _inner(is_object, band_px)
+    reach = cv2.dilate(is_object.view(np.uint8), np.ones((2 * int(band_px) + 5,) * 2)) > 0
+    place = np.nonzero(reach & ~sure & (is_object | is_background))
+    return _Border(place, is_object[place], is_mixed[place], photo[nearest_known(sure, place[0], place[1])])
 
 
 def _matte(
-    photo: np.ndarray,
-    behind: np.ndarray,
-    is_object: np.ndarray,
-    is_background: np.ndarray,
-    prior: np.ndarray,
-    sure_background: np.ndarray,
-    plate: np.ndarray,
-    side: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return colours and opacity of an object; write the colours of the background near its border into `plate`."""
-    sure = _inner(is_object, max(2.0, _COLOR_BAND * side))
-    reach = cv2.dilate(is_object.view(np.uint8), np.ones((2 * int(max(2.0, _COLOR_BAND * side)) + 5,) * 2)) > 0
-    rows, columns = np.nonzero(reach & ~sure & (is_object | is_background))
-    near = nearest_known(sure, rows, columns)
-    C, B, F = photo[rows, columns], behind[rows, columns], photo[near]
-    difference = F - B
-    # the a that minimises |C - a F - (1 - a) B|^2 / variance + (a - prior)^2
-    explained = ((C - B) * difference).sum(1) + _COLOR_VARIANCE * prior[rows, columns]
-    a = np.clip(explained / ((difference * difference).sum(1) + _COLOR_VARIANCE), 0, 1)
-    a[sure_background[rows, columns]] = 0
-    alpha = a[:, None]
-    b = 1 - alpha
-    # the smallest changes of F and B that make a F + b B = C
-    rest = (C - alpha * F - b * B) / (alpha * alpha + b * b)
-    colors = photo.copy()
-    colors[rows, columns] = F + alpha * rest
-    opacity = is_object.astype(np.float32)
-    opacity[rows, columns] = a
-    plate[rows, columns] = B + b * rest
-    return colors, opacity
+    photo: np.ndarray, behind: np.ndarray, grey: np.ndarray, borders: Sequence[_Border]
+) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+    """Share the colours near borders out among the layers.
+
+    Args:
+        photo: (h,w,3).
+        behind: (h,w,3), the background continued from outside of the objects.
+        grey: (h,w), opacity of all objects together, as the mask says.
+        borders: of the objects, from the farthest to the nearest.
+
+    Returns:
+        (h,w,3), colours of the background near the borders, elsewhere `behind`; for each object colours and opacity of
+        its border's pixels.
+    """
+    mixture, share = behind.copy(), np.ones(grey.shape, np.float32)  # of the layers so far; the background's share
+    opacities = []
+    for border in borders:
+        at = border.place
+        C, F, B = photo[at], border.colors, mixture[at]
+        prior = np.clip(1 - (1 - grey[at]) / np.maximum(share[at], 1e-6), 0, 1)  # what objects behind leave of the grey
+        prior = np.where(border.is_object, np.maximum(prior, 0.5), np.minimum(prior, 0.5))
+        # the a that minimises |C - a F - (1 - a) B|^2 / variance + (a - prior)^2
+        difference = F - B
+        explained = ((C - B) * difference).sum(1) + _COLOR_VARIANCE * prior
+        a = np.clip(explained / ((difference * difference).sum(1) + _COLOR_VARIANCE), 0, 1)
+        a[~border.is_mixed] = 0
+        mixture[at] = a[:, None] * F + (1 - a[:, None]) * B
+        share[at] *= 1 - a
+        opacities.append(a)
+    # the smallest changes of the colours that make sum_i s_i F_i = C, for the shares s_i of the layers in the mixture
+    shares, uncovered, squares = [], np.ones_like(share), share * share
+    for border, a in zip(reversed(borders), reversed(opacities), strict=True):
+        shares.append(a * uncovered[border.place])
+        uncovered[border.place] *= 1 - a
+        squares[border.place] += shares[-1] * shares[-1]
+    rest = (photo - mixture) / squares[..., None]
+    plate = behind.copy()
+    for border in borders:
+        plate[border.place] = behind[border.place] + share[border.place][:, None] * rest[border.place]
+    colors = [
+        border.colors + part[:, None] * rest[border.place]
+        for border, part in zip(borders, reversed(shares), strict=True)
+    ]
+    return plate, list(zip(colors, opacities, strict=True))
 
 
-def _clean_depth(depth: np.ndarray, is_layer: np.ndarray, band_px: float, choose: np.ufunc) -> np.ndarray:
+def _band_px(picture: np.ndarray, part: float) -> float:
+    """Return the width of a band around borders in a picture."""
+    return max(2.0, part * float(max(picture.shape)))
+
+
+def _clean_depth(depth: np.ndarray, is_layer: np.ndarray, choose: np.ufunc) -> np.ndarray:
     """Return the depth of a layer on the whole picture: its own inside, continued across the blurred border."""
-    sure = _inner(is_layer, band_px)
+    sure = _inner(is_layer, _band_px(depth, _DEPTH_BAND))
     continued = complete_smoothly(depth, sure)
     cleaned: np.ndarray = np.where(is_layer & ~sure, choose(depth, continued), continued)
     np.copyto(cleaned, depth, where=sure)

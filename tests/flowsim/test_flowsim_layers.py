@@ -6,7 +6,8 @@ import pytest
 from flowsim import FlowsimError
 from flowsim.completion import complete_by_inpainting, complete_by_reflection, complete_smoothly
 from flowsim.layers import separate_layers
-from tests.flowsim.scenes import disk, picture, slope
+from flowsim.rendering import render_view
+from tests.flowsim.scenes import disk, motion, picture, slope
 
 RED = np.array([230.0, 20.0, 20.0], np.float32)
 
@@ -47,6 +48,33 @@ def test_layers_laid_over_each_other_give_the_photo(seed):
         alpha = layer.opacity[..., None]
         total = alpha * layer.colors + (1 - alpha) * total
     assert np.array_equal(np.rint(total).astype(np.uint8), image)
+
+
+def soft_strips(gap_px, height=50, width=80):
+    """Two strips with grey borders, so many pixels apart, over texture; also labels and grey mask."""
+    columns = np.arange(width) + np.zeros((height, 1))
+    left, right = 40.3 - gap_px / 2, 40.3 + gap_px / 2
+    first, second = np.clip((left - columns) / 3 + 0.5, 0, 1), np.clip((columns - right) / 3 + 0.5, 0, 1)
+    alphas = [part * (np.abs(columns - 40) < 30) * (np.arange(height)[:, None] % 40 > 8) for part in (first, second)]
+    image = picture(height, width, 4.0).astype(np.float64)
+    for alpha, color in zip(alphas, ((230, 30, 30), (30, 40, 220)), strict=True):
+        image = alpha[..., None] * color + (1 - alpha[..., None]) * image
+    grey = np.rint(255 * np.clip(sum(alphas), 0, 1)).astype(np.uint8)
+    labels = np.where(grey > 127, 1 + (alphas[1] > alphas[0]), 0).astype(np.uint8)
+    return np.rint(image).astype(np.uint8), labels, grey
+
+
+@pytest.mark.parametrize("gap_px", [1, 2, 3, 4])
+@pytest.mark.parametrize("nearer", [1, 2])
+def test_without_motion_two_objects_with_soft_borders_give_the_photo(gap_px, nearer):
+    image, labels, grey = soft_strips(gap_px)
+    depth = np.where(labels == nearer, 0.9, np.where(labels > 0, 0.6, 0.2)).astype(np.float32)
+    photo = separate_layers(image, depth, labels, grey)
+    background = labels == 0
+    assert ((photo.layers[1].opacity > 0) & (photo.layers[2].opacity > 0) & background).sum() > 10
+    frame = render_view(photo, [motion(), motion()])
+    assert np.array_equal(frame.image, image)
+    assert np.array_equal(frame.labels, labels)
 
 
 def test_objects_lie_in_the_order_of_their_depths():
