@@ -14,6 +14,7 @@ from flowsim.errors import FlowsimError
 
 PRESETS = ("parallax", "camera", "camera+object", "davis")
 MODELS = ("parallax", "rigid")
+"""Formulas of motion. Datasets store positions in this tuple, so new names go to its end."""
 
 # A distribution is given by its quantiles at equal steps of probability: (a,) is always a, (a, b) is uniform between a
 # and b, and (a, b, c) is uniform in a..b half of the time and in b..c otherwise. Fitted distributions are longer. Each

@@ -32,6 +32,7 @@ def how_fast() -> Figures:
     long, short = made["whole_path"]["long"], made["whole_path"]["short"]
     overhead = [scaling["overhead_ms_per_shard"][where]["median"] for where in ("in this process", "2 Ray workers")]
     overhead.append(scaling["overhead_ms_per_shard"]["1 Ray worker"]["median"])
+    shards, rivals, sizes = RESULTS["shards"], ("zarr-python", "zarrs"), RESULTS["training_sizes"]
     ten_thousand, million = (sum(v for k, v in one.items() if k.endswith("_mb")) for one in scaling["memory"])
     return [
         long["photos"],
@@ -51,7 +52,12 @@ def how_fast() -> Figures:
         RESULTS["raft_gpu"]["speed"]["ratio"],
         RESULTS["depth"]["results"][0]["ratio"],
         RESULTS["depth_gpu"]["results"][0]["ratio"],
+        RESULTS["flow_kernel"]["flow_cpu"]["camera"]["unproject_transform_project_over_ours"],
         RESULTS["flow_kernel"]["flow_to_rgb_cpu"]["numpy_over_ours"],
+        *(shards[task][f"{rival}_over_ours"] for task in ("write_one_shard", "read_all_samples") for rival in rivals),
+        sizes["side_px"],
+        sizes["ratio_to_mit_b0"]["small"],
+        1 / sizes["ratio_to_mit_b0"]["mit-b0 without Winograd"],
         RESULTS["metrics"]["DAVIS-2016"]["times faster, arrays"],
         RESULTS["saliency"]["times faster"],
         RESULTS["saliency"]["times faster, without adaptive values"],

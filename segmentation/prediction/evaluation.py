@@ -20,10 +20,10 @@ from segmentation.flow.estimate import FlowSettings, make_flows
 from segmentation.flow.frame_flows import FrameFlows, note_on_sizes, open_flows
 from segmentation.network.network_files import WEIGHTS_FILE, find_network
 from segmentation.prediction.early_checks import check_evaluation
+from segmentation.prediction.evaluation_worker import VideoMasksTask, start_worker
 from segmentation.prediction.mask_folders import begin_or_continue, has_masks, unfinished_folder
 from segmentation.prediction.opened_benchmarks import OpenedBenchmark, open_benchmarks
 from segmentation.prediction.settings import EvaluationSettings
-from segmentation.prediction.video_masks import VideoMasksTask, start_worker
 from segmentation.scoring.plots import plot_scores_over_time
 from segmentation.scoring.printing import write_json
 from segmentation.scoring.score import Scores, score_predictions

@@ -12,7 +12,7 @@ from segmentation.errors import SegmentationError
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Protocol:
     """A named way to score a dataset. Every mean is over frames first, then over sequences.
 
@@ -29,14 +29,17 @@ class Protocol:
 
     name: str
     dataset: str
-    with_boundaries: bool
-    leaves_out_ends: bool
-    skips_empty_truth: bool
-    has_classes: bool
+    with_boundaries: bool = False
+    leaves_out_ends: bool = False
+    skips_empty_truth: bool = True
+    has_classes: bool = False
     source: str
 
     def counted(self, frames: Sequence[T]) -> Sequence[T]:
-        """Select the frames that count among the annotated frames of a sequence, in order."""
+        """Select the frames to score among the annotated frames of a sequence, in order.
+
+        `skips_empty_truth` leaves out further frames once their ground truth is read.
+        """
         return frames[1:-1] if self.leaves_out_ends else frames
 
     @property
@@ -61,12 +64,31 @@ _PUBLISHED = "evaluation of the published TMO, FakeFlow and DepthFlow code"
 PROTOCOLS: Mapping[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
-        Protocol("davis16", "davis16", True, True, False, False, "official evaluation of DAVIS-2016"),
-        Protocol("davis16-all-frames", "davis16", True, False, False, False, "davis2017 evaluation, unsupervised"),
-        Protocol("fbms", "fbms", False, False, True, False, _PUBLISHED),
-        Protocol("ytobj", "ytobj", False, False, True, True, f"{_PUBLISHED}; others publish the mean over classes"),
-        Protocol("lvid", "lvid", False, False, True, False, _PUBLISHED),
-        Protocol("segtrackv2", "segtrackv2", False, False, True, False, "as fbms, all objects of a sequence united"),
+        Protocol(
+            name="davis16",
+            dataset="davis16",
+            with_boundaries=True,
+            leaves_out_ends=True,
+            skips_empty_truth=False,
+            source="official evaluation of DAVIS-2016",
+        ),
+        Protocol(
+            name="davis16-all-frames",
+            dataset="davis16",
+            with_boundaries=True,
+            leaves_out_ends=False,
+            skips_empty_truth=False,
+            source="davis2017 evaluation, unsupervised",
+        ),
+        Protocol(name="fbms", dataset="fbms", source=_PUBLISHED),
+        Protocol(
+            name="ytobj",
+            dataset="ytobj",
+            has_classes=True,
+            source=f"{_PUBLISHED}; others publish the mean over classes",
+        ),
+        Protocol(name="lvid", dataset="lvid", source=_PUBLISHED),
+        Protocol(name="segtrackv2", dataset="segtrackv2", source="as fbms, all objects of a sequence united"),
     )
 }
 
