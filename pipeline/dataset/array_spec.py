@@ -8,9 +8,13 @@ from typing import Any, ClassVar, Protocol
 
 
 class ShardedLayout(Protocol):
-    """The sizes of a dataset that a store needs; a frozen dataclass of plain values."""
+    """The sizes of a dataset that a store needs; a frozen dataclass of plain values with the methods of `InShards`."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def samples(self) -> int:
+        """Number of rows."""
 
     @property
     def samples_per_shard(self) -> int:
@@ -22,6 +26,20 @@ class ShardedLayout(Protocol):
 
     def rows(self, shard: int) -> range:
         """Return the rows of one shard."""
+
+
+class InShards:
+    """The division of a layout's rows into shards."""
+
+    @property
+    def shard_count(self: ShardedLayout) -> int:
+        """Number of shards."""
+        return -(-self.samples // self.samples_per_shard)
+
+    def rows(self: ShardedLayout, shard: int) -> range:
+        """Return the rows of one shard; the last shard may have fewer."""
+        start = shard * self.samples_per_shard
+        return range(start, min(start + self.samples_per_shard, self.samples))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.dataset.array_spec import ArraySpec
+from pipeline.dataset.array_spec import ArraySpec, InShards
 from pipeline.dataset.inventory import our_attributes
 from pipeline.dataset.metadata import ROOT_METADATA, with_groups
 from pipeline.dataset.schema import FLOW_STEPS_PER_PIXEL, LARGEST_FLOW_PX, UNKNOWN_FLOW
@@ -31,7 +31,7 @@ class FlowStoreError(PipelineError):
 
 
 @dataclass(frozen=True)
-class FlowLayout:
+class FlowLayout(InShards):
     """Sizes of one video's flow."""
 
     frames: int
@@ -39,19 +39,14 @@ class FlowLayout:
     width: int
 
     @property
+    def samples(self) -> int:
+        """Number of rows: one per frame."""
+        return self.frames
+
+    @property
     def samples_per_shard(self) -> int:
         """Number of frames of a shard: small, so that a stopped run loses little and a shard fits in memory."""
         return max(1, min(_FRAMES_PER_SHARD, _SHARD_BYTES // (self.height * self.width * 4)))
-
-    @property
-    def shard_count(self) -> int:
-        """Number of shards."""
-        return -(-self.frames // self.samples_per_shard)
-
-    def rows(self, shard: int) -> range:
-        """Return the frames of one shard; the last shard may have fewer."""
-        start = shard * self.samples_per_shard
-        return range(start, min(start + self.samples_per_shard, self.frames))
 
 
 class VideoFlowStore(ShardedStore[FlowLayout]):
@@ -98,19 +93,15 @@ class VideoFlowStore(ShardedStore[FlowLayout]):
 
 
 @dataclass(frozen=True)
-class _NoArrays:
+class _NoArrays(InShards):
     """The layout of a group that only holds others."""
 
     samples_per_shard: int = 1
 
     @property
-    def shard_count(self) -> int:
+    def samples(self) -> int:
         """Zero: there are no arrays."""
         return 0
-
-    def rows(self, shard: int) -> range:
-        """Return no rows."""
-        return range(0)
 
 
 class FlowDataset(ShardedStore[_NoArrays]):

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.dataset.array_spec import ArraySpec
+from pipeline.dataset.array_spec import ArraySpec, InShards
 from pipeline.dataset.schema import Layout, array_specs
 from pipeline.dataset.sharded_store import ShardedStore
 
 
 @dataclass(frozen=True)
-class PairFlowLayout:
+class PairFlowLayout(InShards):
     """Sizes of the flow of a dataset of pairs: those of the dataset itself.
 
     Attributes:
@@ -31,16 +31,6 @@ class PairFlowLayout:
     def of(cls, layout: Layout) -> PairFlowLayout:
         """Return the sizes of the flow of a dataset."""
         return cls(layout.samples, layout.motions, layout.side, layout.samples_per_shard)
-
-    @property
-    def shard_count(self) -> int:
-        """Number of shards."""
-        return -(-self.samples // self.samples_per_shard)
-
-    def rows(self, shard: int) -> range:
-        """Return the rows of one shard; the last shard may have fewer."""
-        start = shard * self.samples_per_shard
-        return range(start, min(start + self.samples_per_shard, self.samples))
 
 
 class PairFlowStore(ShardedStore[PairFlowLayout]):

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dataset.array_spec import ArraySpec
+from pipeline.dataset.array_spec import ArraySpec, InShards
 
 SCHEMA_VERSION = 3
 OLDER_VERSIONS = frozenset({2})
@@ -36,7 +36,7 @@ _VECTORS = "[..., 0] = u to the right, [..., 1] = v down; flow at p points to wh
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(InShards):
     """The sizes of a dataset of photos, from which the shapes of all arrays follow.
 
     Attributes:
@@ -65,16 +65,6 @@ class Layout:
     def is_simulated(self) -> bool:
         """True if flow was simulated, so that there are inverse depth and motion."""
         return self.imported_longest_px is None
-
-    @property
-    def shard_count(self) -> int:
-        """Number of shards."""
-        return -(-self.samples // self.samples_per_shard)
-
-    def rows(self, shard: int) -> range:
-        """Return the rows of one shard; the last shard may have fewer."""
-        start = shard * self.samples_per_shard
-        return range(start, min(start + self.samples_per_shard, self.samples))
 
 
 def array_specs(layout: Layout) -> dict[str, ArraySpec]:
