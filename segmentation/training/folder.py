@@ -39,8 +39,8 @@ from segmentation.network.network_files import BEST, LAST
 
 SETTINGS_FILE, STATE_FILE, LOCK_FILE = "settings.json", "training.pt", "lock"
 METRICS_FILE, TENSORBOARD_FOLDER = "metrics.jsonl", "tensorboard"
-STOP_FILE = "stop"
-"""Name of the file whose existence asks workers on Ray to stop."""
+STOP_FILE, STOPPED_FILE = "stop", "stopped"
+"""Names of the file that asks workers on Ray to stop, and of the file that says that they have saved their state."""
 
 
 @dataclass

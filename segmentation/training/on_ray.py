@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pipeline.errors import PipelineError
 from pipeline.files.whole_files import write_whole
 from pipeline.redaction import hide, redact_output, remembered
 from segmentation.errors import SegmentationError, Stopped, TrainingError
-from segmentation.training.folder import STOP_FILE, follow_metrics
+from segmentation.training.folder import STOP_FILE, STOPPED_FILE, follow_metrics
 from segmentation.training.settings import TrainingSettings
 
 FAILURE_FILE, RAY_FOLDER = "failure.json", "ray"
@@ -75,10 +76,31 @@ def train_on_ray(settings: TrainingSettings, progress: Progress) -> None:
                     follower = follow_metrics(
                         output, settings.steps, settings.recipe.batch_size, progress
                     )  # the interrupt may have ended the previous one
-        if (output / FAILURE_FILE).exists():
-            raise TrainingError(json.loads((output / FAILURE_FILE).read_text()))
+        raise_outcome(output, errors, was_stopped)
     finally:
         _clear(output)
+
+
+def raise_outcome(output: Path, errors: Sequence[BaseException], was_stopped: bool) -> None:
+    """Raise what the end of a run on Ray means to the user; return if the run has reached its end.
+
+    A run whose workers have saved their state after the user stopped it has ended as the user asked, whatever Ray says
+    about how its own processes ended.
+
+    Args:
+        output: folder of the run, in which workers report.
+        errors: errors of Ray.
+        was_stopped: whether the user pressed Ctrl-C.
+
+    Raises:
+        TrainingError: a worker raised such an error.
+        PipelineError: Ray failed, and workers had not saved what they learnt since the last checkpoint.
+        Stopped: the user stopped the run; what was learnt is saved.
+    """
+    if was_stopped and (output / STOPPED_FILE).exists():
+        raise Stopped
+    if (output / FAILURE_FILE).exists():
+        raise TrainingError(json.loads((output / FAILURE_FILE).read_text()))
     if errors:
         raise PipelineError(
             f"training on Ray failed: {_reason(errors[0])}. What was learnt up to the last checkpoint is in {output}; "
@@ -135,7 +157,7 @@ def _work(config: dict[str, Any]) -> None:
     hide(config["secrets"])
     redact_output()
     settings, output = config["settings"], Path(config["output"])
-    if (output / FAILURE_FILE).exists():
+    if (output / FAILURE_FILE).exists() or (output / STOPPED_FILE).exists():
         return  # Ray tries again, because ranks lost their partners
     context = get_context()
     rank, ranks = context.get_world_rank(), context.get_world_size()
@@ -150,14 +172,15 @@ def _work(config: dict[str, Any]) -> None:
         )
         Trainer(settings, place, mixture, validation, network, Silent()).run()
     except Stopped:
-        return
+        if rank == 0:
+            (output / STOPPED_FILE).touch()  # its state is saved
     except SegmentationError as error:
         write_whole(output / FAILURE_FILE, json.dumps(str(error)).encode())
 
 
 def _clear(output: Path) -> None:
     """Remove the files of Ray and its workers from the folder of the run."""
-    for name in (FAILURE_FILE, STOP_FILE):
+    for name in (FAILURE_FILE, STOP_FILE, STOPPED_FILE):
         (output / name).unlink(missing_ok=True)
     shutil.rmtree(output / RAY_FOLDER, ignore_errors=True)
 

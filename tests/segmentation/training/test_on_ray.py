@@ -1,17 +1,22 @@
-"""Training on Ray: lost workers, errors of workers, and Ctrl-C."""
+"""Training on Ray: lost workers, errors of workers, Ctrl-C, and what the user is told in the end."""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
 
 from benchmarks.processes import command_line, descendants
+from pipeline.errors import PipelineError
 from segmentation.errors import Stopped, TrainingError
+from segmentation.training.folder import STOPPED_FILE
+from segmentation.training.on_ray import FAILURE_FILE, raise_outcome
 from segmentation.training.run import train
 from tests.segmentation.training_runs import (
     Watcher,
@@ -63,6 +68,40 @@ def test_ctrl_c_stops_workers_after_their_step(tmp_path: Path, local_ray: None) 
     assert not (tmp_path / "run/stop").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of ray.data
+def test_a_stopped_run_has_ended_well_though_ray_itself_fails(tmp_path: Path, local_ray: None) -> None:
+    settings = settings_in(tmp_path, epochs=10_000, workers=2, validate_every=10_000)
+    watcher = KillRayOnceStopped(tmp_path / "run")
+    with pytest.raises(Stopped):
+        train(settings, watcher)
+    assert watcher.killed
+    assert torch.load(tmp_path / "run/last/training.pt", weights_only=True)["position"]["step"] >= 3
+    assert not (tmp_path / "run" / STOPPED_FILE).exists()
+
+
+def test_a_run_that_saved_its_state_when_it_was_stopped_has_not_failed(tmp_path: Path) -> None:
+    (tmp_path / STOPPED_FILE).touch()
+    with pytest.raises(Stopped):
+        raise_outcome(tmp_path, [RuntimeError("the actor died")], was_stopped=True)
+
+
+def test_a_run_that_fails_while_it_is_stopped_says_what_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(
+        PipelineError, match=r"failed: the actor died\. What was learnt up to the last checkpoint is in"
+    ):
+        raise_outcome(tmp_path, [RuntimeError("in short:\nthe actor died")], was_stopped=True)
+    (tmp_path / FAILURE_FILE).write_text('"the loss is nan"')
+    with pytest.raises(TrainingError, match=r"^the loss is nan$"):
+        raise_outcome(tmp_path, [RuntimeError("the actor died")], was_stopped=True)
+
+
+def test_a_run_that_reached_its_end_raises_nothing_unless_it_was_stopped(tmp_path: Path) -> None:
+    raise_outcome(tmp_path, [], was_stopped=False)
+    with pytest.raises(Stopped):  # in its last step
+        raise_outcome(tmp_path, [], was_stopped=True)
+
+
 class StopAtFirst(Watcher):
     """Presses Ctrl-C at the first sign that workers train."""
 
@@ -85,3 +124,23 @@ class KillOnce(Watcher):
             below = sorted(descendants(os.getpid()))  # a local Ray is started by the process that uses it
             self.killed = next(pid for pid in below if "RayTrainWorker" in command_line(pid))
             os.kill(self.killed, signal.SIGKILL)
+
+
+class KillRayOnceStopped(StopAtFirst):
+    """Presses Ctrl-C at the first sign that workers train, and kills what directs them once they have saved."""
+
+    def __init__(self, run: Path) -> None:
+        super().__init__()
+        self.run, self.killed = run, 0
+
+    def announce(self, sentence: str) -> None:
+        super().announce(sentence)
+        if sentence == "stopping after this step":
+            Thread(target=self.kill, daemon=True).start()
+
+    def kill(self) -> None:
+        while not (self.run / STOPPED_FILE).exists():
+            time.sleep(0.01)
+        below = descendants(os.getpid())
+        self.killed = next(pid for pid in below if "TrainController" in command_line(pid))
+        os.kill(self.killed, signal.SIGKILL)
