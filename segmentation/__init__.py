@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from segmentation.data.video_samples import VideoFrames
     from segmentation.network.checkpoint import load_network, save_network
     from segmentation.network.model import TwoStreamNetwork
-    from segmentation.prediction.evaluation import evaluate
-    from segmentation.prediction.own_videos import predict
+    from segmentation.prediction.run import evaluate, predict
     from segmentation.prediction.settings import EvaluationSettings, PredictionSettings
     from segmentation.training.run import train
     from segmentation.training.settings import TrainingSettings
@@ -60,10 +59,10 @@ _MODULES = {
     "Triplet": "data.photo_samples",
     "TwoStreamNetwork": "network.model",
     "VideoFrames": "data.video_samples",
-    "evaluate": "prediction.evaluation",
+    "evaluate": "prediction.run",
     "load_network": "network.checkpoint",
     "make_batch": "data.transforms",
-    "predict": "prediction.own_videos",
+    "predict": "prediction.run",
     "save_network": "network.checkpoint",
     "train": "training.run",
 }

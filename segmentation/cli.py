@@ -100,16 +100,14 @@ def flows_command(settings: FlowCommandSettings) -> None:
 def evaluate_command(settings: EvaluationSettings) -> None:
     """Predict the masks of whole benchmarks and score them by their protocols."""
     from pipeline.command.progress import ProgressLine
-    from segmentation.prediction.early_checks import check_evaluation
+    from segmentation.prediction.run import SCORES_FILE, evaluate
 
-    check_evaluation(settings)
-    from segmentation.prediction.evaluation import SCORES_FILE, evaluate
+    with stoppable(), ProgressLine("frames") as line:
+        evaluation = evaluate(settings, line)
     from segmentation.scoring.printing import show_scores, show_table
     from segmentation.scoring.published import load_published
     from segmentation.scoring.tables import comparison_table
 
-    with stoppable(), ProgressLine("frames") as line:
-        evaluation = evaluate(settings, line)
     for scores in evaluation.scores.values():
         show_scores(scores)
     if evaluation.scores:
@@ -135,10 +133,7 @@ def evaluate_command(settings: EvaluationSettings) -> None:
 def predict_command(settings: PredictionSettings) -> None:
     """Predict masks and an overlay for videos of your own, and for photos by simulated flow."""
     from pipeline.command.progress import ProgressLine
-    from segmentation.prediction.early_checks import check_prediction
-
-    check_prediction(settings)
-    from segmentation.prediction.own_videos import predict
+    from segmentation.prediction.run import predict
 
     with stoppable(), ProgressLine("frames") as line:
         made, problems = predict(settings, line)

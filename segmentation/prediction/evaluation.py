@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.command.progress import Progress, Silent
+from pipeline.command.progress import Progress
 from pipeline.engine import run_tasks as engine
 from pipeline.engine.placement import count_of
 from pipeline.redaction import without_credentials
@@ -19,18 +19,12 @@ from segmentation.data.source_names import Benchmark
 from segmentation.flow.estimate import FlowSettings, make_flows
 from segmentation.flow.frame_flows import FrameFlows, note_on_sizes, open_flows
 from segmentation.network.network_files import WEIGHTS_FILE, find_network
-from segmentation.prediction.early_checks import check_evaluation
 from segmentation.prediction.evaluation_worker import VideoMasksTask, start_worker
 from segmentation.prediction.mask_folders import begin_or_continue, has_masks, unfinished_folder
 from segmentation.prediction.opened_benchmarks import OpenedBenchmark, open_benchmarks
 from segmentation.prediction.settings import EvaluationSettings
-from segmentation.scoring.plots import plot_scores_over_time
-from segmentation.scoring.printing import write_json
 from segmentation.scoring.score import Scores, score_predictions
-from segmentation.scoring.worst_frames import draw_worst_frames
 from segmentation.videos.datasets import OpenedDataset, Sequences
-
-SCORES_FILE = "scores.json"
 
 
 @dataclass(frozen=True)
@@ -92,34 +86,11 @@ class Evaluation:
         }
 
 
-def evaluate(settings: EvaluationSettings, progress: Progress | None = None) -> Evaluation:
-    """Predict the masks of whole benchmarks, score them, and write scores and pictures beside the masks.
-
-    The same call again predicts only the videos that are missing.
-
-    Args:
-        settings: the network, the benchmarks and the output.
-        progress: is told how far the run is; None = nobody is.
-
-    Raises:
-        SegmentationError: a dataset, the checkpoint, flow or the output cannot be used.
-        PipelineError: the machine has no such device, or the stored flow cannot be read or written.
-    """
-    check_evaluation(settings)
-    evaluation = predict_and_score(settings, progress or Silent())
-    for name, scores in evaluation.scores.items():
-        result = evaluation.results[name]
-        plot_scores_over_time(scores, settings.output / f"{name}-scores.png")
-        draw_worst_frames(scores, result.dataset, result.masks, 0.5, settings.output / f"{name}-worst.png")
-    write_json(evaluation.as_json(settings.checkpoint), settings.output / SCORES_FILE)
-    return evaluation
-
-
 def predict_and_score(settings: EvaluationSettings, progress: Progress) -> Evaluation:
     """Predict masks and score them, without pictures; the same call again predicts only the missing videos.
 
     Masks are written as `<output>/<dataset>/<video>/<frame>.png`, and flow that is estimated as
-    `<output>/flows/<dataset>.zarr`. Arguments and errors are those of `evaluate`.
+    `<output>/flows/<dataset>.zarr`. Arguments and errors are those of `segmentation.evaluate`.
     """
     from segmentation.network.checkpoint import load_network
 

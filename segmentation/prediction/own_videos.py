@@ -13,13 +13,12 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from depth import DepthError, DepthEstimator
+from depth import DepthEstimator
 from flowsim import MotionPrior, flow_to_rgb, sample_motion, simulate_flow
 from flowsim.prior import Shot
-from pipeline.command.progress import Progress, Silent
+from pipeline.command.progress import Progress
 from pipeline.dataset.schema import decode_flow, encode_flow
 from pipeline.engine.placement import count_of, local_share
-from pipeline.errors import PipelineError
 from pipeline.files.video_writer import VideoWriter
 from pipeline.redaction import redacted
 from segmentation.data.read_ahead import batches
@@ -27,7 +26,6 @@ from segmentation.errors import SegmentationError
 from segmentation.flow.estimators import Estimator, EstimatorSettings, load_estimator
 from segmentation.network.checkpoint import load_network
 from segmentation.network.segmenter import Segmenter
-from segmentation.prediction.early_checks import check_prediction
 from segmentation.prediction.mask_folders import write_mask
 from segmentation.prediction.settings import PredictionSettings
 from segmentation.videos.footage import Footage, ImageFiles, open_footage
@@ -129,38 +127,6 @@ class Predictor:
                     done += 1
                 progress.update(len(names), done, 0)
         return f"estimated by {self._estimator.name}"
-
-
-def predict(settings: PredictionSettings, progress: Progress | None = None) -> tuple[list[Prediction], dict[str, str]]:
-    """Predict each input into `<output>/<name>`; one that cannot be used does not stop the others.
-
-    Args:
-        settings: the inputs, the network, and the output.
-        progress: is told how far the run is; None = nobody is.
-
-    Returns:
-        The predictions, and the problem of each input that could not be predicted.
-
-    Raises:
-        SegmentationError: an input does not exist, two inputs have one name, or the network cannot be loaded.
-    """
-    check_prediction(settings)
-    folders = {
-        source: settings.output / (source.resolve().stem if source.is_file() else source.resolve().name)
-        for source in settings.inputs
-    }
-    for source, folder in folders.items():
-        other = next((other for other, taken in folders.items() if taken == folder and other != source), None)
-        if other is not None:
-            raise SegmentationError(f"{source} and {other} would both be written to {folder}; rename one, or run twice")
-    predictor = Predictor(settings)
-    made, problems = [], {}
-    for source, folder in folders.items():
-        try:
-            made.append(predictor.predict(source, folder, progress or Silent()))
-        except (SegmentationError, PipelineError, DepthError) as problem:
-            problems[str(source)] = str(problem)
-    return made, problems
 
 
 def is_photo(path: Path) -> bool:

@@ -88,6 +88,37 @@ def test_mistakes_are_found_before_anything_is_loaded(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+LIBRARY = """
+import sys
+from pathlib import Path
+
+import segmentation
+
+common = {"checkpoint": Path("net.pth"), "output": Path("out")}
+for call, settings in (
+    (segmentation.evaluate, segmentation.EvaluationSettings(dataset=("fbms=absent",), **common)),
+    (segmentation.predict, segmentation.PredictionSettings(inputs=(Path("absent.mp4"),), **common)),
+):
+    try:
+        call(settings)
+    except segmentation.SegmentationError as error:
+        print(error)
+print(sorted({"torch", "torchvision", "transformers", "timm", "ray", "zarr", "numba"} & sys.modules.keys()))
+"""
+
+
+def test_the_library_finds_mistakes_before_anything_is_loaded(tmp_path: Path) -> None:
+    environment = {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", LIBRARY], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    evaluation, prediction, heavy = done.stdout.splitlines()
+    assert "absent does not exist; expected the folder of FBMS-59" in evaluation
+    assert "absent.mp4 does not exist; expected a video file" in prediction
+    assert heavy == "[]"
+
+
 def test_help_shows_no_empty_default() -> None:
     for command in ("flows", "train", "evaluate", "predict", "score", "fit-motion"):
         done = CliRunner().invoke(app, [command, "--help"], terminal_width=200)
