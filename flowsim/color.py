@@ -16,7 +16,7 @@ else:  # torch takes a second to import, and arrays do not need it
     Array = TypeVar("Array")
 
 
-def flow_to_rgb(flow: Array, max_radius: int | float | None = None) -> Array:
+def flow_to_rgb(flow: Array, max_radius: int | float | None = None, *, min_radius: int | float = 0) -> Array:
     """Colour a flow field: hue = direction, saturation = length, white = no motion.
 
     With r = |flow| / radius and the hue's colour c in 0..1, as published: 1 - r (1 - c) inside the wheel (r <= 1),
@@ -26,12 +26,15 @@ def flow_to_rgb(flow: Array, max_radius: int | float | None = None) -> Array:
         flow: (...,h,w,2) float32, px, array or tensor on the CPU; NaN, infinite or beyond 1e9 = unknown.
         max_radius: length in px of a fully saturated colour; None = that of the longest known vector of each field (1
             if all vectors are zero).
+        min_radius: smallest such length where each field has its own, so that the noise of a field without motion stays
+            pale.
 
     Returns:
         (...,h,w,3) uint8 RGB, an array or a tensor like `flow`; black where unknown.
 
     Raises:
-        FlowsimError: flow that is not float, has a wrong shape or is on another device, or max_radius not positive.
+        FlowsimError: flow that is not float, has a wrong shape or is on another device, max_radius not positive, or
+            min_radius negative or not finite.
     """
     if flow.ndim < 3 or flow.shape[-1] != 2 or 0 in flow.shape:
         raise FlowsimError(f"flow has shape {tuple(flow.shape)}, expected (...,h,w,2), not empty")
@@ -39,17 +42,21 @@ def flow_to_rgb(flow: Array, max_radius: int | float | None = None) -> Array:
         raise FlowsimError(
             f"max_radius is {max_radius}, expected a positive number of pixels, or None for each field's own"
         )
+    if not 0 <= min_radius < float("inf"):
+        raise FlowsimError(f"min_radius is {min_radius}, expected a number of pixels, or 0")
     if isinstance(flow, np.ndarray):
-        return _rgb_of_array(flow, max_radius, threads=1)
+        return _rgb_of_array(flow, max_radius, min_radius, threads=1)
     import torch
 
     if flow.device.type != "cpu":
         raise FlowsimError(f"flow is on {flow.device}, expected an array or a tensor on the CPU: call flow.cpu()")
-    rgb = _rgb_of_array(flow.detach().numpy(), max_radius, threads=torch.get_num_threads())
+    rgb = _rgb_of_array(flow.detach().numpy(), max_radius, min_radius, threads=torch.get_num_threads())
     return torch.from_numpy(rgb)
 
 
-def _rgb_of_array(flow: np.ndarray, max_radius: int | float | None, threads: int) -> np.ndarray:
+def _rgb_of_array(
+    flow: np.ndarray, max_radius: int | float | None, min_radius: int | float, threads: int
+) -> np.ndarray:
     """Colour flow fields by the compiled loop, shared among threads."""
     from flowsim.kernels.color import color_rows, largest_squares
     from flowsim.kernels.threads import share_rows
@@ -67,7 +74,7 @@ def _rgb_of_array(flow: np.ndarray, max_radius: int | float | None, threads: int
             height * width,
             threads,
         )
-        radii = np.sqrt(squares)
+        radii = np.maximum(np.sqrt(squares), np.float32(min_radius))
         radii[radii == 0] = 1
     else:
         radii = np.full(fields, max_radius, np.float32)

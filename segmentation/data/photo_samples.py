@@ -16,7 +16,7 @@ from jaxtyping import Float32, Int64, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flowsim import MotionPrior, flow_to_rgb, sample_motion, simulate_flow
+from flowsim import MotionPrior, sample_motion, simulate_flow
 from pipeline.dataset.pair_flows import PairFlowStore
 from pipeline.dataset.sample_reader import SampleReader
 from pipeline.dataset.schema import decode_flow, decode_inverse_depth
@@ -26,6 +26,7 @@ from pipeline.files.ids import shown
 from segmentation.errors import DatasetError
 from segmentation.flow.frame_flows import FlowOrigin
 from segmentation.flow.pair_flows import check_pair_flows
+from segmentation.network.flow_colors import flow_colors
 
 SHUFFLE_BUFFER = 256
 FLOWS = ("stored", "fresh", "zero")
@@ -54,7 +55,7 @@ class Triplet(NamedTuple):
 
     def colors(self) -> UInt8[Tensor, "rows columns 3"]:
         """Return the colours of the flow, the same in training, validation, evaluation and prediction."""
-        return flow_to_rgb(self.flow_px) if self.flow_rgb is None else self.flow_rgb
+        return flow_colors(self.flow_px) if self.flow_rgb is None else self.flow_rgb
 
 
 class TripletSource(ABC):

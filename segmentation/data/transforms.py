@@ -16,6 +16,7 @@ from torch import Tensor
 from flowsim import flow_to_rgb, rgb_to_flow
 from segmentation.data.photo_samples import Triplet
 from segmentation.errors import SegmentationError
+from segmentation.network.flow_colors import flow_colors
 from segmentation.network.model import NETWORK_SIDE_PX
 
 FLIPS = ("reference", "physical", "none")
@@ -215,7 +216,7 @@ class Flip(NamedTuple):
 def _colors_of(sample: Triplet, crop: tuple[slice, slice], flip: Flip) -> UInt8[Tensor, "rows columns 3"]:
     """Return the colours of the cropped flow with mirrored directions; the caller mirrors the pixels themselves."""
     if sample.flow_rgb is None:
-        return flow_to_rgb(flip.mirror_motion(sample.flow_px[_scaled(crop, sample.mask, sample.flow_px)]))
+        return flow_colors(flip.mirror_motion(sample.flow_px[_scaled(crop, sample.mask, sample.flow_px)]))
     colors = sample.flow_rgb[_scaled(crop, sample.mask, sample.flow_rgb)]
     if not (flip.is_physical and flip.axes):
         return colors

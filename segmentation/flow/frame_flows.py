@@ -13,7 +13,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from flowsim import flow_to_rgb
 from pipeline.dataset.flow_store import FlowDataset, FlowLayout
 from pipeline.dataset.sample_reader import SampleReader
 from pipeline.dataset.schema import decode_flow
@@ -21,6 +20,7 @@ from pipeline.engine.placement import count_of
 from pipeline.errors import PipelineError
 from segmentation.errors import DatasetError, FlowError
 from segmentation.flow.jpeg_trees import PictureFlows, size_of_picture
+from segmentation.network.flow_colors import flow_colors
 from segmentation.videos.datasets import OpenedDataset, Video
 
 
@@ -210,8 +210,8 @@ class StoredFlows:
         return decode_flow(steps)
 
     def read_colors(self, video: str, frame: str) -> UInt8[np.ndarray, "h w 3"]:
-        """Return the flow of a frame as colours, normalised by its longest vector."""
-        return flow_to_rgb(self.read(video, frame))
+        """Return the flow of a frame as colours, by `flow_colors`."""
+        return flow_colors(self.read(video, frame))
 
     def size(self, video: str, frame: str) -> tuple[int, int]:
         """Return width and height of the flow of a checked video in pixels."""

@@ -60,7 +60,7 @@ class TwoStreamNetwork(nn.Module):
 
         Args:
             image: (b,3,h,w) float, RGB in [0, 1], of any size.
-            flow_rgb: (b,3,h,w) float, the flow's colours in [0, 1], from `flowsim.flow_to_rgb`.
+            flow_rgb: (b,3,h,w) float, the flow's colours in [0, 1], from `flow_colors`.
 
         Raises:
             SegmentationError: the two inputs do not fit each other, or are no float RGB.

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from flowsim import flow_to_rgb
 from pipeline.engine.placement import Share
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.files.regular_files import read_file
@@ -19,6 +18,7 @@ from segmentation.data.read_ahead import batches, read_ahead
 from segmentation.errors import DatasetError, FlowError, SegmentationError
 from segmentation.flow.frame_flows import FrameFlows
 from segmentation.network.checkpoint import load_network
+from segmentation.network.flow_colors import flow_colors
 from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.segmenter import Pair, Segmenter
 from segmentation.prediction.mask_folders import unfinished_folder, write_mask
@@ -71,7 +71,7 @@ class VideoMasksWorker:
 
     def __init__(self, network: TwoStreamNetwork, share: Share) -> None:
         self._segmenter = Segmenter(network, share.device)
-        flow_to_rgb(np.zeros((1, 1, 2), np.float32))  # compiles the function before the network waits for it
+        flow_colors(np.zeros((1, 1, 2), np.float32))  # compiles the function before the network waits for it
         self._pool = ThreadPoolExecutor(share.cpus + 1, thread_name_prefix="frame")
 
     def make(self, task: VideoMasksTask) -> VideoMasksOutcome:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from depth import DepthEstimator
-from flowsim import MotionPrior, flow_to_rgb, sample_motion, simulate_flow
+from flowsim import MotionPrior, sample_motion, simulate_flow
 from flowsim.prior import Shot
 from pipeline.command.progress import Progress
 from pipeline.dataset.schema import decode_flow, encode_flow
@@ -25,6 +25,7 @@ from segmentation.data.read_ahead import batches
 from segmentation.errors import SegmentationError
 from segmentation.flow.estimators import Estimator, EstimatorSettings, load_estimator
 from segmentation.network.checkpoint import load_network
+from segmentation.network.flow_colors import flow_colors
 from segmentation.network.segmenter import Segmenter
 from segmentation.prediction.mask_folders import write_mask
 from segmentation.prediction.settings import PredictionSettings
@@ -108,7 +109,7 @@ class Predictor:
                 f"{footage.names[0]}: {model} gave depth that is not finite; try another --depth-model"
             )
         flow_px = simulate_flow(inverse_depth, None, sample_motion(PHOTO_MOTION, 0, "photo", 0)).flow
-        (mask,) = self._segmenter([(image, flow_to_rgb(flow_px))])
+        (mask,) = self._segmenter([(image, flow_colors(flow_px))])
         write_mask(folder / "masks", footage.names[0], mask)
         _, content = cv2.imencode(".png", tinted(image, mask)[..., ::-1])
         (folder / "overlay.png").write_bytes(content.tobytes())
@@ -120,7 +121,7 @@ class Predictor:
         frames = frames_with_flow(footage.read(0, len(names)), len(names), self._estimator)
         with VideoWriter(folder / "overlay.mp4", footage.frames_per_second) as overlay:
             for batch in batches(frames, self._segmenter.batch):
-                pairs = [(image, flow_to_rgb(flow_px)) for image, flow_px in batch]
+                pairs = [(image, flow_colors(flow_px)) for image, flow_px in batch]
                 for (image, _), mask in zip(pairs, self._segmenter(pairs), strict=True):
                     write_mask(folder / "masks", names[done], mask)
                     overlay.write(tinted(image, mask))

@@ -54,6 +54,24 @@ def test_no_motion_at_all_is_white():
     assert (flow_to_rgb(np.zeros((2, 3, 4, 2), np.float32)) == 255).all()
 
 
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_shortest_radius_of_fields_that_hardly_move(as_tensor):
+    short, long = (
+        np.random.default_rng(0).uniform(-length, length, (4, 5, 2)).astype(np.float32) for length in (0.1, 9)
+    )
+    flow = np.stack([short, long])
+    rgb = np.asarray(flow_to_rgb(torch.from_numpy(flow) if as_tensor else flow, min_radius=2.5))
+    assert np.array_equal(rgb[0], flow_to_rgb(short, 2.5))
+    assert np.array_equal(rgb[1], flow_to_rgb(long))
+    assert (flow_to_rgb(np.zeros((3, 4, 2), np.float32), min_radius=2.5) == 255).all()
+
+
+@pytest.mark.parametrize("min_radius", [-1, np.inf, np.nan])
+def test_shortest_radius_that_cannot_be_is_refused(min_radius):
+    with pytest.raises(FlowsimError, match="expected a number of pixels, or 0"):
+        flow_to_rgb(np.zeros((3, 4, 2), np.float32), min_radius=min_radius)
+
+
 def test_longest_vector_is_inside_the_wheel():
     # Dividing u and v by the length first would put a third of the longest vectors outside by rounding: too dark.
     for seed in range(50):

@@ -49,7 +49,8 @@ _network = cache(load_network)
 def plain_mask(checkpoint: Path, image: np.ndarray, flow_px: np.ndarray) -> np.ndarray:
     """Predict one frame by `TwoStreamNetwork.predict` alone; 0 and 255."""
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
-    colors = flow_to_rgb(torch.from_numpy(flow_px)[None]).movedim(-1, 1) / 255
+    longest_px = max(1.0, float(np.nanmax(np.hypot(flow_px[..., 0], flow_px[..., 1]))))
+    colors = flow_to_rgb(torch.from_numpy(flow_px)[None], longest_px).movedim(-1, 1) / 255
     return _network(checkpoint).predict(pixels, colors)[0].numpy() * np.uint8(255)
 
 
