@@ -147,9 +147,9 @@ def _prepare(store: VideoFlowStore, clip: Clip, settings: FlowSettings, identity
     """
     frames = len(clip.footage.names)
     if frames <= settings.stride:
+        which = "from each frame to the next" if settings.stride == 1 else f"with --stride {settings.stride}"
         raise FlowError(
-            f"{clip.name} has {count_of(frames, 'frame')}; flow with --stride {settings.stride} needs "
-            f"{settings.stride + 1}"
+            f"{clip.name} has {count_of(frames, 'frame')}; flow {which} needs at least {settings.stride + 1}"
         )
     content: dict[str, Any] = {
         "network": identity.network,

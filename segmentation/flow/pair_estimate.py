@@ -22,6 +22,7 @@ from pipeline.engine.placement import Placement, Share, count_of
 from pipeline.making.continuing import create_or_continue
 from segmentation.errors import FlowError
 from segmentation.flow.estimators import Estimator, EstimatorSettings, identify, load_estimator
+from segmentation.flow.pair_flows import check_has_pairs
 
 VIDEO_SIDE_PX = 854
 """Longer side that frames are enlarged to: that of DAVIS at 480p. Estimators find little in pictures of 240 px."""
@@ -97,11 +98,7 @@ def open_pairs(url: str) -> DatasetStore:
         PipelineError: there is no dataset.
     """
     store = DatasetStore.open(url)
-    if store.layout.frames == 1:
-        raise FlowError(
-            f"{store.name} has photos without a second frame, so no flow can be estimated. Make pairs of the same "
-            "photos with `pipeline run --frames 2 --output PAIRS.zarr`"
-        )
+    check_has_pairs(store)
     if missing := store.layout.shard_count - len(store.committed()):
         raise FlowError(f"{store.name} is unfinished: {count_of(missing, 'shard')} missing. Finish it first")
     return store

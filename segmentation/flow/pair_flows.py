@@ -8,7 +8,7 @@ from pipeline.dataset.pair_flows import PairFlowStore
 from pipeline.dataset.store import DatasetStore
 from pipeline.engine.placement import count_of
 from pipeline.errors import PipelineError
-from segmentation.errors import DatasetError
+from segmentation.errors import DatasetError, FlowError
 from segmentation.flow.frame_flows import FlowOrigin
 
 
@@ -21,7 +21,9 @@ def check_pair_flows(url: str, photos: DatasetStore) -> FlowOrigin:
 
     Raises:
         DatasetError: there is no flow, it is unfinished, or it belongs to another dataset.
+        FlowError: the dataset has no second frames.
     """
+    check_has_pairs(photos)
     again = f"`segmentation flows --pairs {quote(photos.name)} --output {quote(url)}`"
     try:
         store = PairFlowStore.open(url)
@@ -39,3 +41,16 @@ def check_pair_flows(url: str, photos: DatasetStore) -> FlowOrigin:
     if missing := store.layout.shard_count - len(store.committed()):
         raise DatasetError(f"{url} is unfinished: {count_of(missing, 'shard')} missing. Continue it by {again}.")
     return FlowOrigin(photos.name, url, store.attributes["weights"], settings["weights_sha256"], 1, None)
+
+
+def check_has_pairs(photos: DatasetStore) -> None:
+    """Raise if a dataset has photos without a second frame.
+
+    Raises:
+        FlowError: it has, so that no flow can be estimated.
+    """
+    if photos.layout.frames == 1:
+        raise FlowError(
+            f"{photos.name} has photos without a second frame, so no flow can be estimated. Make pairs of the same "
+            "photos with `pipeline run --frames 2 --output PAIRS.zarr`"
+        )

@@ -139,6 +139,11 @@ def score_predictions(
         SegmentationError: a prediction is missing, surplus or unreadable, or nothing can be scored.
     """
     counted = {video.name: protocol.counted(video.annotated) for video in dataset.videos}
+    if protocol.leaves_out_ends and not any(counted.values()):
+        raise PredictionError(
+            f"no video of {dataset.row.title} in {dataset.root} has more than two annotated frames, and the protocol "
+            f"{protocol.name} leaves out the first and the last of each; nothing can be scored"
+        )
     matches = match_predictions(dataset.videos, counted, predictions, dataset.left_out)
     problems = _truth_problems(dataset, counted) + _prediction_problems(matches, sum(map(len, counted.values())))
     if problems and not allow_missing:

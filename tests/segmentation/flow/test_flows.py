@@ -142,7 +142,7 @@ def test_each_bad_video_is_named_and_the_others_are_done(flows: Command, tmp_pat
     assert "flow of 1 of 8 videos" in printed
     found = {line.split(": ")[1]: line for line in printed.splitlines() if line.startswith("not done: ")}
     expected = {
-        "single": "has 1 frame; flow with --stride 1 needs 2",
+        "single": "has 1 frame; flow from each frame to the next needs at least 2",
         "sizes": "frame 00002 is 160x136, the first frame 160x128",
         "gap": "images missing between others",
         "damaged": "damaged/00001.png cannot be read",

@@ -155,6 +155,11 @@ def test_photos_without_a_second_frame_are_refused(segmentation: Command, folder
     assert code != 0
     assert "has photos without a second frame" in f"{code}{printed}"
     assert not (folder / "x.zarr").exists()
+    dis(segmentation, folder)
+    data = f"{plain}:{folder / 'flows.zarr'}"
+    code, printed = segmentation("train", "--data", data, "--initialization", "random", "--output", folder / "run")
+    assert "plain.zarr has photos without a second frame, so no flow can be estimated" in str(code)
+    assert not (folder / "run").exists()
 
 
 def test_options_of_videos_do_not_go_with_pairs(segmentation: Command, tmp_path: Path) -> None:

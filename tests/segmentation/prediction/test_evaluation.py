@@ -100,6 +100,26 @@ def test_the_same_command_predicts_what_is_missing(evaluate: Command, tmp_path: 
     assert not (tmp_path / "out/.unfinished").exists()
 
 
+def test_videos_of_one_frame_are_named_and_the_others_are_scored(evaluate: Command, tmp_path: Path) -> None:
+    root = draw_davis(tmp_path / "DAVIS", short=3, single=1)
+    code, printed = evaluate(f"davis16={root}", options=("--flow", "dis"))
+    assert code == cli.SOME_VIDEOS_FAILED, printed
+    sentence = "single has 1 frame; flow from each frame to the next needs at least 2"
+    assert f"not predicted: davis16: single: {sentence}" in printed
+    assert {path.split("/")[0] for path in hashes(tmp_path / "out/davis16")} == {"short"}
+    scores = json.loads((tmp_path / "out/scores.json").read_text())
+    assert list(scores["datasets"]["davis16"]["sequences"]) == ["short"]
+
+
+def test_videos_of_two_frames_are_predicted_though_the_protocol_leaves_both_out(
+    evaluate: Command, tmp_path: Path
+) -> None:
+    root = draw_davis(tmp_path / "DAVIS", pair=2)
+    sentence = refusal(evaluate(f"davis16={root}", options=("--flow", "dis"))[0])
+    assert "has more than two annotated frames, and the protocol davis16 leaves out the first and the last" in sentence
+    assert sorted(hashes(tmp_path / "out/davis16")) == ["pair/00000.png", "pair/00001.png"]
+
+
 def test_some_sequences_first_and_the_others_later(evaluate: Command, tmp_path: Path) -> None:
     root = tmp_path / "YTOBJ"
     trees.ytobj_preprocessed(root)

@@ -105,6 +105,21 @@ def test_a_folder_of_frames_and_photos(predict: Command, checkpoint: Path, tmp_p
     assert (read_grey(tmp_path / "larger/photo/masks/photo.png") != mask).any()
 
 
+def test_a_video_of_one_frame_is_segmented_as_a_photo(predict: Command, tmp_path: Path) -> None:
+    frame = moving_texture(1)
+    write_clip(tmp_path / "clip.mp4", frame, 10)
+    write_png(tmp_path / "frames/00000.png", frame[0])
+    code, printed = predict(tmp_path / "clip.mp4", tmp_path / "frames")
+    assert code == 0, printed
+    for name in ("clip", "frames"):
+        assert (
+            f"out/{name}: 1 frame, flow simulated from depth by tiny-dpt, not measured: a photo has no motion"
+            in printed
+        )
+        assert [path.name for path in (tmp_path / f"out/{name}/masks").iterdir()] == ["00000.png"]
+        assert (tmp_path / f"out/{name}/overlay.png").exists()
+
+
 def test_what_cannot_be_read_is_named_and_leaves_nothing(predict: Command, tmp_path: Path) -> None:
     for k, frame in enumerate(moving_texture(4)):
         write_png(tmp_path / f"frames/{k:05d}.png", frame)
