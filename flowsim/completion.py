@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int32
+
+from flowsim.kernels.completion import point_at_known, reflect
 
 Completion = Callable[[Float32[np.ndarray, "h w c"], Bool[np.ndarray, "h w"]], Float32[np.ndarray, "h w c"]]
 """A function of values and of a mask of the known ones, which returns the values with the unknown pixels filled in."""
@@ -26,17 +28,8 @@ def complete_by_reflection(
     Returns:
         Values of the same shape and type.
     """
-    height, width = known.shape
-    rows, columns = np.nonzero(~known)
-    near_rows, near_columns = nearest_known(known, rows, columns)
-    mirror_rows, mirror_columns = 2 * near_rows - rows, 2 * near_columns - columns
-    is_inside = (mirror_rows >= 0) & (mirror_rows < height) & (mirror_columns >= 0) & (mirror_columns < width)
-    mirror_rows, mirror_columns = mirror_rows.clip(0, height - 1), mirror_columns.clip(0, width - 1)
-    is_usable = is_inside & known[mirror_rows, mirror_columns]
     completed = values.copy()
-    completed[rows, columns] = values[
-        np.where(is_usable, mirror_rows, near_rows), np.where(is_usable, mirror_columns, near_columns)
-    ]
+    reflect(known, nearest_known(known), completed)
     return completed
 
 
@@ -70,23 +63,11 @@ def complete_smoothly(values: Float32[np.ndarray, "h w"], known: Bool[np.ndarray
     return coarse
 
 
-def nearest_known(
-    known: Bool[np.ndarray, "h w"], rows: np.ndarray, columns: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the known pixel that is nearest to each given pixel.
-
-    Args:
-        known: at least one pixel is known.
-        rows, columns: (n,), the given pixels.
-
-    Returns:
-        Rows and columns, (n,) each.
-    """
+def nearest_known(known: Bool[np.ndarray, "h w"]) -> Int32[np.ndarray, "h w"]:
+    """Return row x w + column of the known pixel that is nearest to each pixel; at least one pixel is known."""
     _, numbers = cv2.distanceTransformWithLabels(
-        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        (~known).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    places = np.zeros(int(numbers.max()) + 1, np.int64)
-    flat = np.flatnonzero(known)
-    places[numbers.ravel()[flat]] = flat
-    found = places[numbers[rows, columns]]
-    return np.divmod(found, known.shape[1])
+    places, nearest = np.empty(known.size + 1, np.int32), np.empty(known.shape, np.int32)
+    point_at_known(known, numbers, places, nearest)
+    return nearest

@@ -92,44 +92,56 @@ def separate_layers(
     grey = (labels > 0).astype(np.float32) if opacity is None else opacity * np.float32(1 / 255)
     numbers = np.unique(labels[labels > 0]).tolist()
     numbers.sort(key=lambda label: float(np.median(inverse_depth[labels == label])))
-    is_background = labels == 0
-    far_from_objects = _inner(is_background, _band_px(labels, _COLOR_BAND))
+    background, *objects = (_region(labels == label) for label in (0, *numbers))
+    far_from_objects = _inner(background, _COLOR_BAND)
     behind = complete(photo, far_from_objects)
-    borders = [_border(photo, labels == label, is_background, ~far_from_objects) for label in numbers]
+    borders = [_border(photo, region, background.is_inside, ~far_from_objects) for region in objects]
     plate, mattes = _matte(photo, behind, grey, borders)
-    depth_behind = _clean_depth(inverse_depth, is_background, np.minimum)
+    depth_behind = _clean_depth(inverse_depth, background, np.minimum)
     layers = [Layer(0, plate, np.ones(labels.shape, np.float32), depth_behind)]
-    for label, border, (border_colors, border_opacity) in zip(numbers, borders, mattes, strict=True):
-        is_object = labels == label
-        colors, alpha = photo.copy(), is_object.astype(np.float32)
-        colors[border.place], alpha[border.place] = border_colors, border_opacity
-        layers.append(Layer(label, colors, alpha, _clean_depth(inverse_depth, is_object, np.maximum)))
+    for label, region, border, matte in zip(numbers, objects, borders, mattes, strict=True):
+        colors, alpha = photo.copy(), region.is_inside.astype(np.float32)
+        colors.reshape(-1, 3)[border.place], alpha.ravel()[border.place] = matte
+        layers.append(Layer(label, colors, alpha, _clean_depth(inverse_depth, region, np.maximum)))
     return LayeredPhoto(labels, tuple(layers))
+
+
+class _Region(NamedTuple):
+    """The pixels of a layer.
+
+    Attributes:
+        is_inside: (h,w) bool.
+        border_px: (h,w) float32, distance from the region's border, inside of it; infinite if it has none.
+    """
+
+    is_inside: Bool[np.ndarray, "h w"]
+    border_px: Float32[np.ndarray, "h w"]
 
 
 class _Border(NamedTuple):
     """The pixels near an object's border: its own and those of the background, but none of another object.
 
     Attributes:
-        place: rows and columns, (n,) each.
+        place: (n,), row x w + column.
         is_object: (n,) bool, the pixel is the object's own.
         is_mixed: (n,) bool, False where the colour is certainly that of the background alone.
         colors: (n,3) float32, the object's colours continued from its inside.
     """
 
-    place: tuple[np.ndarray, ...]
+    place: np.ndarray
     is_object: Bool[np.ndarray, " n"]
     is_mixed: Bool[np.ndarray, " n"]
     colors: Float32[np.ndarray, "n 3"]
 
 
-def _border(photo: np.ndarray, is_object: np.ndarray, is_background: np.ndarray, is_mixed: np.ndarray) -> _Border:
+def _border(photo: np.ndarray, region: _Region, is_background: np.ndarray, is_mixed: np.ndarray) -> _Border:
     """Find the border of an object."""
-    band_px = _band_px(is_object, _COLOR_BAND)
-    sure = _inner(is_object, band_px)
-    reach = cv2.dilate(is_object.view(np.uint8), np.ones((2 * int(band_px) + 5,) * 2)) > 0
-    place = np.nonzero(reach & ~sure & (is_object | is_background))
-    return _Border(place, is_object[place], is_mixed[place], photo[nearest_known(sure, place[0], place[1])])
+    is_object, sure = region.is_inside, _inner(region, _COLOR_BAND)
+    reach_px = int(_band_px(is_object, _COLOR_BAND)) + 2
+    reach = cv2.dilate(is_object.view(np.uint8), np.ones((2 * reach_px + 1, 2 * reach_px + 1))) > 0
+    place = np.flatnonzero(reach & ~sure & (is_object | is_background))
+    colors = photo.reshape(-1, 3)[nearest_known(sure).ravel()[place]]
+    return _Border(place, is_object.ravel()[place], is_mixed.ravel()[place], colors)
 
 
 def _matte(
@@ -147,7 +159,8 @@ def _matte(
         (h,w,3), colours of the background near the borders, elsewhere `behind`; for each object colours and opacity of
         its border's pixels.
     """
-    mixture, share = behind.copy(), np.ones(grey.shape, np.float32)  # of the layers so far; the background's share
+    photo, plate, grey = photo.reshape(-1, 3), behind.reshape(-1, 3).copy(), grey.ravel()
+    mixture, share = plate.copy(), np.ones_like(grey)  # of the layers so far; the background's share in it
     opacities = []
     for border in borders:
         at = border.place
@@ -168,15 +181,13 @@ def _matte(
         shares.append(a * uncovered[border.place])
         uncovered[border.place] *= 1 - a
         squares[border.place] += shares[-1] * shares[-1]
-    rest = (photo - mixture) / squares[..., None]
-    plate = behind.copy()
-    for border in borders:
-        plate[border.place] = behind[border.place] + share[border.place][:, None] * rest[border.place]
-    colors = [
-        border.colors + part[:, None] * rest[border.place]
-        for border, part in zip(borders, reversed(shares), strict=True)
-    ]
-    return plate, list(zip(colors, opacities, strict=True))
+    mattes = []
+    for border, a, part in zip(borders, opacities, reversed(shares), strict=True):
+        at = border.place
+        rest = (photo[at] - mixture[at]) / squares[at][:, None]
+        plate[at] = behind.reshape(-1, 3)[at] + share[at][:, None] * rest
+        mattes.append((border.colors + part[:, None] * rest, a))
+    return plate.reshape(behind.shape), mattes
 
 
 def _band_px(picture: np.ndarray, part: float) -> float:
@@ -184,21 +195,25 @@ def _band_px(picture: np.ndarray, part: float) -> float:
     return max(2.0, part * float(max(picture.shape)))
 
 
-def _clean_depth(depth: np.ndarray, is_layer: np.ndarray, choose: np.ufunc) -> np.ndarray:
+def _clean_depth(depth: np.ndarray, region: _Region, choose: np.ufunc) -> np.ndarray:
     """Return the depth of a layer on the whole picture: its own inside, continued across the blurred border."""
-    sure = _inner(is_layer, _band_px(depth, _DEPTH_BAND))
+    sure = _inner(region, _DEPTH_BAND)
     continued = complete_smoothly(depth, sure)
-    cleaned: np.ndarray = np.where(is_layer & ~sure, choose(depth, continued), continued)
+    cleaned: np.ndarray = np.where(region.is_inside & ~sure, choose(depth, continued), continued)
     np.copyto(cleaned, depth, where=sure)
     return cleaned
 
 
-def _inner(region: Bool[np.ndarray, "h w"], margin_px: float) -> Bool[np.ndarray, "h w"]:
-    """Return the pixels of a region that are further than a margin from its border, or its innermost ones."""
-    if region.all():
-        return region
-    distance: np.ndarray = cv2.distanceTransform(region.view(np.uint8), cv2.DIST_L2, 5)
-    inner: np.ndarray = distance > min(margin_px, 0.7 * float(distance.max()))
+def _region(is_inside: np.ndarray) -> _Region:
+    """Return a region with the distances from its border."""
+    if is_inside.all():
+        return _Region(is_inside, np.full(is_inside.shape, np.inf, np.float32))
+    return _Region(is_inside, cv2.distanceTransform(is_inside.view(np.uint8), cv2.DIST_L2, 5))
+
+
+def _inner(region: _Region, part: float) -> Bool[np.ndarray, "h w"]:
+    """Return the pixels of a region that are further than a band's width from its border, or its innermost ones."""
+    inner: np.ndarray = region.border_px > min(_band_px(region.border_px, part), 0.7 * float(region.border_px.max()))
     return inner
 
 

@@ -73,7 +73,7 @@ def barycentric(x0: Any, y0: Any, x1: Any, y1: Any, x2: Any, y2: Any, x: Any, y:
     return first, second, area
 
 
-_barycentric = compiled(barycentric)
+_barycentric = compiled(barycentric, is_inlined=True)
 
 
 def triangle_corners(triangle: Any, width: Any) -> tuple[Any, Any, Any, Any, Any, Any]:
@@ -94,7 +94,32 @@ def triangle_corners(triangle: Any, width: Any) -> tuple[Any, Any, Any, Any, Any
     return x, y, x + step, y, x, y + step
 
 
-corners = compiled(triangle_corners)
+corners = compiled(triangle_corners, is_inlined=True)
+
+
+def _draw(triangle: Any, first: Any, beside: Any, above_or_below: Any, nearest: Any, winner: Any) -> None:
+    """Draw one triangle, given the column, the row and the inverse depth of its corners in the next frame."""
+    (x0, y0, d0), (x1, y1, d1), (x2, y2, d2) = first, beside, above_or_below
+    _, _, area = _barycentric(x0, y0, x1, y1, x2, y2, x0, y0)
+    if d0 < 0 or d1 < 0 or d2 < 0 or area <= 0:
+        return
+    slack = TOLERANCE * area
+    first_column: Any = max(np.int64(np.ceil(min(x0, x1, x2) - TOLERANCE)), 0)
+    last_column: Any = min(np.int64(np.floor(max(x0, x1, x2) + TOLERANCE)), nearest.shape[1] - 1)
+    first_row: Any = max(np.int64(np.ceil(min(y0, y1, y2) - TOLERANCE)), 0)
+    last_row: Any = min(np.int64(np.floor(max(y0, y1, y2) + TOLERANCE)), nearest.shape[0] - 1)
+    for row in range(first_row, last_row + 1):
+        for column in range(first_column, last_column + 1):
+            w1, w2, _ = _barycentric(x0, y0, x1, y1, x2, y2, np.float64(column), np.float64(row))
+            if w1 < -slack or w2 < -slack or w1 + w2 > area + slack:
+                continue
+            depth = np.float32(d0 + (w1 * (d1 - d0) + w2 * (d2 - d0)) / area)
+            if depth > nearest[row, column]:
+                nearest[row, column] = depth
+                winner[row, column] = triangle
+
+
+_compiled_draw = compiled(_draw, is_inlined=True)
 
 
 def _rasterize(displacement: Any, next_depth: Any, used: Any, nearest: Any, winner: Any) -> None:
@@ -110,34 +135,21 @@ def _rasterize(displacement: Any, next_depth: Any, used: Any, nearest: Any, winn
         winner: (H,W) int32, written there too: start at `NOTHING`.
     """
     height, width = next_depth.shape
-    bottom, right = nearest.shape[0] - 1, nearest.shape[1] - 1
+    xs, ys = np.empty((2, width)), np.empty((2, width))  # places of the corners in two rows
     for y in range(height - 1):
+        for below in range(2):
+            for x in range(width):
+                xs[below, x] = x + np.float64(displacement[y + below, x, 0])
+                ys[below, x] = y + below + np.float64(displacement[y + below, x, 1])
         for x in range(width - 1):
             if not used[y, x]:
                 continue
-            for half in range(2):
-                triangle = 2 * (y * width + x) + half
-                xa, ya, xb, yb, xc, yc = corners(triangle, width)
-                d0, d1, d2 = next_depth[ya, xa], next_depth[yb, xb], next_depth[yc, xc]
-                if d0 < 0 or d1 < 0 or d2 < 0:
-                    continue
-                x0, y0 = xa + np.float64(displacement[ya, xa, 0]), ya + np.float64(displacement[ya, xa, 1])
-                x1, y1 = xb + np.float64(displacement[yb, xb, 0]), yb + np.float64(displacement[yb, xb, 1])
-                x2, y2 = xc + np.float64(displacement[yc, xc, 0]), yc + np.float64(displacement[yc, xc, 1])
-                first_column: Any = max(np.int64(np.ceil(min(x0, x1, x2) - TOLERANCE)), 0)
-                last_column: Any = min(np.int64(np.floor(max(x0, x1, x2) + TOLERANCE)), right)
-                first_row: Any = max(np.int64(np.ceil(min(y0, y1, y2) - TOLERANCE)), 0)
-                last_row: Any = min(np.int64(np.floor(max(y0, y1, y2) + TOLERANCE)), bottom)
-                for row in range(first_row, last_row + 1):
-                    for column in range(first_column, last_column + 1):
-                        w1, w2, area = _barycentric(x0, y0, x1, y1, x2, y2, np.float64(column), np.float64(row))
-                        slack = TOLERANCE * area
-                        if area <= 0 or w1 < -slack or w2 < -slack or w1 + w2 > area + slack:
-                            continue
-                        depth = np.float32(d0 + (w1 * (d1 - d0) + w2 * (d2 - d0)) / area)
-                        if depth > nearest[row, column]:
-                            nearest[row, column] = depth
-                            winner[row, column] = triangle
+            left, right = (xs[0, x], ys[0, x], next_depth[y, x]), (xs[0, x + 1], ys[0, x + 1], next_depth[y, x + 1])
+            low_left = (xs[1, x], ys[1, x], next_depth[y + 1, x])
+            low_right = (xs[1, x + 1], ys[1, x + 1], next_depth[y + 1, x + 1])
+            triangle = 2 * (y * width + x)
+            _compiled_draw(triangle, left, right, low_left, nearest, winner)
+            _compiled_draw(triangle + 1, low_right, low_left, right, nearest, winner)
 
 
 rasterize = compiled(_rasterize)
@@ -160,7 +172,7 @@ def _locate(displacement: Any, triangle: Any, x: Any, y: Any) -> Any:
     return xa + w1 * (xb - xa) + w2 * (xc - xa), ya + w1 * (yb - ya) + w2 * (yc - ya)
 
 
-locate = compiled(_locate)
+locate = compiled(_locate, is_inlined=True)
 
 
 def _sources(displacement: Any, winner: Any, source: Any) -> None:

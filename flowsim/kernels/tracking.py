@@ -36,10 +36,10 @@ def _follow(labels: Any, source: Any, label: Any, surface: Any, found: Any) -> N
             x0 = min(max(np.int64(np.floor(sx)), 0), width - 2)
             y0 = min(max(np.int64(np.floor(sy)), 0), height - 2)
             fx, fy = sx - x0, sy - y0
-            half = 0 if fx + fy <= 1 else 1
-            if half == 1:
+            xa, ya, xb, yb, xc, yc = x0, y0, x0 + 1, y0, x0, y0 + 1
+            if fx + fy > 1:
                 fx, fy = 1 - fx, 1 - fy
-            xa, ya, xb, yb, xc, yc = corners(2 * (y0 * width + x0) + half, width)
+                xa, ya, xb, yb, xc, yc = x0 + 1, y0 + 1, x0, y0 + 1, x0 + 1, y0
             d0, d1, d2 = next_depth[ya, xa], next_depth[yb, xb], next_depth[yc, xc]
             if d0 < 0 or (fx > 0 and d1 < 0) or (fy > 0 and d2 < 0):
                 continue
@@ -56,6 +56,9 @@ def _follow(labels: Any, source: Any, label: Any, surface: Any, found: Any) -> N
             fate[y, x] = VISIBLE
             triangle = winner[row, column]
             if triangle < 0:
+                continue
+            apart = abs(triangle // 2 - (y0 * width + x0))
+            if apart <= 1 or abs(apart - width) <= 1:  # the same square or one beside it, found without divisions
                 continue
             xa, ya, xb, yb, xc, yc = corners(triangle, width)
             if abs(0.5 * (xb + xc) - sx) <= NEIGHBOURHOOD_PX and abs(0.5 * (yb + yc) - sy) <= NEIGHBOURHOOD_PX:

@@ -243,8 +243,11 @@ def encode_flow(flow_px: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArr
     """Quantise flow (h, w, 2) to steps of 1/64 px; invalid (h, w) or unrepresentable vectors become `UNKNOWN_FLOW`."""
     steps: Any = cv2.multiply(flow_px, FLOW_STEPS_PER_PIXEL, dtype=cv2.CV_16S)  # one pass, rounds half to even
     is_small = flow_px.max() < LARGEST_FLOW_PX and flow_px.min() > -LARGEST_FLOW_PX  # false with NaN
-    if not (is_small and valid.all()):
-        steps[~(valid & (np.abs(flow_px) < LARGEST_FLOW_PX).all(-1))] = UNKNOWN_FLOW
+    if not is_small:
+        u_px, v_px = np.abs(flow_px[..., 0]), np.abs(flow_px[..., 1])
+        valid = valid & (u_px < LARGEST_FLOW_PX) & (v_px < LARGEST_FLOW_PX)
+    if not valid.all():
+        steps[~valid] = UNKNOWN_FLOW
     return steps  # type: ignore[no-any-return]
 
 
