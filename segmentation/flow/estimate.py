@@ -21,6 +21,7 @@ from pipeline.making.continuing import create_or_continue
 from segmentation.errors import FlowError
 from segmentation.flow.clips import Clip
 from segmentation.flow.estimators import EstimatorSettings, Identity, identify, load_estimator
+from segmentation.flow.frame_sizes import check_size
 from segmentation.videos.footage import Footage
 
 
@@ -154,7 +155,7 @@ def _prepare(store: VideoFlowStore, clip: Clip, settings: FlowSettings, identity
     content: dict[str, Any] = {
         "network": identity.network,
         "weights_sha256": identity.sha256,
-        "iterations": settings.iterations,
+        "iterations": identity.iterations,
         "stride": settings.stride,
         "upscale": settings.upscale,
         "frames": frames,
@@ -164,10 +165,7 @@ def _prepare(store: VideoFlowStore, clip: Clip, settings: FlowSettings, identity
         layout = store.layout
     else:
         height, width = next(clip.footage.read(0, 1)).shape[:2]
-        if settings.estimator == "raft":
-            from segmentation.flow.raft import check_size
-
-            check_size(height, width, settings.upscale)
+        check_size(settings.estimator, height, width, settings.upscale)
         layout = FlowLayout(frames, height, width)
     create_or_continue(store, layout, content, {"weights": identity.name, "origin": dict(clip.origin)})
     to_do = sorted(set(range(layout.shard_count)) - store.committed())

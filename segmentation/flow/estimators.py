@@ -22,7 +22,7 @@ class EstimatorSettings:
         weights: name or path of the weights of RAFT, as for `load_raft`.
         size: network that the weights must belong to; None = either.
         iterations: number of updates of RAFT's flow field.
-        upscale: whether RAFT enlarges frames below 128 px instead of refusing them.
+        upscale: whether frames that are too small are enlarged instead of refused.
     """
 
     estimator: EstimatorName = "raft"
@@ -71,11 +71,13 @@ class Identity:
         network: `raft-large`, `raft-small` or `dis`.
         name: name of the weights, or of the program and its version.
         sha256: sha256 of the weights, or of that name.
+        iterations: number of updates of RAFT; 0 for others.
     """
 
     network: str
     name: str
     sha256: str
+    iterations: int = 0
 
 
 def identify(settings: EstimatorSettings) -> Identity:
@@ -92,7 +94,7 @@ def identify(settings: EstimatorSettings) -> Identity:
     from segmentation.flow.raft_weights import open_raft
 
     loaded = open_raft(settings.weights, settings.size)
-    return Identity(loaded.size, loaded.name, loaded.sha256)
+    return Identity(loaded.size, loaded.name, loaded.sha256, settings.iterations)
 
 
 def load_estimator(settings: EstimatorSettings, device: str) -> Estimator:
@@ -102,9 +104,9 @@ def load_estimator(settings: EstimatorSettings, device: str) -> Estimator:
         FlowError: there are no such weights, or they belong to another network.
     """
     if settings.estimator == "dis":
-        from segmentation.flow.dis import Dis
+        from segmentation.flow.dis import load_dis
 
-        return Dis()
+        return load_dis(settings.upscale)
     from segmentation.flow.raft import load_raft
 
     return load_raft(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
@@ -22,6 +21,7 @@ from pipeline.engine.placement import Placement, Share, count_of
 from pipeline.making.continuing import create_or_continue
 from segmentation.errors import FlowError
 from segmentation.flow.estimators import Estimator, EstimatorSettings, identify, load_estimator
+from segmentation.flow.pair_by_pair import estimate_enlarged
 from segmentation.flow.pair_flows import check_has_pairs
 
 VIDEO_SIDE_PX = 854
@@ -68,7 +68,7 @@ def estimate_pairs(
     content: dict[str, Any] = {
         "network": identity.network,
         "weights_sha256": identity.sha256,
-        "iterations": settings.iterations if settings.estimator == "raft" else 0,
+        "iterations": identity.iterations,
         "side_px": VIDEO_SIDE_PX,
         "dataset": photos.attributes["fingerprint"],
     }
@@ -143,7 +143,7 @@ class PairWorker:
             height, width = sizes[place]
             top, bottom, left, right = windows[place, motion]
             window = (slice(top, bottom), slice(left, right))
-            flow = estimate_enlarged(self._estimator, first[window], second[window])
+            flow = estimate_as_video(self._estimator, first[window], second[window])
             flows[place, motion, :height, :width] = schema.UNKNOWN_FLOW
             flows[place, motion][window] = schema.encode_flow(flow, np.ones(flow.shape[:2], np.bool_))
 
@@ -153,7 +153,7 @@ class PairWorker:
         return PairOutcome(len(rows) * layout.motions)
 
 
-def estimate_enlarged(
+def estimate_as_video(
     estimator: Estimator, first: UInt8[np.ndarray, "h w 3"], second: UInt8[np.ndarray, "h w 3"]
 ) -> Float32[np.ndarray, "h w 2"]:
     """Estimate flow between two frames as if they came from a video of usual size.
@@ -166,10 +166,4 @@ def estimate_enlarged(
     Returns:
         Flow in pixels of the given frames.
     """
-    height, width = first.shape[:2]
-    factor = max(1.0, VIDEO_SIDE_PX / max(height, width))
-    size = round(width * factor), round(height * factor)
-    frames = [cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) for frame in (first, second)]
-    flow: np.ndarray = cv2.resize(estimator.pair(*frames), (width, height), interpolation=cv2.INTER_AREA)
-    flow *= np.array([width / size[0], height / size[1]], np.float32)
-    return flow
+    return estimate_enlarged(estimator.pair, first, second, VIDEO_SIDE_PX / max(first.shape[:2]))

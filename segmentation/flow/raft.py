@@ -17,6 +17,7 @@ from depth.streams import map_on_cores
 from pipeline.engine.placement import count_of
 from segmentation.errors import FlowError
 from segmentation.flow.correlation import volume_bytes
+from segmentation.flow.frame_sizes import RAFT_SIDE_PX, check_size
 from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, Size
 from segmentation.flow.raft_network import RaftNetwork
 from segmentation.flow.raft_weights import LoadedRaft, open_raft
@@ -25,8 +26,6 @@ Image = UInt8[np.ndarray, "h w 3"]
 Flow = Float32[np.ndarray, "h w 2"]
 Pair = tuple[int, int]
 
-SMALLEST_SIDE = 128
-"""Smallest side of a frame: below, the coarsest level of the correlation pyramid has less than two positions."""
 _LARGEST_BATCH = 16
 _BATCH_BYTES = 4 << 30
 """Largest size of the correlations of all pairs that are computed at the same time."""
@@ -195,8 +194,8 @@ class _Fit:
     @classmethod
     def of(cls, image: Image, upscale: bool) -> _Fit:
         height, width = image.shape[:2]
-        check_size(height, width, upscale)
-        factor = max(1.0, SMALLEST_SIDE / min(height, width))
+        check_size("raft", height, width, upscale)
+        factor = max(1.0, RAFT_SIDE_PX / min(height, width))
         scaled = round(height * factor), round(width * factor)
         return cls(height, width, scaled, (-(-scaled[0] // 8) * 8, -(-scaled[1] // 8) * 8))
 
@@ -255,19 +254,6 @@ def load_raft(
         FlowError: there are no such weights, or they are not those of RAFT.
     """
     return Raft(open_raft(weights, size), device, iterations, upscale)
-
-
-def check_size(height: int, width: int, upscale: bool) -> None:
-    """Raise if frames are too small for the correlation pyramid.
-
-    Raises:
-        FlowError: a side is below 128 px, and `upscale` is not asked for.
-    """
-    if min(height, width) < SMALLEST_SIDE and not upscale:
-        raise FlowError(
-            f"frames are {width}x{height}; RAFT needs {SMALLEST_SIDE} px on both sides. "
-            "Enlarge them for the estimate with --upscale."
-        )
 
 
 def _batches(count: int, size: int) -> Iterator[range]:

@@ -67,7 +67,11 @@ class FlowCommandSettings:
         at_least=1,
         default=1,
     )
-    upscale: bool = setting("Enlarge frames below 128 pixels instead of refusing them.", FLOW, default=False)
+    upscale: bool = setting(
+        "Enlarge frames that are too small (below 128 pixels, for dis below 32) instead of refusing them.",
+        FLOW,
+        default=False,
+    )
     workers: int | None = setting(
         "Number of workers on Ray; 0 runs everything in this process.",
         PLACE,

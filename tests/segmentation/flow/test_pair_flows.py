@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -20,9 +19,8 @@ from pipeline.making.run import run
 from segmentation.data.photo_samples import ShardDataset
 from segmentation.data.source_names import PhotoSource
 from segmentation.errors import DatasetError, SegmentationError
-from segmentation.flow.dis import Dis
 from segmentation.flow.frame_flows import FlowOrigin, require_one_kind
-from segmentation.flow.pair_estimate import estimate_enlarged
+from segmentation.flow.pair_estimate import estimate_as_video
 from segmentation.flow.raft import load_raft
 from tests.conftest import draw_duts
 from tests.pipeline.drawn_dataset import contents
@@ -208,21 +206,9 @@ class Shifted:
 
 def test_flow_of_enlarged_frames_is_in_pixels_of_the_small_ones() -> None:
     small = np.zeros((60, 122, 3), np.uint8)
-    flow = estimate_enlarged(Shifted(), small, small)  # type: ignore[arg-type]
+    flow = estimate_as_video(Shifted(), small, small)  # type: ignore[arg-type]
     assert flow.shape == (60, 122, 2)
     assert np.allclose(flow, 1.0, atol=1e-6)
-
-
-def test_dis_finds_a_shift_and_gives_the_same_for_a_pair_and_for_a_video() -> None:
-    random = np.random.default_rng(0)
-    coarse = random.random((20, 30, 3)).astype(np.float32)
-    picture = (255 * cv2.resize(coarse, (240, 160), interpolation=cv2.INTER_CUBIC).clip(0, 1)).astype(np.uint8)
-    first, second = picture[10:-10, 10:-10], picture[8:-12, 7:-13]  # what was at (x, y) is at (x + 3, y + 2)
-    flow = Dis().pair(first, second)
-    assert np.abs(np.median(flow.reshape(-1, 2), 0) - (3, 2)).max() < 0.2
-    streamed = list(Dis().stream(iter([first, second, first]), [(0, 1), (1, 2)]))
-    assert np.array_equal(streamed[0], flow)
-    assert np.abs(np.median(streamed[1].reshape(-1, 2), 0) - (-3, -2)).max() < 0.2
 
 
 def test_verify_checks_estimated_flow(segmentation: Command, folder: Path) -> None:
