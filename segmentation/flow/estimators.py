@@ -1,4 +1,4 @@
-"""Estimators of optical flow by name: `raft`, with weights of its own, and OpenCV's `dis`."""
+"""Estimators of optical flow by name: `raft`, OpenCV's `dis`, and the networks of ptlflow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, EstimatorName, Size
+from segmentation.flow.estimator_names import PTLFLOW
+from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, Size
 
 
 @dataclass(frozen=True)
@@ -18,14 +19,14 @@ class EstimatorSettings:
     """Settings that decide the values of estimated flow.
 
     Attributes:
-        estimator: `raft` or `dis`.
+        estimator: `raft`, `dis`, `ptlflow:NAME` or `ptlflow:NAME:WEIGHTS`.
         weights: name or path of the weights of RAFT, as for `load_raft`.
         size: network that the weights must belong to; None = either.
         iterations: number of updates of RAFT's flow field.
         upscale: whether frames that are too small are enlarged instead of refused.
     """
 
-    estimator: EstimatorName = "raft"
+    estimator: str = "raft"
     weights: str = DEFAULT_WEIGHTS
     size: Size | None = None
     iterations: int = DEFAULT_ITERATIONS
@@ -68,7 +69,7 @@ class Identity:
     """Identity of an estimator, for the attributes of a store.
 
     Attributes:
-        network: `raft-large`, `raft-small` or `dis`.
+        network: `raft-large`, `raft-small`, `dis` or `ptlflow:NAME`.
         name: name of the weights, or of the program and its version.
         sha256: sha256 of the weights, or of that name.
         iterations: number of updates of RAFT; 0 for others.
@@ -84,13 +85,18 @@ def identify(settings: EstimatorSettings) -> Identity:
     """Find out what an estimator is; weights are read, and downloaded if need be.
 
     Raises:
-        FlowError: there are no such weights, or they belong to another network.
+        FlowError: there are no such weights, they belong to another network, or the estimator's package is missing.
     """
     if settings.estimator == "dis":
         import cv2
 
         name = f"dis of OpenCV {cv2.__version__}"
         return Identity("dis", name, hashlib.sha256(name.encode()).hexdigest())
+    if settings.estimator.startswith(PTLFLOW):
+        from segmentation.flow.ptlflow_networks import open_network
+
+        network = open_network(settings.estimator)
+        return Identity(network.named.estimator, network.named.name, network.sha256)
     from segmentation.flow.raft_weights import open_raft
 
     loaded = open_raft(settings.weights, settings.size)
@@ -107,6 +113,10 @@ def load_estimator(settings: EstimatorSettings, device: str) -> Estimator:
         from segmentation.flow.dis import load_dis
 
         return load_dis(settings.upscale)
+    if settings.estimator.startswith(PTLFLOW):
+        from segmentation.flow.ptlflow_networks import load_network
+
+        return load_network(settings.estimator, device, settings.upscale)
     from segmentation.flow.raft import load_raft
 
     return load_raft(

@@ -1,4 +1,4 @@
-"""The names of estimators of flow, and of RAFT's weights, as users type them, and what is used by default."""
+"""The names of RAFT's weights, as users type them, and what is used by default."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Literal
 
 from segmentation.errors import FlowError
 
-EstimatorName = Literal["raft", "dis"]
 Size = Literal["raft-large", "raft-small"]
 SIZES: tuple[Size, ...] = ("raft-large", "raft-small")
 WEIGHTS: Mapping[str, tuple[Size, str]] = {
@@ -24,12 +23,6 @@ are torchvision's copies of the authors' raft-things.pth and raft-small.pth, tra
 DEFAULT_WEIGHTS = "raft-large"
 DEFAULT_ITERATIONS = 20
 """Number of updates of the flow field of a pair; the authors evaluate with 12 to 32."""
-
-
-def check_estimator(estimator: EstimatorName, raft: str) -> None:
-    """Raise if an estimator needs weights of RAFT that are neither a file nor a known name; no file is opened."""
-    if estimator == "raft":
-        check_raft(raft)
 
 
 def check_raft(weights: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from segmentation.errors import FlowError
 from segmentation.flow.raft_names import WEIGHTS, Size, check_raft
+from segmentation.flow.weight_downloads import downloaded, sha256_of
 
 _NOT_READABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, BadZipFile, pickle.UnpicklingError)
 _ORIGINAL_NAMES = tuple(
@@ -90,9 +90,7 @@ def open_raft(weights: str, size: Size | None = None) -> LoadedRaft:
             f"{len(report.unexpected_keys)} are unknown, for example {', '.join(foreign[:3])}. "
             "Expected a whole checkpoint of RAFT, by princeton-vl or torchvision."
         )
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return LoadedRaft(network.eval().requires_grad_(False), found, name, digest)
+    return LoadedRaft(network.eval().requires_grad_(False), found, name, sha256_of(path))
 
 
 def translate_original(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -131,19 +129,12 @@ def _named(weights: str) -> tuple[Path, str]:
     table: Any = optical_flow.Raft_Large_Weights if size == "raft-large" else optical_flow.Raft_Small_Weights
     if variant not in table.__members__:
         raise FlowError(f"{size} has no weights {variant!r}; torchvision offers {', '.join(table.__members__)}")
-    url = table[variant].url
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
-    if not path.is_file():
-        expected_hash = re.search(r"-([0-9a-f]{8,})\.", path.name)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(path), expected_hash and expected_hash[1], progress=False)
-        except (OSError, RuntimeError) as error:
-            raise FlowError(
-                f"the weights {size}:{variant} are not on this machine and cannot be fetched ({error}). Download {url} "
-                "elsewhere, or a checkpoint of https://github.com/princeton-vl/RAFT such as raft-things.pth, and give "
-                "the file's path instead: --raft PATH"
-            ) from None
+    path = downloaded(
+        table[variant].url,
+        f"{size}:{variant}",
+        "take a checkpoint of https://github.com/princeton-vl/RAFT such as raft-things.pth, and give the file's path: "
+        "--raft PATH",
+    )
     return path, f"{size}:{variant}"
 
 

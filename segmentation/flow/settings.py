@@ -10,7 +10,8 @@ from pipeline.command.settings import check_limits, setting
 from pipeline.engine.placement import Placement
 from pipeline.files.places import refuse_as_output
 from segmentation.errors import SegmentationError
-from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, EstimatorName, Size
+from segmentation.flow.estimator_names import check_name
+from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, Size
 
 INPUT, OUTPUT, FLOW, PLACE = "Input", "Output", "Optical flow", "Where it runs"
 """Headings of the options on help pages."""
@@ -45,8 +46,9 @@ class FlowCommandSettings:
         OUTPUT,
         default=None,
     )
-    flow: EstimatorName = setting(
-        "Estimator of optical flow: raft, or dis (OpenCV), which needs no weights and is faster and coarser.",
+    flow: str = setting(
+        "Estimator of optical flow: raft; dis (OpenCV), which needs no weights and is faster and coarser; or a network "
+        "of the package ptlflow, as ptlflow:sea_raft_s, or ptlflow:NAME:WEIGHTS with a name or path of weights.",
         FLOW,
         default="raft",
     )
@@ -96,6 +98,7 @@ class FlowCommandSettings:
             raise SegmentationError("--jpeg and --stride belong to videos; leave them out with --pairs")
         if self.sequences and self.dataset is None:
             raise SegmentationError("--sequences chooses among the videos of --dataset; leave it out otherwise")
+        check_name(self.flow)
         _ = self.placement  # refuses contradictions
 
     @property

@@ -1,4 +1,7 @@
-"""Checks of a command's values before anything is listed, loaded or downloaded; no heavy library is imported."""
+"""Checks of a command's values before anything is listed, loaded or downloaded.
+
+No heavy library is imported, except ptlflow for `--flow ptlflow:NAME`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from pathlib import Path
 
 from segmentation.data.source_names import Benchmark, PhotoSource
 from segmentation.errors import SegmentationError
-from segmentation.flow.raft_names import check_estimator
+from segmentation.flow.estimator_names import check_estimator
 from segmentation.flow.settings import FlowCommandSettings
 from segmentation.network.network_files import find_network
 from segmentation.prediction.settings import EvaluationSettings, PredictionSettings

@@ -128,7 +128,8 @@ def _flow_settings(settings: EvaluationSettings) -> FlowSettings:
 
 def _content(opened: OpenedBenchmark, settings: EvaluationSettings, seen_px: int) -> dict[str, Any]:
     """Return everything that decides the masks of a benchmark, as plain values without credentials."""
-    estimator = "DIS" if settings.flow == "dis" else f"RAFT {settings.raft}, {settings.raft_iterations} iterations"
+    raft = f"RAFT {settings.raft}, {settings.raft_iterations} iterations"
+    estimator = {"raft": raft, "dis": "DIS"}.get(settings.flow, settings.flow)
     return {
         "checkpoint_sha256": _sha256_of(settings.checkpoint),
         "flow": without_credentials(opened.benchmark.flows or estimator),

@@ -10,6 +10,7 @@ from depth import DEFAULT_MODEL
 from pipeline.command.settings import argument, check_limits, setting, setting_of
 from pipeline.engine.placement import Placement
 from segmentation.errors import SegmentationError
+from segmentation.flow.estimator_names import check_name
 from segmentation.flow.settings import INPUT, OUTPUT, FlowCommandSettings
 
 NETWORK, DEPTH = "Network", "Depth"
@@ -41,7 +42,7 @@ class EvaluationSettings:
     output: Path = setting(
         "Folder for masks, scores and pictures; the same command again predicts only what is missing.", OUTPUT
     )
-    flow: Literal["raft", "dis"] = setting_of(FlowCommandSettings, "flow")
+    flow: str = setting_of(FlowCommandSettings, "flow")
     raft: str = setting_of(FlowCommandSettings, "raft")
     raft_iterations: int = setting_of(FlowCommandSettings, "raft_iterations")
     workers: int | None = setting_of(FlowCommandSettings, "workers")
@@ -50,6 +51,7 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         check_limits(self, SegmentationError)
+        check_name(self.flow)
         _ = self.placement  # refuses contradictions
 
     @property
@@ -66,7 +68,7 @@ class PredictionSettings:
     checkpoint: Path = setting(CHECKPOINT, NETWORK)
     side_px: int | None = setting_of(EvaluationSettings, "side_px")
     output: Path = setting("Folder in which each input gets a folder of its own name.", OUTPUT)
-    flow: Literal["raft", "dis"] = setting_of(FlowCommandSettings, "flow")
+    flow: str = setting_of(FlowCommandSettings, "flow")
     raft: str = setting_of(FlowCommandSettings, "raft")
     raft_iterations: int = setting_of(FlowCommandSettings, "raft_iterations")
     depth_model: str = setting(
@@ -79,3 +81,4 @@ class PredictionSettings:
 
     def __post_init__(self) -> None:
         check_limits(self, SegmentationError)
+        check_name(self.flow)
