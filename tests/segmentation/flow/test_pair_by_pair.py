@@ -82,7 +82,7 @@ def test_frames_that_are_too_small_are_enlarged_on_request_or_refused() -> None:
     factors = np.array([40 / 53, 24 / 32])
     assert np.median(flow, (0, 1)) == pytest.approx(np.median(load_dis().pair(*large), (0, 1)) * factors, abs=0.2)
     with pytest.raises(FlowError, match="frame 1 is 30x24, the frames before it 40x24; expected frames of one size"):
-        list(load_dis(upscale=True).stream([first, second[:, :30]], [(0, 1)]))
+        list(load_dis(upscale=True).stream(iter([first, second[:, :30]]), [(0, 1)]))
     with pytest.raises(FlowError, match="the video ends before frame 2"):
         list(load_dis(upscale=True).stream([first, second], [(0, 1), (1, 2)]))
 
