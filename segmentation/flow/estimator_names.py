@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-from shlex import quote
-
 from segmentation.errors import FlowError
+from segmentation.flow.ptlflow_names import PTLFLOW, require_package
 from segmentation.flow.raft_names import check_raft
-
-PTLFLOW = "ptlflow:"
-"""Beginning of the names of networks of the package ptlflow."""
 
 
 def check_name(estimator: str) -> None:
@@ -22,15 +17,6 @@ def check_name(estimator: str) -> None:
         raise FlowError(
             f"--flow {estimator!r} is no estimator of optical flow; expected raft, dis, or ptlflow: and the name of a "
             "network of the package ptlflow, such as ptlflow:sea_raft_s"
-        )
-
-
-def require_package(estimator: str) -> None:
-    """Raise if the package ptlflow is not installed; it is not loaded."""
-    if importlib.util.find_spec("ptlflow") is None:
-        raise FlowError(
-            f"--flow {estimator} needs the package ptlflow, which is not installed. Install it with "
-            f"`pip install {quote('.[ptlflow]')}` in the folder of fakeflow"
         )
 
 

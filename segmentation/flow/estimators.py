@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from segmentation.flow.estimator_names import PTLFLOW
+from segmentation.flow.ptlflow_names import PTLFLOW
 from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, Size
 
 

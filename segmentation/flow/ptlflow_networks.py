@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Float32, UInt8
 
 from segmentation.errors import FlowError
-from segmentation.flow.estimator_names import PTLFLOW, require_package
 from segmentation.flow.pair_by_pair import PairByPair
+from segmentation.flow.ptlflow_names import PTLFLOW, require_package
 from segmentation.flow.weight_downloads import downloaded, sha256_of
 
 PACKAGE = "ptlflow"
