@@ -202,7 +202,10 @@ def _score(opened: OpenedBenchmark, masks: Path, problems: Mapping[str, str], pr
     if not predicted:
         return Result(opened.dataset, masks, None, problems)
     progress.announce(f"scoring {opened.dataset.row.title}")
-    scores = score_predictions(opened.dataset, masks, opened.protocol, allow_missing=bool(problems))
+    all_count = all(opened.protocol.counted(video.annotated) for video in opened.dataset.videos)
+    scores = score_predictions(
+        opened.dataset, masks, opened.protocol, allow_missing=bool(problems) or not all_count
+    )  # what cannot be scored is noted with the scores
     return Result(opened.dataset, masks, scores, problems)
 
 

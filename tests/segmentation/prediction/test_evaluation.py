@@ -114,6 +114,12 @@ def test_videos_of_one_frame_are_named_and_the_others_are_scored(evaluate: Comma
 def test_videos_of_two_frames_are_predicted_though_the_protocol_leaves_both_out(
     evaluate: Command, tmp_path: Path
 ) -> None:
+    root = draw_davis(tmp_path / "both", pair=2, short=3)
+    code, printed = evaluate(f"davis16={root}", output=tmp_path / "both-out", options=("--flow", "dis"))
+    assert code == 0, printed
+    scores = json.loads((tmp_path / "both-out/scores.json").read_text())["datasets"]["davis16"]
+    assert list(scores["sequences"]) == ["short"]
+    assert scores["notes"] == ["no ground truth that counts in 1 sequence: pair"]
     root = draw_davis(tmp_path / "DAVIS", pair=2)
     sentence = refusal(evaluate(f"davis16={root}", options=("--flow", "dis"))[0])
     assert "has more than two annotated frames, and the protocol davis16 leaves out the first and the last" in sentence
