@@ -68,6 +68,17 @@ def how_fast() -> Figures:
     ]
 
 
+def how_good_estimates_are() -> Figures:
+    measured = RESULTS["estimators"]
+    figures: Figures = [measured["pairs"], measured["mean_flow_px"], measured["enlarged_to_px"], "3", "3", "3"]
+    for name in ("dis", "raft-small"):
+        for size in ("as they are", "enlarged"):
+            one = measured["estimators"][name][size]
+            share = 100 * one["share_above_3_px"]
+            figures += [one["mean_error_px"], one["median_error_px"], share, one["seconds_per_pair"]]
+    return figures
+
+
 def how_real() -> Figures:
     realism = RESULTS["realism"]
     presets = ("davis", "camera+object", "camera", "parallax", "depthstillation-style")
@@ -154,6 +165,10 @@ def tiny_dpt() -> Figures:
 SECTIONS: dict[str, tuple[str, Any]] = {
     "Results": (section("\n## Results"), front_page),
     "How fast": (section("\n## How fast", "docs/results.md"), how_fast),
+    "How good estimated flow is": (
+        section("\n## How good estimated flow is", "docs/results.md"),
+        how_good_estimates_are,
+    ),
     "How real": (section("\n## How real", "docs/results.md"), how_real),
     "Does it help": (section("\n## Does it help", "docs/results.md"), does_it_help),
     "Does it train flow": (section("\n## Does it train flow", "docs/results.md"), does_it_train_flow),

@@ -47,7 +47,7 @@ class FlowCommandSettings:
         default=None,
     )
     flow: str = setting(
-        "Estimator of optical flow: raft; dis (OpenCV), which needs no weights and is faster and coarser; or a network "
+        "Estimator of optical flow: raft; dis (OpenCV), which needs no weights and is much faster; or a network "
         "of the package ptlflow, as ptlflow:sea_raft_s, or ptlflow:NAME:WEIGHTS with a name or path of weights.",
         FLOW,
         default="raft",
