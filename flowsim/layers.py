@@ -17,6 +17,10 @@ _COLOR_BAND = 0.0075
 _DEPTH_BAND = 0.015
 # Variance in levels^2 of the colours that the mask's own opacity is weighed against.
 _COLOR_VARIANCE = 400.0
+# Square of the distance in levels by which a colour may differ from every mixture of the colours on both sides, as
+# texture makes it differ, and further variance for each level^2 beyond.
+_TEXTURE_VARIANCE = 2500.0
+_DOUBT = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +73,8 @@ def separate_layers(
     At an object's border the photo C is a mixture of the object's colour F and the colour B behind it, C = a F + (1 -
     a) B. F is continued from inside the object and B from outside of it. The opacity a is the one that explains C best,
     with `opacity` as the prior; where borders of several objects meet, the nearer object explains what the farther ones
-    leave. The unexplained rest of C is shared by all of these layers, so that they give C again.
+    leave. Where no a explains C well, the prior counts more. The unexplained rest of C is shared by these layers, so
+    that they give C again; most of it goes to the layer that the pixel belongs to.
     Depth networks blur depth across borders, so each side takes its depth from beyond the blur.
 
     Args:
@@ -161,32 +166,41 @@ def _matte(
     """
     photo, plate, grey = photo.reshape(-1, 3), behind.reshape(-1, 3).copy(), grey.ravel()
     mixture, share = plate.copy(), np.ones_like(grey)  # of the layers so far; the background's share in it
-    opacities = []
+    ease = np.ones_like(grey)  # how easily the background takes what no mixture explains
+    opacities, eases = [], []
     for border in borders:
         at = border.place
         C, F, B = photo[at], border.colors, mixture[at]
         prior = np.clip(1 - (1 - grey[at]) / np.maximum(share[at], 1e-6), 0, 1)  # what objects behind leave of the grey
         prior = np.where(border.is_object, np.maximum(prior, 0.5), np.minimum(prior, 0.5))
-        # the a that minimises |C - a F - (1 - a) B|^2 / variance + (a - prior)^2
+        # the a that minimises |C - a F - (1 - a) B|^2 / variance + (a - prior)^2; what no mixture explains adds doubt
         difference = F - B
-        explained = ((C - B) * difference).sum(1) + _COLOR_VARIANCE * prior
-        a = np.clip(explained / ((difference * difference).sum(1) + _COLOR_VARIANCE), 0, 1)
+        length = (difference * difference).sum(1)
+        best = np.clip(((C - B) * difference).sum(1) / np.maximum(length, 1e-6), 0, 1)
+        unexplained = C - B - best[:, None] * difference
+        variance = _COLOR_VARIANCE + _DOUBT * np.maximum((unexplained * unexplained).sum(1) - _TEXTURE_VARIANCE, 0)
+        a = (length * best + variance * prior) / (length + variance)
         a[~border.is_mixed] = 0
         mixture[at] = a[:, None] * F + (1 - a[:, None]) * B
         share[at] *= 1 - a
         opacities.append(a)
+        eases.append(np.where(border.is_object, 1, _COLOR_VARIANCE / variance))
+        ease[at] *= np.where(border.is_object, _COLOR_VARIANCE / variance, 1)
     # the smallest changes of the colours that make sum_i s_i F_i = C, for the shares s_i of the layers in the mixture
-    shares, uncovered, squares = [], np.ones_like(share), share * share
+    shares, uncovered = [], np.ones_like(share)
     for border, a in zip(reversed(borders), reversed(opacities), strict=True):
         shares.append(a * uncovered[border.place])
         uncovered[border.place] *= 1 - a
-        squares[border.place] += shares[-1] * shares[-1]
+    shares.reverse()
+    total = ease * share * share
+    for border, own_ease, part in zip(borders, eases, shares, strict=True):
+        total[border.place] += own_ease * part * part
     mattes = []
-    for border, a, part in zip(borders, opacities, reversed(shares), strict=True):
+    for border, own_ease, part, a in zip(borders, eases, shares, opacities, strict=True):
         at = border.place
-        rest = (photo[at] - mixture[at]) / squares[at][:, None]
-        plate[at] = behind.reshape(-1, 3)[at] + share[at][:, None] * rest
-        mattes.append((border.colors + part[:, None] * rest, a))
+        rest = (photo[at] - mixture[at]) / total[at][:, None]
+        plate[at] = behind.reshape(-1, 3)[at] + (ease[at] * share[at])[:, None] * rest
+        mattes.append((border.colors + (own_ease * part)[:, None] * rest, a))
     return plate.reshape(behind.shape), mattes
 
 

@@ -150,3 +150,13 @@ def test_objects_that_touch_leave_nothing_of_each_other_on_the_background():
     image[labels == 1], image[labels == 2] = (230, 20, 20), (20, 20, 230)
     plate = separate_layers(image, slope(60, 80), labels).layers[0].colors
     assert np.abs(plate - (20, 120, 40)).max() < 1
+
+
+def test_a_thin_object_with_dark_and_bright_sides_leaves_nothing_on_the_background():
+    image = np.clip(128 + (picture(80, 120, 3.0).astype(int) - 128) // 6, 0, 255).astype(np.uint8)
+    labels = np.zeros((80, 120), np.uint8)
+    labels[10:70, 56:63] = 1
+    image[10:70, 56:58], image[10:70, 58:63] = 20, 235
+    photo = separate_layers(image, slope(80, 120), labels)
+    assert np.abs(photo.layers[0].colors - 128).max() < 45
+    assert np.array_equal(render_view(photo, [motion()]).image, image)
