@@ -133,8 +133,9 @@ def fetch_labels(view: View) -> UInt8[np.ndarray, "h w"]:
 
 def _surface(layer: Layer, motions: Sequence[MotionSample], steps: Any, device: str) -> Surface:
     """Move a layer and find the part of it that is at each pixel of the view."""
-    motion = motions[max(layer.label - 1, 0)] if layer.label <= len(motions) else motions[0]
-    moves_alone = layer.label > 0 and motion.moves_object
+    has_own_motion = layer.label > 0 and any(part.moves_object for part in motions)
+    motion = motions[layer.label - 1 if has_own_motion else 0]
+    moves_alone = has_own_motion and motion.moves_object
     height, width = layer.inverse_depth.shape
     xs, ys = pixel_axes(height, width)
     matrix = motion.matrices(height, width)[1 if moves_alone else 0].astype(np.float32)
@@ -167,5 +168,6 @@ def _check_motions(photo: LayeredPhoto, motions: Sequence[MotionSample]) -> None
     """Refuse unresolved motions and objects without a motion."""
     if not motions or not all(motion.is_resolved for motion in motions):
         raise FlowsimError("a motion is unresolved (scale -1): use the motion that simulate_flow returns")
-    if any(motion.moves_object for motion in motions) and len(motions) < len(photo.layers) - 1:
-        raise FlowsimError(f"{len(motions)} motions for {len(photo.layers) - 1} objects: give one each")
+    objects = max(layer.label for layer in photo.layers)
+    if any(motion.moves_object for motion in motions) and len(motions) < objects:
+        raise FlowsimError(f"{len(motions)} motions for {objects} objects: give one for each number from 1 on")

@@ -162,6 +162,11 @@ def tiny_dpt() -> Figures:
     return [measured["median_spearman_with_teacher"], *nearer]
 
 
+def storage() -> Figures:
+    measured = RESULTS["storage"]
+    return [measured["pair_over_photo"], measured["mb_per_pair"], measured["mb_per_photo"]]
+
+
 SECTIONS: dict[str, tuple[str, Any]] = {
     "Results": (section("\n## Results"), front_page),
     "How fast": (section("\n## How fast", "docs/results.md"), how_fast),
@@ -174,6 +179,7 @@ SECTIONS: dict[str, tuple[str, Any]] = {
     "Does it train flow": (section("\n## Does it train flow", "docs/results.md"), does_it_train_flow),
     "Motion": (section("\n### How real motion differs", "docs/explanation/method.md"), real_motion),
     "Steadiness": (section("\n### How steady real motion is", "docs/explanation/method.md"), steadiness),
+    "Storage": (section("\nA pair takes", "docs/reference/data-format.md"), storage),
     "tiny-dpt": (section("- **Measured**", "depth/tiny_dpt/README.md", "\n- "), tiny_dpt),
 }
 

@@ -86,7 +86,8 @@ class RunConfig:
     )
     objects: Literal["mask", "components", "labels"] = setting(
         "What moves on its own in a pair or a clip: the mask as one object (mask), each large connected part of it "
-        "(components), or each object of masks that are label images, the 8 largest if there are more (labels).",
+        "(components), or each object of masks that are label images (labels). If there are more than 8, the 8 "
+        "largest do; further parts move with the nearest of these, and further label objects become background.",
         MOTION,
         default="mask",
     )

@@ -227,6 +227,9 @@ def test_motions_without_size_or_for_too_few_objects_are_refused():
         render_view(photo, [motion(scale=-1.0)])
     with pytest.raises(FlowsimError, match="1 motions for 2 objects"):
         render_view(photo, [DRIFT])
+    labels[labels == 1] = 3  # a gap: the motion of object 3 is missing, although there are as many motions as objects
+    with pytest.raises(FlowsimError, match="2 motions for 3 objects"):
+        render_view(separate_layers(image, depth, labels), [DRIFT, DRIFT])
 
 
 @pytest.mark.parametrize(
