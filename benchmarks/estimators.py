@@ -22,8 +22,9 @@ import torch
 from benchmarks.frames import photos
 from benchmarks.record import write
 from flowsim import MotionPrior, make_clip, sample_motion, separate_layers
-from segmentation.flow.estimators import Estimator, EstimatorSettings, identify, load_estimator
+from segmentation.flow.estimators import Estimator, identify, load_estimator
 from segmentation.flow.pair_estimate import VIDEO_SIDE_PX, estimate_as_video
+from segmentation.flow.settings import EstimatorSettings
 
 Pair = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """First frame, second frame, exact flow in px, and the pixels that count."""
@@ -81,7 +82,7 @@ def main() -> None:
     pairs = exact_pairs(given.motions)[: 2 if given.quick else None]
     estimators: dict[str, Any] = {}
     for name in ("dis", "raft", *given.also):
-        settings = EstimatorSettings(name, given.raft, upscale=True)
+        settings = EstimatorSettings(flow=name, raft=given.raft)
         identity = identify(settings)
         measured = measure_both(load_estimator(settings, "cpu"), pairs)
         estimators[identity.network] = {"weights": identity.name, "iterations": identity.iterations, **measured}

@@ -67,15 +67,12 @@ def flows_command(settings: FlowCommandSettings) -> None:
         _estimate_pairs(settings, settings.pairs)
         return
     from segmentation.flow.clips import clips_for
-    from segmentation.flow.estimate import FlowSettings, make_flows
+    from segmentation.flow.estimate import make_flows
 
     output = settings.output
     clips, problems = clips_for(settings)
-    how = FlowSettings(
-        settings.flow, settings.raft, settings.model, settings.raft_iterations, settings.upscale, settings.stride
-    )
     with stoppable(), ProgressLine("frames") as line:
-        summary = make_flows(clips, output, how, line, settings.placement)
+        summary = make_flows(clips, output, settings, line, settings.placement)
     problems |= summary.problems
     if settings.jpeg is not None:
         from segmentation.flow.jpeg_trees import write_jpeg_tree
@@ -210,12 +207,10 @@ def datasets_command() -> None:
 def _estimate_pairs(settings: FlowCommandSettings, dataset: str) -> None:
     """Estimate the flow of a dataset of pairs."""
     from pipeline.command.progress import ProgressLine
-    from segmentation.flow.estimators import EstimatorSettings
     from segmentation.flow.pair_estimate import estimate_pairs
 
-    how = EstimatorSettings(settings.flow, settings.raft, settings.model, settings.raft_iterations, settings.upscale)
     with stoppable(), ProgressLine("pairs") as line:
-        made = estimate_pairs(dataset, settings.output, how, line, settings.placement)
+        made = estimate_pairs(dataset, settings.output, settings, line, settings.placement)
     typer.echo(f"{settings.output}: flow of all pairs of {dataset}, {count_of(made, 'pair')} made in this run")
     typer.echo(f"Learn from it:  segmentation train --data {quote(f'{dataset}:{settings.output}')} --output runs/first")
 

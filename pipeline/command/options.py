@@ -77,7 +77,7 @@ class _Command(TyperCommand):
                 is_argument = parameter.param_type_name == "argument"
                 panel = "Arguments" if is_argument else getattr(parameter, "rich_help_panel", None) or "Options"
                 panels.setdefault(panel, []).append(record)
-        for panel in sorted(panels, key=lambda name: (name != "Arguments", name == "Options")):
+        for panel in sorted(panels, key=lambda name: (name != "Arguments", name != "Input", name == "Options")):
             with formatter.section(panel):
                 formatter.write_dl(panels[panel])
 

@@ -20,20 +20,10 @@ from pipeline.engine.placement import Placement, Share, count_of
 from pipeline.making.continuing import create_or_continue
 from segmentation.errors import FlowError
 from segmentation.flow.clips import Clip
-from segmentation.flow.estimators import EstimatorSettings, Identity, identify, load_estimator
+from segmentation.flow.estimators import Identity, identify, load_estimator
 from segmentation.flow.frame_sizes import check_size
+from segmentation.flow.settings import EstimatorSettings
 from segmentation.videos.footage import Footage
-
-
-@dataclass(frozen=True)
-class FlowSettings(EstimatorSettings):
-    """Settings that decide the values of the flow of a video.
-
-    Attributes:
-        stride: distance in frames; the flow of frame k points to frame k + stride.
-    """
-
-    stride: int = 1
 
 
 @dataclass(frozen=True)
@@ -85,7 +75,7 @@ class FlowSummary:
 def make_flows(
     clips: Sequence[Clip],
     output: str,
-    settings: FlowSettings,
+    settings: EstimatorSettings,
     progress: Progress,
     placement: Placement,
 ) -> FlowSummary:
@@ -99,11 +89,9 @@ def make_flows(
         placement: device and workers.
 
     Raises:
-        FlowError: there are no such weights, or the stride is below 1.
+        FlowError: there are no such weights.
         PipelineError: the output holds something else or flow of other settings, or it cannot be written.
     """
-    if settings.stride < 1:
-        raise FlowError(f"--stride {settings.stride}; expected 1 or more")
     dataset = FlowDataset(output)
     dataset.refuse_foreign_content()  # before anything is loaded
     identity = identify(settings)
@@ -139,7 +127,7 @@ def make_flows(
     return summary
 
 
-def _prepare(store: VideoFlowStore, clip: Clip, settings: FlowSettings, identity: Identity) -> list[FlowTask]:
+def _prepare(store: VideoFlowStore, clip: Clip, settings: EstimatorSettings, identity: Identity) -> list[FlowTask]:
     """Begin or continue the flow of one video; return its remaining tasks.
 
     Raises:
@@ -165,7 +153,7 @@ def _prepare(store: VideoFlowStore, clip: Clip, settings: FlowSettings, identity
         layout = store.layout
     else:
         height, width = next(clip.footage.read(0, 1)).shape[:2]
-        check_size(settings.estimator, height, width, settings.upscale)
+        check_size(settings.flow, height, width, settings.upscale)
         layout = FlowLayout(frames, height, width)
     create_or_continue(store, layout, content, {"weights": identity.name, "origin": dict(clip.origin)})
     to_do = sorted(set(range(layout.shard_count)) - store.committed())
@@ -179,7 +167,7 @@ def _task(clip: Clip, shard: int, layout: FlowLayout, stride: int) -> FlowTask:
     return FlowTask(clip.name, shard, clip.footage, start, end + 1, relative)
 
 
-def start_worker(output: str, settings: FlowSettings, share: Share) -> FlowWorker:
+def start_worker(output: str, settings: EstimatorSettings, share: Share) -> FlowWorker:
     """Start a worker on its share of the machine."""
     share.set_up_torch()
     return FlowWorker(output, settings, share.device)
@@ -188,7 +176,7 @@ def start_worker(output: str, settings: FlowSettings, share: Share) -> FlowWorke
 class FlowWorker:
     """Estimates flow with one network on one device; `make` may be called from several threads."""
 
-    def __init__(self, output: str, settings: FlowSettings, device: str) -> None:
+    def __init__(self, output: str, settings: EstimatorSettings, device: str) -> None:
         self._dataset = FlowDataset.open(output)
         self._estimator = load_estimator(settings, device)
 

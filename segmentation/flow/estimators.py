@@ -11,26 +11,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from segmentation.flow.ptlflow_names import PTLFLOW
-from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, Size
-
-
-@dataclass(frozen=True)
-class EstimatorSettings:
-    """Settings that decide the values of estimated flow.
-
-    Attributes:
-        estimator: `raft`, `dis`, `ptlflow:NAME` or `ptlflow:NAME:WEIGHTS`.
-        weights: name or path of the weights of RAFT, as for `load_raft`.
-        size: network that the weights must belong to; None = either.
-        iterations: number of updates of RAFT's flow field.
-        upscale: whether frames that are too small are enlarged instead of refused.
-    """
-
-    estimator: str = "raft"
-    weights: str = DEFAULT_WEIGHTS
-    size: Size | None = None
-    iterations: int = DEFAULT_ITERATIONS
-    upscale: bool = False
+from segmentation.flow.settings import EstimatorSettings
 
 
 @runtime_checkable
@@ -87,20 +68,20 @@ def identify(settings: EstimatorSettings) -> Identity:
     Raises:
         FlowError: there are no such weights, they belong to another network, or the estimator's package is missing.
     """
-    if settings.estimator == "dis":
+    if settings.flow == "dis":
         import cv2
 
         name = f"dis of OpenCV {cv2.__version__}"
         return Identity("dis", name, hashlib.sha256(name.encode()).hexdigest())
-    if settings.estimator.startswith(PTLFLOW):
+    if settings.flow.startswith(PTLFLOW):
         from segmentation.flow.ptlflow_networks import open_network
 
-        network = open_network(settings.estimator)
+        network = open_network(settings.flow)
         return Identity(network.named.estimator, network.named.name, network.sha256)
     from segmentation.flow.raft_weights import open_raft
 
-    loaded = open_raft(settings.weights, settings.size)
-    return Identity(loaded.size, loaded.name, loaded.sha256, settings.iterations)
+    loaded = open_raft(settings.raft, settings.model)
+    return Identity(loaded.size, loaded.name, loaded.sha256, settings.raft_iterations)
 
 
 def load_estimator(settings: EstimatorSettings, device: str) -> Estimator:
@@ -109,16 +90,16 @@ def load_estimator(settings: EstimatorSettings, device: str) -> Estimator:
     Raises:
         FlowError: there are no such weights, or they belong to another network.
     """
-    if settings.estimator == "dis":
+    if settings.flow == "dis":
         from segmentation.flow.dis import load_dis
 
         return load_dis(settings.upscale)
-    if settings.estimator.startswith(PTLFLOW):
+    if settings.flow.startswith(PTLFLOW):
         from segmentation.flow.ptlflow_networks import load_network
 
-        return load_network(settings.estimator, device, settings.upscale)
+        return load_network(settings.flow, device, settings.upscale)
     from segmentation.flow.raft import load_raft
 
     return load_raft(
-        settings.weights, device, size=settings.size, iterations=settings.iterations, upscale=settings.upscale
+        settings.raft, device, size=settings.model, iterations=settings.raft_iterations, upscale=settings.upscale
     )

@@ -20,9 +20,10 @@ from pipeline.engine import run_tasks as engine
 from pipeline.engine.placement import Placement, Share, count_of
 from pipeline.making.continuing import create_or_continue
 from segmentation.errors import FlowError
-from segmentation.flow.estimators import Estimator, EstimatorSettings, identify, load_estimator
+from segmentation.flow.estimators import Estimator, identify, load_estimator
 from segmentation.flow.pair_by_pair import estimate_enlarged
 from segmentation.flow.pair_flows import check_has_pairs
+from segmentation.flow.settings import EstimatorSettings
 
 VIDEO_SIDE_PX = 854
 """Longer side that frames are enlarged to: that of DAVIS at 480p. Estimators find little in pictures of 240 px."""

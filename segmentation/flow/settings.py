@@ -18,7 +18,42 @@ INPUT, OUTPUT, FLOW, PLACE = "Input", "Output", "Optical flow", "Where it runs"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowCommandSettings:
+class EstimatorSettings:
+    """Settings of estimated flow, which every command that estimates flow has as options."""
+
+    flow: str = setting(
+        "Estimator of optical flow: raft; dis (OpenCV), which needs no weights and is much faster; or a network "
+        "of the package ptlflow, as ptlflow:sea_raft_s, or ptlflow:NAME:WEIGHTS with a name or path of weights.",
+        FLOW,
+        default="raft",
+    )
+    raft: str = setting(
+        "Weights of RAFT: raft-large, raft-things or raft-small, which are downloaded, or the path of a checkpoint.",
+        FLOW,
+        default=DEFAULT_WEIGHTS,
+    )
+    raft_iterations: int = setting(
+        "Number of times that RAFT updates the flow of a pair of frames.", FLOW, at_least=1, default=DEFAULT_ITERATIONS
+    )
+
+    @property
+    def model(self) -> Size | None:
+        """Network that the weights of RAFT must belong to; None = either."""
+        return None
+
+    @property
+    def stride(self) -> int:
+        """Distance in frames; the flow of frame k points to frame k + stride."""
+        return 1
+
+    @property
+    def upscale(self) -> bool:
+        """Whether frames that are too small are enlarged instead of refused."""
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowCommandSettings(EstimatorSettings):
     """Settings of `segmentation flows`; every field is a command-line option."""
 
     dataset: str | None = setting(
@@ -46,22 +81,8 @@ class FlowCommandSettings:
         OUTPUT,
         default=None,
     )
-    flow: str = setting(
-        "Estimator of optical flow: raft; dis (OpenCV), which needs no weights and is much faster; or a network "
-        "of the package ptlflow, as ptlflow:sea_raft_s, or ptlflow:NAME:WEIGHTS with a name or path of weights.",
-        FLOW,
-        default="raft",
-    )
-    raft: str = setting(
-        "Weights of RAFT: raft-large, raft-things or raft-small, which are downloaded, or the path of a checkpoint.",
-        FLOW,
-        default=DEFAULT_WEIGHTS,
-    )
     model: Size | None = setting(
         "Network that the weights of RAFT must belong to; others are refused.", FLOW, unset="either", default=None
-    )
-    raft_iterations: int = setting(
-        "Number of times that RAFT updates the flow of a pair of frames.", FLOW, at_least=1, default=DEFAULT_ITERATIONS
     )
     stride: int = setting(
         "Distance in frames that the flow spans: the flow of frame k points to frame k + stride.",

@@ -16,7 +16,7 @@ from pipeline.engine import run_tasks as engine
 from pipeline.engine.placement import count_of
 from pipeline.redaction import without_credentials
 from segmentation.data.source_names import Benchmark
-from segmentation.flow.estimate import FlowSettings, make_flows
+from segmentation.flow.estimate import make_flows
 from segmentation.flow.frame_flows import FrameFlows, note_on_sizes, open_flows
 from segmentation.network.network_files import WEIGHTS_FILE, find_network
 from segmentation.prediction.evaluation_worker import VideoMasksTask, start_worker
@@ -122,10 +122,6 @@ def _benchmarks(settings: EvaluationSettings) -> list[Benchmark]:
     return [Benchmark.parse(text) for text in settings.dataset]
 
 
-def _flow_settings(settings: EvaluationSettings) -> FlowSettings:
-    return FlowSettings(settings.flow, settings.raft, iterations=settings.raft_iterations, upscale=True)
-
-
 def _content(opened: OpenedBenchmark, settings: EvaluationSettings, seen_px: int) -> dict[str, Any]:
     """Return everything that decides the masks of a benchmark, as plain values without credentials."""
     raft = f"RAFT {settings.raft}, {settings.raft_iterations} iterations"
@@ -148,7 +144,7 @@ def _estimate_flow(
         None if that of no video is complete.
     """
     store = str(settings.output / "flows" / f"{opened.name}.zarr")
-    summary = make_flows(opened.scored_clips, store, _flow_settings(settings), progress, settings.placement)
+    summary = make_flows(opened.scored_clips, store, settings, progress, settings.placement)
     clips = tuple(clip for clip in opened.clips if clip.name in summary.complete)
     usable = replace(opened, clips=clips, problems={**opened.problems, **summary.problems})
     if not clips:

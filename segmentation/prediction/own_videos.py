@@ -23,7 +23,7 @@ from pipeline.files.video_writer import VideoWriter
 from pipeline.redaction import redacted
 from segmentation.data.read_ahead import batches
 from segmentation.errors import SegmentationError
-from segmentation.flow.estimators import Estimator, EstimatorSettings, load_estimator
+from segmentation.flow.estimators import Estimator, load_estimator
 from segmentation.network.checkpoint import load_network
 from segmentation.network.flow_colors import flow_colors
 from segmentation.network.segmenter import Segmenter
@@ -67,8 +67,6 @@ class Predictor:
         share.set_up_torch()
         self._settings, self._device = settings, share.device
         self._segmenter = Segmenter(load_network(settings.checkpoint, side_px=settings.side_px), share.device)
-        # Small frames are enlarged for the estimate instead of being refused.
-        self._flow = EstimatorSettings(settings.flow, settings.raft, iterations=settings.raft_iterations, upscale=True)
         self._estimator: Estimator | None = None
         self._depth: DepthEstimator | None = None
 
@@ -116,7 +114,7 @@ class Predictor:
         return f"simulated from depth by {model}, not measured: a photo has no motion"
 
     def _predict_video(self, footage: Footage, folder: Path, progress: Progress) -> str:
-        self._estimator = self._estimator or load_estimator(self._flow, self._device)
+        self._estimator = self._estimator or load_estimator(self._settings, self._device)
         names, done = footage.names, 0
         frames = frames_with_flow(footage.read(0, len(names)), len(names), self._estimator)
         with VideoWriter(folder / "overlay.mp4", footage.frames_per_second) as overlay:

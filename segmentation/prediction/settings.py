@@ -11,7 +11,7 @@ from pipeline.command.settings import argument, check_limits, setting, setting_o
 from pipeline.engine.placement import Placement
 from segmentation.errors import SegmentationError
 from segmentation.flow.estimator_names import check_name
-from segmentation.flow.settings import INPUT, OUTPUT, FlowCommandSettings
+from segmentation.flow.settings import INPUT, OUTPUT, EstimatorSettings, FlowCommandSettings
 
 NETWORK, DEPTH = "Network", "Depth"
 CHECKPOINT = (
@@ -21,7 +21,7 @@ CHECKPOINT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationSettings:
+class EvaluationSettings(EstimatorSettings):
     """Settings of `segmentation evaluate`; every field is a command-line option."""
 
     dataset: tuple[str, ...] = setting(
@@ -42,9 +42,6 @@ class EvaluationSettings:
     output: Path = setting(
         "Folder for masks, scores and pictures; the same command again predicts only what is missing.", OUTPUT
     )
-    flow: str = setting_of(FlowCommandSettings, "flow")
-    raft: str = setting_of(FlowCommandSettings, "raft")
-    raft_iterations: int = setting_of(FlowCommandSettings, "raft_iterations")
     workers: int | None = setting_of(FlowCommandSettings, "workers")
     gpus_per_worker: float | None = setting_of(FlowCommandSettings, "gpus_per_worker")
     device: Literal["auto", "cpu", "cuda"] = setting_of(FlowCommandSettings, "device")
@@ -61,16 +58,13 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictionSettings:
+class PredictionSettings(EstimatorSettings):
     """Settings of `segmentation predict`; every field is an argument or option of the command."""
 
     inputs: tuple[Path, ...] = argument("Video files, folders of frames, and photos.")
     checkpoint: Path = setting(CHECKPOINT, NETWORK)
     side_px: int | None = setting_of(EvaluationSettings, "side_px")
     output: Path = setting("Folder in which each input gets a folder of its own name.", OUTPUT)
-    flow: str = setting_of(FlowCommandSettings, "flow")
-    raft: str = setting_of(FlowCommandSettings, "raft")
-    raft_iterations: int = setting_of(FlowCommandSettings, "raft_iterations")
     depth_model: str = setting(
         "Depth network from which the flow of photos is simulated, named as for `pipeline run`; tiny-dpt is part of "
         "fakeflow and works offline.",

@@ -30,6 +30,7 @@ class Settings:
     names: tuple[str, ...] = setting("Name of a row; may be repeated.", "Shape", unset="every row", default=())
     report_file: Path | None = setting("File to write.", "Output", flag="--json", default=None)
     label: str = setting("Text to add.", "Output", default="")
+    pattern: str = setting("Names of files to read.", "Input", default="")
     is_quick: bool = setting("Leave the slow part out.", "Output", flag="--quick", default=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +75,7 @@ def run(*arguments: str) -> tuple[Any, list[Any]]:
 def test_a_help_page_lists_options_under_headings_with_defaults_limits_and_examples() -> None:
     page = run("draw", "--help")[0].output
     heads = [line for line in page.splitlines() if line and not line.startswith((" ", "Usage"))]
-    assert heads == ["Arguments:", "Values:", "Shape:", "Output:", "Options:", "Examples:"]
+    assert heads == ["Arguments:", "Input:", "Values:", "Shape:", "Output:", "Options:", "Examples:"]
     lines = {words[0]: " ".join(words[1:]) for words in map(str.split, page.splitlines()) if words}
     assert lines["--scale"] == "<float> Values are scaled to [0, 1] times this. [default: 1.0]"
     assert lines["--seed"] == "<int> Seed of the values. [default: 0]"

@@ -14,7 +14,8 @@ import torch
 import xarray
 
 from segmentation.errors import FlowError
-from segmentation.flow.estimators import EstimatorSettings, load_estimator
+from segmentation.flow.estimators import load_estimator
+from segmentation.flow.settings import EstimatorSettings, FlowCommandSettings
 from tests.segmentation.commands import Command, refusal
 from tests.segmentation.drawn_videos import save_small_network
 from tests.segmentation.flow_videos import davis, write_frames
@@ -111,9 +112,10 @@ def test_masks_from_flow_by_a_network_of_the_package(segmentation: Command, weig
 def test_small_frames_are_enlarged_on_request_or_refused(weights: Path) -> None:
     frames = moving_texture(2, 64, 80)
     estimator = f"ptlflow:{NETWORK}:{weights}"
+    strict = FlowCommandSettings(video=Path("clip.mp4"), output="flows.zarr", flow=estimator)
     with pytest.raises(FlowError, match=f"frames are 80x64; ptlflow:{NETWORK} needs 128 px on both sides"):
-        load_estimator(EstimatorSettings(estimator), "cpu").pair(*frames)
-    assert load_estimator(EstimatorSettings(estimator, upscale=True), "cpu").pair(*frames).shape == (64, 80, 2)
+        load_estimator(strict, "cpu").pair(*frames)
+    assert load_estimator(EstimatorSettings(flow=estimator), "cpu").pair(*frames).shape == (64, 80, 2)
 
 
 @package

@@ -15,8 +15,9 @@ from depth import DepthEstimator
 from pipeline.dataset.schema import decode_flow, encode_flow
 from pipeline.engine.placement import Placement
 from segmentation.flow.clips import clip_of
-from segmentation.flow.estimate import FlowSettings, make_flows
+from segmentation.flow.estimate import make_flows
 from segmentation.flow.raft import load_raft
+from segmentation.flow.settings import EstimatorSettings
 from segmentation.network.checkpoint import load_network
 from segmentation.network.segmenter import Segmenter
 from segmentation.prediction.own_videos import frames_with_flow
@@ -179,7 +180,7 @@ def test_prediction_sees_the_flow_that_is_stored_for_training(raft: Path, tmp_pa
     folder = tmp_path / "clip"
     for number, frame in enumerate(frames):
         write_png(folder / f"{number:05d}.png", frame)
-    settings = FlowSettings(weights=str(raft), iterations=1)
+    settings = EstimatorSettings(raft=str(raft), raft_iterations=1)
     make_flows([clip_of(folder)], str(tmp_path / "flows.zarr"), settings, Watcher(), Placement(0))
     seen = [flow_px for _, flow_px in frames_with_flow(frames, 4, load_raft(str(raft), iterations=1))]
     stored = [flow_px for _, flow_px in read_flow(str(tmp_path / "flows.zarr"), "clip")]
