@@ -12,7 +12,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,37 +48,68 @@ def train_on_ray(settings: TrainingSettings, progress: Progress) -> None:
     progress.announce("starting Ray")
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # relative paths stay those of the command
-    errors: list[BaseException] = []
-    was_stopped = False
-    failed_at = math.inf
     try:
         with ray_session():
             nodes = live_nodes()
             share, count = plan_workers(nodes, settings.placement)
             progress.announce(f"training on Ray: {describe_crew(nodes, share, count)}")
-            # A thread of its own, because Ray handles Ctrl-C itself in the main thread.
-            fit = threading.Thread(target=_fit, args=(_make_trainer(settings, output, share), errors), daemon=True)
-            fit.start()
-            follower = follow_metrics(output, settings.steps, settings.recipe.batch_size, progress)
-            while fit.is_alive() and time.monotonic() - failed_at < _PATIENCE_S:
-                try:
-                    fit.join(_POLL_S)
-                    next(follower)
-                    if (output / FAILURE_FILE).exists():
-                        failed_at = min(failed_at, time.monotonic())
-                except KeyboardInterrupt:
-                    if was_stopped:
-                        raise
-                    was_stopped = True
-                    take_all_time()
-                    progress.announce("stopping after this step")
-                    (output / STOP_FILE).touch()
-                    follower = follow_metrics(
-                        output, settings.steps, settings.recipe.batch_size, progress
-                    )  # the interrupt may have ended the previous one
+            errors, was_stopped = follow_to_end(_make_trainer(settings, output, share).fit, settings, progress)
         raise_outcome(output, errors, was_stopped)
     finally:
         _clear(output)
+
+
+def follow_to_end(
+    fit: Callable[[], object], settings: TrainingSettings, progress: Progress
+) -> tuple[list[BaseException], bool]:
+    """Run Ray's training in a thread and show the numbers that workers write; at Ctrl-C, ask workers to stop.
+
+    Args:
+        fit: runs the training; returns when all workers have ended.
+        settings: settings of the run.
+        progress: is told how far the run is.
+
+    Returns:
+        Errors of `fit`, and whether the user pressed Ctrl-C.
+
+    Raises:
+        KeyboardInterrupt: the user pressed Ctrl-C again.
+    """
+    output = Path(settings.output).resolve()
+    errors: list[BaseException] = []
+    # An event, because a Thread.join() that Ctrl-C interrupts takes a running thread for ended (Python before 3.13).
+    ended = threading.Event()
+
+    def run() -> None:
+        try:
+            fit()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            ended.set()
+
+    # A thread of its own, because Ray handles Ctrl-C itself in the main thread.
+    threading.Thread(target=run, daemon=True).start()
+    was_stopped = False
+    failed_at = math.inf
+    follower = follow_metrics(output, settings.steps, settings.recipe.batch_size, progress)
+    while not ended.is_set() and time.monotonic() - failed_at < _PATIENCE_S:
+        try:
+            ended.wait(_POLL_S)
+            next(follower)
+            if (output / FAILURE_FILE).exists():
+                failed_at = min(failed_at, time.monotonic())
+        except KeyboardInterrupt:
+            if was_stopped:
+                raise
+            was_stopped = True
+            take_all_time()
+            progress.announce("stopping after this step")
+            (output / STOP_FILE).touch()
+            follower = follow_metrics(
+                output, settings.steps, settings.recipe.batch_size, progress
+            )  # the interrupt may have ended the previous one
+    return errors, was_stopped
 
 
 def raise_outcome(output: Path, errors: Sequence[BaseException], was_stopped: bool) -> None:
@@ -132,13 +163,6 @@ def _make_trainer(settings: TrainingSettings, output: Path, share: Share) -> Any
             name=RAY_FOLDER, storage_path=str(output), failure_config=FailureConfig(max_failures=MOST_RESTARTS)
         ),
     )
-
-
-def _fit(trainer: Any, errors: list[BaseException]) -> None:
-    try:
-        trainer.fit()
-    except BaseException as error:
-        errors.append(error)
 
 
 def _work(config: dict[str, Any]) -> None:

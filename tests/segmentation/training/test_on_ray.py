@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from benchmarks.processes import command_line, descendants
+from pipeline.command.stopping import stopped_by_signals
 from pipeline.errors import PipelineError
 from segmentation.errors import Stopped, TrainingError
-from segmentation.training.folder import STOPPED_FILE
-from segmentation.training.on_ray import FAILURE_FILE, raise_outcome
+from segmentation.training.folder import STOP_FILE, STOPPED_FILE
+from segmentation.training.on_ray import FAILURE_FILE, follow_to_end, raise_outcome
 from segmentation.training.run import train
 from tests.segmentation.training_runs import (
     Watcher,
@@ -78,6 +79,26 @@ def test_a_stopped_run_has_ended_well_though_ray_itself_fails(tmp_path: Path, lo
     assert watcher.killed
     assert torch.load(tmp_path / "run/last/training.pt", weights_only=True)["position"]["step"] >= 3
     assert not (tmp_path / "run" / STOPPED_FILE).exists()
+
+
+def test_a_stop_waits_until_workers_have_saved_their_state(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+
+    def train_until_stopped() -> None:
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)  # as `ray job stop` does, while the main thread waits
+        while not (run / STOP_FILE).exists():
+            time.sleep(0.01)
+        time.sleep(0.2)  # the last step
+        (run / STOPPED_FILE).touch()
+
+    settings, watcher = settings_in(tmp_path, data=("photos.zarr",)), Watcher()
+    with stopped_by_signals():
+        errors, was_stopped = follow_to_end(train_until_stopped, settings, watcher)
+    assert (errors, was_stopped) == ([], True)
+    assert watcher.said == ["stopping after this step"]
+    assert (run / STOPPED_FILE).exists()
 
 
 def test_a_run_that_saved_its_state_when_it_was_stopped_has_not_failed(tmp_path: Path) -> None:
