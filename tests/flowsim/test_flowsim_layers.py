@@ -160,3 +160,13 @@ def test_a_thin_object_with_dark_and_bright_sides_leaves_nothing_on_the_backgrou
     photo = separate_layers(image, slope(80, 120), labels)
     assert np.abs(photo.layers[0].colors - 128).max() < 45
     assert np.array_equal(render_view(photo, [motion()]).image, image)
+
+
+def test_grey_far_from_an_object_makes_nothing_of_the_background_its_own():
+    image, labels = picture(60, 80, 5.0), np.zeros((60, 80), np.uint8)
+    labels[10:50, 40:70] = 1
+    grey = labels * np.uint8(255)
+    grey[:, 36:40] = 100
+    opacity = separate_layers(image, slope(60, 80), labels, grey).layers[1].opacity
+    assert opacity[:, 38:40].any()
+    assert not opacity[:, :38].any()
