@@ -6,7 +6,7 @@ INSTALL := $(BIN)/uv pip install --python $(BIN)/python
 
 ## demo: make a dataset from the example photos, and a picture of it; offline after the installation
 demo: .venv/installed
-	$(BIN)/pipeline run --input examples/DUTS --depth-model tiny-dpt --workers 0 --output demo/dutsv2.zarr
+	$(BIN)/pipeline run --input examples/DUTS --depth-model tiny-dpt --output demo/dutsv2.zarr
 	$(BIN)/pipeline preview demo/dutsv2.zarr --output demo/preview.png
 
 ## test: run the tests, in a few minutes on two cores

@@ -6,13 +6,14 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.engine.placement import Node
+from pipeline.engine.placement import Node, Placement
 from pipeline.errors import PipelineError
 
 SECONDS_TO_ANSWER = 5.0
@@ -56,6 +57,26 @@ def ray_session() -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def needs_ray(placement: Placement) -> bool:
+    """Return whether tasks run on Ray: if workers or a cluster are asked for, or this machine has several GPUs.
+
+    Anything else runs in this process, where Ray would only cost the time of its start.
+    """
+    if placement.workers is not None or placement.gpus_per_worker is not None:
+        return placement.workers != 0
+    if os.environ.get("RAY_ADDRESS") or _is_joined():
+        return True
+    import torch
+
+    return placement.device != "cpu" and torch.cuda.device_count() > 1
+
+
+def _is_joined() -> bool:
+    """Return whether this process is part of a cluster already."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
 
 
 def live_nodes() -> list[Node]:

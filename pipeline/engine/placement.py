@@ -15,8 +15,8 @@ class Placement:
     """Wishes of the user about the machines that tasks run on.
 
     Attributes:
-        workers: number of workers on Ray; 0 = in this process; None = one per GPU (or share of one), or one per machine
-            if there is no GPU.
+        workers: number of workers on Ray; 0 = in this process; None = on a cluster or with several GPUs one worker per
+            GPU (or share of one), or per machine if there is no GPU, and otherwise in this process.
         device: `auto`, `cpu` or `cuda`.
         gpus_per_worker: share of a GPU that each worker gets, such as 0.5 if two share one; None = 1.
 

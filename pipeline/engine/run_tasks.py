@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.engine.cluster import go_to, live_nodes, ray_session
+from pipeline.engine.cluster import go_to, live_nodes, needs_ray, ray_session
 from pipeline.engine.placement import (
     Placement,
     Share,
@@ -75,10 +75,11 @@ def run_tasks(
         )
     if not len(tasks):
         return
-    if placement.workers == 0:
+    if not needs_ray(placement):
         share = local_share(placement.device)
         worker = factory(share)
-        announce(f"running in this process: {share.device}, {count_of(share.cpus, 'core')}")
+        more = "" if placement.workers == 0 else "; --workers N runs on Ray"
+        announce(f"running in this process: {share.device}, {count_of(share.cpus, 'core')}{more}")
         yield from _run_here(worker, tasks, share.tasks_in_flight)
     else:
         announce("starting Ray")

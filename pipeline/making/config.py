@@ -95,7 +95,7 @@ class RunConfig:
     workers: int | None = setting(
         "Number of Ray workers; 0 works in this process, without Ray.",
         PLACE,
-        unset="one per GPU, or one per machine if there is no GPU",
+        unset="0 on one machine with at most one GPU; otherwise one per GPU, or per machine without GPUs",
         at_least=0,
         default=None,
     )

@@ -98,7 +98,7 @@ class FlowCommandSettings(EstimatorSettings):
     workers: int | None = setting(
         "Number of workers on Ray; 0 runs everything in this process.",
         PLACE,
-        unset="one per GPU, or per machine without GPUs",
+        unset="0 on one machine with at most one GPU; otherwise one per GPU, or per machine without GPUs",
         at_least=0,
         default=None,
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from pipeline.engine.cluster import needs_ray
 from pipeline.engine.placement import Node, Placement, Share, describe_crew, plan_workers
 from pipeline.errors import PipelineError
 
@@ -71,3 +73,26 @@ def test_one_line_says_what_is_used() -> None:
 def test_a_gpu_overlaps_shards_and_a_cpu_does_not() -> None:
     assert [Share("cpu", cpus).tasks_in_flight for cpus in (1, 8)] == [1, 1]
     assert [Share("cuda", cpus, 1).tasks_in_flight for cpus in (1, 3, 8)] == [3, 3, 8]
+
+
+@pytest.mark.parametrize(
+    ("placement", "address", "gpus", "on_ray"),
+    [
+        (Placement(), None, 0, False),
+        (Placement(), None, 1, False),
+        (Placement(), None, 2, True),
+        (Placement(device="cpu"), None, 2, False),
+        (Placement(), "10.0.0.1:6379", 0, True),
+        (Placement(workers=0), "10.0.0.1:6379", 2, False),
+        (Placement(workers=1), None, 0, True),
+        (Placement(gpus_per_worker=0.5), None, 1, True),
+    ],
+)
+def test_ray_is_started_only_where_it_helps(
+    monkeypatch: pytest.MonkeyPatch, placement: Placement, address: str | None, gpus: int, on_ray: bool
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if address is not None:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert needs_ray(placement) == on_ray
