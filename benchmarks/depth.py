@@ -25,9 +25,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.record import write
 from depth import DepthEstimator
+from depth.model_files import EMBEDDED_FOLDER
 from depth.original import HYBRID, LARGE
 from depth.preprocess import network_shape, prepare_on_host, restore_on_host
-from depth.tiny import EMBEDDED_FOLDER, TinyDPT
+from depth.tiny import TinyDPT
 from depth.weights import TINY_INPUT
 
 DEPTH_ANYTHING_SMALL = {
@@ -130,7 +131,7 @@ def compare(name: str, photos: list[np.ndarray], arguments: argparse.Namespace) 
     squares = [np.asarray(image.resize((rule["side"], rule["side"]))) for image in images]
     seconds = time_rounds({"ours": lambda: ours(photos), "rival": lambda: rival(images)}, arguments.rounds)
     square = torch.zeros(1, 3, rule["side"], rule["side"], device=ours.device)
-    flops = _count_flops(ours._loaded.network, square)
+    flops = _count_flops(ours._network, square)
     precision = ours.provenance()["precision"]
     peak = measure_peak(ours.device, getattr(torch, precision))
     achieved = flops * len(photos) / seconds["ours"]
@@ -173,7 +174,7 @@ def measure_tiny(photos: list[np.ndarray], rounds: int) -> dict[str, Any]:
             TinyDPT().save(Path(scratch))
         name = "tiny-dpt" if EMBEDDED_FOLDER.exists() else scratch
         estimator = DepthEstimator.load(name)
-    network = estimator._loaded.network
+    network = estimator._network
     shape = (224, 288)
     rule = TINY_INPUT
     dense = torch.randn(8, 3, *shape).contiguous(memory_format=torch.channels_last)

@@ -40,7 +40,7 @@ def network_alone(estimator: DepthEstimator, photos: list[np.ndarray], repeats: 
 
     A CPU works on as many photos as it has cores, each photo on one core; a GPU gets dense batches in its own memory.
     """
-    rule = estimator._loaded.input
+    rule = estimator._input
     is_cpu = estimator.device.type == "cpu"
     by_shape: dict[tuple[int, int], list[np.ndarray]] = {}
     for photo in photos:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from depth.errors import DepthError
-from depth.loading import open_network
-from depth.networks import LoadedNetwork, to_inverse_depth
+from depth.loading import load_depth_network
+from depth.model_files import ModelFiles, find_model
+from depth.networks import to_inverse_depth
 from depth.preprocess import (
     Map,
     Photo,
@@ -81,13 +82,12 @@ class DepthEstimator:
     depend neither on the other photos nor on the number of threads. On a GPU, photos of one shape share batches.
     """
 
-    def __init__(self, loaded: LoadedNetwork, options: EstimatorOptions) -> None:
+    def __init__(self, network: nn.Module, files: ModelFiles, options: EstimatorOptions) -> None:
         self.device = find_device(options.device)
-        rule = dataclasses.replace(loaded.input, fit="square") if options.resize == "square" else loaded.input
-        self._loaded = dataclasses.replace(loaded, input=rule)
-        self._normalization = options.normalization
-        self._precision = _choose_precision(options.precision, self.device, loaded.id)
-        network = loaded.network.to(self.device).to(memory_format=torch.channels_last)
+        self._files, self._options = files, options
+        self._input = files.input.resized(options.resize)
+        self._precision = _choose_precision(options.precision, self.device, files.id)
+        network = network.to(self.device).to(memory_format=torch.channels_last)
         self._network: Any = torch.compile(network) if options.compile else network
         self._batch = GPU_BATCH
         self._was_halved = False
@@ -105,7 +105,8 @@ class DepthEstimator:
         """
         chosen = EstimatorOptions(**options)
         find_device(chosen.device)  # fail before gigabytes are read
-        return cls(open_network(model), chosen)
+        files = find_model(model)
+        return cls(load_depth_network(files), files, chosen)
 
     def __call__(self, photos: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Estimate the inverse depth of photos.
@@ -129,23 +130,15 @@ class DepthEstimator:
 
     def provenance(self) -> dict[str, Any]:
         """Return model, weights and processing as JSON values, for the attributes of a dataset."""
-        loaded = self._loaded
-        return {
-            "model": loaded.id,
-            "revision": loaded.revision,
-            "sha256": loaded.sha256,
-            "output": loaded.meaning,
-            "input": loaded.input.describe(),
-            "normalization": self._normalization,
-            "precision": str(self._precision).removeprefix("torch."),
-            "licence": loaded.licence,
-        }
+        options = self._options
+        described = self._files.describe(resize=options.resize, normalization=options.normalization)
+        return {**described, "precision": str(self._precision).removeprefix("torch.")}
 
     @torch.inference_mode()
     def _estimate_alone(self, photo: Photo) -> Map:
-        rule = self._loaded.input
+        rule = self._input
         inverse = self._infer(prepare_on_host(photo, network_shape(photo, rule), rule))
-        return restore_on_host(inverse[0], photo.shape[:2], self._normalization)
+        return restore_on_host(inverse[0], photo.shape[:2], self._options.normalization)
 
     def _estimate_batches(self, photos: Sequence[Photo]) -> list[Map]:
         """Keep a batch on the device while the next is prepared; halve the batches once if memory runs out."""
@@ -169,7 +162,7 @@ class DepthEstimator:
         """Return the indices of each batch's photos; a batch holds at most `_batch` photos of one network shape."""
         groups: dict[Shape, list[int]] = {}
         for place, photo in enumerate(photos):
-            groups.setdefault(network_shape(photo, self._loaded.input), []).append(place)
+            groups.setdefault(network_shape(photo, self._input), []).append(place)
         return [part for group in groups.values() for part in self._split(group)]
 
     def _split(self, places: list[int]) -> list[list[int]]:
@@ -182,7 +175,7 @@ class DepthEstimator:
         except torch.OutOfMemoryError as error:
             if self._was_halved or len(places) == 1:
                 raise DepthError(
-                    f"{self.device} has too little memory for {self._loaded.id} with {len(places)} photos at a time. "
+                    f"{self.device} has too little memory for {self._files.id} with {len(places)} photos at a time. "
                     "Free memory on the device, or use a smaller model or device 'cpu'."
                 ) from error
         self._was_halved, self._batch = True, (len(places) + 1) // 2
@@ -196,13 +189,13 @@ class DepthEstimator:
     @torch.inference_mode()
     def _submit(self, places: list[int], photos: Sequence[Photo]) -> _Running:
         chosen = [photos[place] for place in places]
-        shape = network_shape(chosen[0], self._loaded.input)
+        shape = network_shape(chosen[0], self._input)
         is_cuda = self.device.type == "cuda"
         with torch.cuda.device(self.device) if is_cuda else contextlib.nullcontext():
-            inverse = self._infer(prepare_on_device(chosen, shape, self._loaded.input, self.device))
+            inverse = self._infer(prepare_on_device(chosen, shape, self._input, self.device))
             maps = []
             for output, photo in zip(inverse, chosen, strict=True):
-                restored = restore_on_device(output, photo.shape[:2], self._normalization)
+                restored = restore_on_device(output, photo.shape[:2], self._options.normalization)
                 maps.append(torch.empty(restored.shape, pin_memory=is_cuda).copy_(restored, non_blocking=True))
             done = torch.cuda.current_stream().record_event() if is_cuda else None
         return _Running(places, maps, done)
@@ -215,7 +208,7 @@ class DepthEstimator:
             torch.backends.cudnn.flags(enabled=True, allow_tf32=is_reduced),
         ):
             output = self._network(pixels)
-        return to_inverse_depth(output, self._loaded.meaning)
+        return to_inverse_depth(output, self._files.meaning)
 
 
 def _finish(running: _Running) -> dict[int, Map]:

@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import pickle
 from itertools import pairwise
 from typing import Any
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from depth.weights import InputRule, Meaning
+from depth.weights import Meaning
 
-
-@dataclass(frozen=True)
-class LoadedNetwork:
-    """A network in evaluation mode, with the facts that are needed to use and to cite it.
-
-    Attributes:
-        network: maps normalised photos (b, 3, h, w) to (b, rows, columns).
-        id: name that the network was requested by.
-        revision: commit on the hub, or None.
-        sha256: hash of the weights' file, or of the joined digests of several files.
-        input: rule for the input.
-        meaning: meaning of the output.
-        licence: SPDX id, or a hint where to find the licence.
-    """
-
-    network: nn.Module
-    id: str
-    revision: str | None
-    sha256: str
-    input: InputRule
-    meaning: Meaning
-    licence: str
+NOT_READABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError)
+"""Errors that readers raise on damaged or foreign weights."""
 
 
 class AnyShapeDPT(nn.Module):

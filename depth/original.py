@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from depth.errors import DepthError
-from depth.networks import LoadedNetwork, wrap_transformers_model
-from depth.weight_files import NOT_READABLE, hash_files
-from depth.weights import DPT_INPUT
+from depth.networks import NOT_READABLE, wrap_transformers_model
 
 HYBRID: dict[str, Any] = {"is_hybrid": True, "neck_hidden_sizes": [256, 512, 768, 768]}
 LARGE: dict[str, Any] = {
@@ -68,7 +66,7 @@ RENAMES = (
 """Patterns of the beginnings of names, and their replacements."""
 
 
-def open_original(path: Path) -> LoadedNetwork:
+def load_original(path: Path) -> nn.Module:
     """Load one of the two original checkpoints, recognised by the names of its parameters.
 
     Raises:
@@ -85,16 +83,7 @@ def open_original(path: Path) -> LoadedNetwork:
         checkpoint = checkpoint["model"]  # as isl-org's own loader does
     if not isinstance(checkpoint, dict) or not all(isinstance(value, Tensor) for value in checkpoint.values()):
         raise DepthError(f"{path} holds no state dict (names to tensors) but a {type(checkpoint).__name__}.")
-    model = build_model(checkpoint, str(path))
-    return LoadedNetwork(
-        network=wrap_transformers_model(model),
-        id=path.name,
-        revision=None,
-        sha256=hash_files([path]),
-        input=DPT_INPUT,
-        meaning="relative inverse depth",
-        licence="MIT",
-    )
+    return wrap_transformers_model(build_model(checkpoint, str(path)))
 
 
 def build_model(checkpoint: dict[str, Tensor], name: str) -> Any:

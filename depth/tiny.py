@@ -16,7 +16,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-EMBEDDED_FOLDER = Path(__file__).parent / "tiny_dpt"
 """Folder of the model inside the package, with `config.json`, `model.safetensors` and a model card."""
 
 

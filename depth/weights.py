@@ -5,7 +5,7 @@ Importing this module imports neither torch nor transformers.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 EMBEDDED_MODEL = "tiny-dpt"
@@ -43,6 +43,10 @@ class InputRule:
     interpolation: Literal["cubic", "area"] = "cubic"
     mean: Triple = HALF
     std: Triple = HALF
+
+    def resized(self, resize: str) -> InputRule:
+        """Return the rule with `square` in place of its own fit, or the rule itself for `aspect`."""
+        return replace(self, fit="square") if resize == "square" else self
 
     def describe(self) -> dict[str, Any]:
         """Return the rule as plain values, for a dataset's attributes."""

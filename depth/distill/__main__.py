@@ -14,7 +14,7 @@ from depth.distill.examples import Example, find_examples, hold_out, photos_in, 
 from depth.distill.training import Recipe, Training
 from depth.distill.whole_files import save_whole
 from depth.errors import DepthError
-from depth.tiny import EMBEDDED_FOLDER
+from depth.model_files import EMBEDDED_FOLDER
 from depth.weights import EMBEDDED_MODEL
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from depth import DepthError
 from pipeline.command.progress import Progress, Silent
 from pipeline.dataset.commits import Failure
 from pipeline.dataset.run_log import RunLog
@@ -52,11 +53,12 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
         allow_missing_masks=config.allow_missing_masks,
         limit=config.limit,
     )
-    progress.announce(f"{len(listing)} photos ({listing.source}); loading {config.depth_model}")
+    progress.announce(f"{len(listing)} photos ({listing.source}); depth by {config.depth_model}")
     store = DatasetStore(config.output)
     store.refuse_foreign_content()  # before anything is written or loaded
     resolved = _resolve(config)
     with store.sole_writer(progress.announce) as lock:
+        is_new = not store.exists()
         prepare(store, config, listing, _layout(config, listing), resolved, progress.announce)
         plan = make_plan(store, listing, config.retry_failed)
         done = failed = 0
@@ -73,11 +75,15 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
                     failed += len(outcome.failures)
                     log.add(outcome.photos, len(outcome.failures), outcome.seconds)
                     progress.update(plan.photos_to_do, done, failed)
+        except DepthError:
+            if is_new and not store.committed():
+                store.withdraw()  # its settings name a network that cannot be loaded, so nothing could continue it
+            raise
         finally:
-            with suppress(
-                PipelineError
-            ):  # a full disk has been reported by then, and a missing note should not fail a run
-                log.save(store)
+            # A full disk has been reported by then, and a missing note should not fail a run.
+            with suppress(PipelineError):
+                if store.exists():
+                    log.save(store)
         store.refuse_unfinished()
         return RunSummary(len(listing), done, tuple(store.failures()), listing.notes)
 
@@ -97,13 +103,10 @@ def _layout(config: RunConfig, listing: Listing) -> Layout:
 
 
 def _resolve(config: RunConfig) -> dict[str, Any]:
-    """Return the exact provenance of the depth network and the parameters of the motion model."""
-    from depth import DepthEstimator
+    """Return the exact provenance of the depth network, which is not loaded, and the parameters of the motion model."""
+    from depth.model_files import find_model
 
-    estimator = DepthEstimator.load(
-        config.depth_model, device="cpu", resize=config.resize, normalization=config.normalization
-    )
-    depth = {name: value for name, value in estimator.provenance().items() if name != "precision"}
+    depth = find_model(config.depth_model).describe(resize=config.resize, normalization=config.normalization)
     return {"depth": depth, "motion_prior": config.motion_prior().to_dict()}
 
 

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from depth import DepthError, DepthEstimator
 from depth.estimator import EstimatorOptions
-from depth.networks import LoadedNetwork, fold_batch_norms, to_inverse_depth
-from depth.tiny import EMBEDDED_FOLDER, TinyDPT
+from depth.model_files import EMBEDDED_FOLDER, ModelFiles
+from depth.networks import fold_batch_norms, to_inverse_depth
+from depth.tiny import TinyDPT
 from depth.weights import InputRule, Meaning
 
 
@@ -40,8 +41,8 @@ def red_estimator(
     network: nn.Module | None = None, meaning: Meaning = "relative inverse depth", name: str = "red", **options: str
 ) -> DepthEstimator:
     rule = InputRule(64, 32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    loaded = LoadedNetwork(network or RedIsNear(), name, None, "0", rule, meaning, "none")
-    return DepthEstimator(loaded, EstimatorOptions(**options))
+    files = ModelFiles("tiny", EMBEDDED_FOLDER, (), name, None, rule, meaning, "none")
+    return DepthEstimator(network or RedIsNear(), files, EstimatorOptions(**options))
 
 
 def ramp(height: int, width: int) -> np.ndarray:

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from depth import DepthError
-from depth.loading import open_network
+from depth.loading import load_depth_network
+from depth.model_files import find_model
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.photos.decoding import decode_photo
@@ -78,7 +79,7 @@ def test_deeply_nested_json_is_damage(tmp_path: Path) -> None:
     with pytest.raises(SegmentationError, match=r"settings.json is damaged"):
         begin_or_continue(tmp_path / "masks", {})
     with pytest.raises(DepthError, match=r"config.json is not JSON"):
-        open_network(str(tmp_path / "net"))
+        find_model(str(tmp_path / "net"))
     (tmp_path / "zarr.json").write_text(NESTED)
     with pytest.raises(PipelineError, match=r"zarr.json is no JSON object; it is damaged"):
         DatasetStore.open(str(tmp_path))
@@ -97,7 +98,7 @@ def test_no_advice_to_run_what_is_in_a_file_of_weights(tmp_path: Path) -> None:
     assert "option" not in str(refused.value)
     path = path.rename(tmp_path / "dpt.pt")
     with pytest.raises(DepthError) as unreadable:
-        open_network(str(path))
+        load_depth_network(find_model(str(path)))
     assert "weights_only" not in str(unreadable.value)
 
 
