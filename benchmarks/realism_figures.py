@@ -110,3 +110,32 @@ def plot_samples(videos: dict[str, list[Field]], scenes: Sequence[Scene], prior:
             panel.axis("off")
     figure.savefig(path, dpi=64)
     plt.close(figure)
+
+
+def plot_classifiers(figures: dict[str, Any], path: Path) -> None:
+    """Draw the AUC of both classifiers as bars per preset and kind of flow, with the floor as a line."""
+    kinds = {"photos": "flow of photos", "pairs": "flow of pairs, exact", "estimated": "flow of pairs, estimated"}
+    colors = ("#9ecae1", "#4292c6", "#d62728")
+    figure, axes = plt.subplots(1, 2, figsize=(13, 4.6), layout="constrained", sharey=True)
+    presets = list({**figures["photos"], **figures["estimated"]})
+    for panel, (judge, title) in zip(
+        axes, (("forest", "random forest on statistics"), ("network", "network on colours")), strict=True
+    ):
+        for place, (kind, color) in enumerate(zip(kinds, colors, strict=True)):
+            shown = [name for name in presets if name in figures[kind]]
+            at = [presets.index(name) + 0.27 * (place - 1) for name in shown]
+            values = [figures[kind][name][judge] for name in shown]
+            bars = panel.bar(at, [value["auc"] for value in values], 0.25, color=color, label=kinds[kind])
+            panel.bar_label(bars, fmt="%.2f", fontsize=9)
+            for x, value in zip(at, values, strict=True):
+                panel.vlines(x, min(value["of_each_seed"]), max(value["of_each_seed"]), color="black", linewidth=1)
+        bottom = figures["floor"][judge]
+        panel.axhline(bottom["auc"], color="black", linestyle="--", label="two halves of the real videos")
+        panel.axhspan(min(bottom["of_each_seed"]), max(bottom["of_each_seed"]), color="black", alpha=0.08)
+        panel.set_xticks(range(len(presets)), [name.replace(", ", ",\n") for name in presets])
+        panel.set_title(title)
+        panel.set_ylim(0.3, 1.06)
+    axes[0].set_ylabel("AUC, simulated against real")
+    axes[1].legend(loc="upper right", fontsize=9)
+    figure.savefig(path, dpi=80)
+    plt.close(figure)

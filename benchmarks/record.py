@@ -30,7 +30,8 @@ def environment() -> dict[str, Any]:
         ]
         processor = names[0] if names else processor
     versions = {}
-    for package in ("torch", "transformers", "timm", "numpy", "numba", "zarr", "ray", "opencv-python-headless"):
+    packages = ("torch", "transformers", "timm", "numpy", "numba", "zarr", "ray", "opencv-python-headless")
+    for package in (*packages, "scikit-learn"):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

@@ -90,6 +90,21 @@ def how_real() -> Figures:
     ]
 
 
+def told_apart() -> Figures:
+    measured = RESULTS["realism_classifier"]
+    floor, first = measured["floor"], next(iter(measured["estimated"].values()))
+    figures: Figures = [measured["real"]["fields"], measured["real"]["videos"], len(first["importance"]), "1", "0.5"]
+    figures += [floor["forest"]["auc"], floor["network"]["auc"]]
+    for kind in ("photos", "pairs", "estimated"):
+        for one in measured[kind].values():
+            figures += [one["fields"], one["forest"]["auc"], one["network"]["auc"]]
+    alike = first["forest_at_like_size"]
+    figures += [alike["real_fields"], alike["fields"], *(100 * share for share in measured["like_size"])]
+    figures += [alike["auc"], alike["as_many"]["auc"], 100 * first["object_area"][1], 100 * measured["object_area"][1]]
+    few = [one["forest_of_few"] for one in measured["estimated"].values()]
+    return [*figures, *(one["auc"] for one in few), few[-1]["fields"]]
+
+
 def does_it_help() -> Figures:
     ablation = RESULTS["ablation"]
     recipe, side, judged_at = ablation["recipe"], ablation["side_px"], ablation["judged_at_px"]
@@ -175,6 +190,7 @@ SECTIONS: dict[str, tuple[str, Any]] = {
         how_good_estimates_are,
     ),
     "How real": (section("\n## How real", "docs/results.md"), how_real),
+    "Told apart": (section("\n## Can it be told apart", "docs/results.md"), told_apart),
     "Does it help": (section("\n## Does it help", "docs/results.md"), does_it_help),
     "Does it train flow": (section("\n## Does it train flow", "docs/results.md"), does_it_train_flow),
     "Motion": (section("\n### How real motion differs", "docs/explanation/method.md"), real_motion),
