@@ -105,10 +105,10 @@ class Shot:
             value = getattr(self, item.name)
             if item.name in _PER_AXIS:
                 for axis in value:
-                    _check_quantiles(item.name, axis, -math.inf, math.inf)
+                    _check_quantiles(f"Shot.{item.name}", axis, -math.inf, math.inf)
             elif item.name in _BOUNDS:
                 numbers = value if isinstance(value, tuple) else (value,)
-                _check_quantiles(item.name, numbers, *_BOUNDS[item.name])
+                _check_quantiles(f"Shot.{item.name}", numbers, *_BOUNDS[item.name])
 
     @property
     def moves_object(self) -> bool:
@@ -135,11 +135,11 @@ _BOUNDS = {
 def _check_quantiles(name: str, quantiles: Quantiles, low: float, high: float) -> None:
     """Raise FlowsimError unless the values are finite, within bounds and in ascending order."""
     if not quantiles:
-        raise FlowsimError(f"Shot.{name} is empty, expected at least one quantile")
+        raise FlowsimError(f"{name} is empty, expected at least one quantile")
     if not all(math.isfinite(q) and low <= q <= high for q in quantiles):
-        raise FlowsimError(f"Shot.{name} holds {quantiles}, expected finite floats in [{low:g}, {high:g}]")
+        raise FlowsimError(f"{name} holds {quantiles}, expected finite floats in [{low:g}, {high:g}]")
     if list(quantiles) != sorted(quantiles):
-        raise FlowsimError(f"Shot.{name} holds {quantiles}, expected quantiles in ascending order")
+        raise FlowsimError(f"{name} holds {quantiles}, expected quantiles in ascending order")
 
 
 @dataclass(frozen=True)
@@ -149,14 +149,19 @@ class MotionPrior:
     Attributes:
         name: name of the prior in records and messages.
         shots: types of shot, drawn in proportion to their weights.
+        object_area: part of the picture that the objects of pairs and clips cover at most, in (0, 1]; larger ones are
+            drawn smaller. Empty = objects stay as large as they are.
     """
 
     name: str
     shots: tuple[Shot, ...] = field(default_factory=tuple)
+    object_area: Quantiles = ()
 
     def __post_init__(self) -> None:
         if not self.shots or not sum(shot.weight for shot in self.shots) > 0:
             raise FlowsimError(f"MotionPrior {self.name!r} has no shot of positive weight; give at least one")
+        if self.object_area:
+            _check_quantiles("MotionPrior.object_area", self.object_area, 1e-3, 1.0)
 
     @classmethod
     def preset(cls, name: str) -> "MotionPrior":
@@ -177,7 +182,7 @@ class MotionPrior:
     def to_dict(self) -> dict[str, Any]:
         """Return the prior as plain numbers, strings and lists for TOML or JSON."""
         plain: dict[str, Any] = _with_lists(asdict(self))
-        return plain
+        return plain if self.object_area else {key: plain[key] for key in ("name", "shots")}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "MotionPrior":
@@ -193,7 +198,9 @@ class MotionPrior:
         for shot in plain["shots"]:
             _check_keys("Shot", shot, [item.name for item in fields(Shot)])
             shots.append(Shot(**{name: _value_of(name, value) for name, value in shot.items()}))
-        return cls(str(plain["name"]), tuple(shots))
+        return cls(
+            str(plain["name"]), tuple(shots), _quantiles_of("MotionPrior.object_area", plain.get("object_area", ()))
+        )
 
     @property
     def moves_object(self) -> bool:
@@ -238,12 +245,12 @@ def _value_of(name: str, plain: Any) -> Any:
             raise FlowsimError(f"Shot.mirrored is {plain!r}, expected true or false")
         return plain
     if name in ("weight", "percentile", "largest"):
-        return _number(name, plain)
+        return _number(f"Shot.{name}", plain)
     if name not in _PER_AXIS:
-        return _quantiles_of(name, plain)
+        return _quantiles_of(f"Shot.{name}", plain)
     if not isinstance(plain, list | tuple) or len(plain) != 3:
         raise FlowsimError(f"Shot.{name} is {plain!r}, expected three lists of quantiles, for x, y and z")
-    return tuple(_quantiles_of(name, axis) for axis in plain)
+    return tuple(_quantiles_of(f"Shot.{name}", axis) for axis in plain)
 
 
 def _quantiles_of(name: str, plain: Any) -> Quantiles:
@@ -254,7 +261,7 @@ def _quantiles_of(name: str, plain: Any) -> Quantiles:
 def _number(name: str, plain: Any) -> float:
     """Return a number as float."""
     if isinstance(plain, bool) or not isinstance(plain, int | float):
-        raise FlowsimError(f"Shot.{name} has {plain!r} where a number is expected")
+        raise FlowsimError(f"{name} has {plain!r} where a number is expected")
     return float(plain)
 
 

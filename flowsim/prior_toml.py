@@ -19,6 +19,8 @@ def to_toml(prior: MotionPrior, about: str) -> str:
     """
     lines = [f"# {line}".rstrip() for line in about.splitlines()]
     lines += [f"name = {json.dumps(prior.name)}"]
+    if prior.object_area:
+        lines += [f"object_area = {json.dumps(prior.object_area)}"]
     total = sum(shot.weight for shot in prior.shots)
     for number, (shot, plain) in enumerate(zip(prior.shots, prior.to_dict()["shots"], strict=True)):
         lines += [

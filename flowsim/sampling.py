@@ -218,6 +218,11 @@ def _uniform_numbers(seed: int, sample_id: str, index: int, object_number: int) 
     return iter(((stream.random_raw(24) >> np.uint64(11)) * 2.0**-53).tolist())
 
 
+def photo_number(seed: int, sample_id: str) -> float:
+    """Return a uniform number in [0, 1) that a photo has beside the draws of its motions."""
+    return next(_uniform_numbers(seed, sample_id, 2**64 - 1, 2**32))
+
+
 def _draw_from_shot(shot: Shot, number: int, uniform: Iterator[float]) -> MotionSample:
     """Draw an unresolved motion of one type of shot.
 

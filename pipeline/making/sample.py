@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowsim import MotionPrior, sample_motion, sample_motions, simulate_flow
+from flowsim.smaller_objects import AnnotatedPhoto, draw_object_area, with_smaller_objects
 from pipeline.dataset import schema
 from pipeline.dataset.clips import clip_of_row, put_clip
 from pipeline.making.config import RunConfig
@@ -46,7 +47,6 @@ def fill_row(
     grey_mask = np.where(annotation > 0, np.uint8(255), np.uint8(0)) if has_numbers else annotation
     mask = np.where(grey_mask >= OBJECT_LEVEL, np.uint8(255), np.uint8(0))
     steps = schema.encode_inverse_depth(inverse_depth)
-    pictures = {"image": photo, "mask": mask, "inverse_depth": steps}
     if config.frames == 1:
         for index in range(config.motions):
             drawn = sample_motion(prior, config.seed, sample_id, index)
@@ -55,13 +55,18 @@ def fill_row(
             arrays["motion"][position, index] = simulated.motion.to_vector()
     else:
         labels = annotation if has_numbers else number_objects(mask, config.objects == "components")
+        area = draw_object_area(prior, config.seed, sample_id)
+        original = AnnotatedPhoto(photo, schema.decode_inverse_depth(steps), labels, grey_mask)
+        photo, inverse_depth, labels, grey_mask = with_smaller_objects(original, area)
+        mask, steps = np.where(labels > 0, np.uint8(255), np.uint8(0)), schema.encode_inverse_depth(inverse_depth)
         count = int(labels.max())
         motions = [sample_motions(prior, config.seed, sample_id, index, count) for index in range(config.motions)]
         for index, clip in enumerate(clip_of_row(photo, labels, grey_mask, steps, motions, config.frames, device)):
             put_clip(arrays, position, index, clip)
-        pictures["opacity"] = grey_mask
+        arrays["opacity"][position, :height, :width] = grey_mask
         if config.objects != "mask":
-            pictures["labels"] = labels
+            arrays["labels"][position, :height, :width] = labels
+    pictures = {"image": photo, "mask": mask, "inverse_depth": steps}
     for name, values in pictures.items():
         arrays[name][position, :height, :width] = values
     arrays["size"][position] = height, width

@@ -64,3 +64,14 @@ def test_unknown_preset_lists_those_that_are():
 def test_quantiles_are_a_piecewise_linear_distribution(values, probability):
     expected = np.interp(probability, np.linspace(0, 1, len(values)), values) if len(values) > 1 else values[0]
     np.testing.assert_allclose(quantile(tuple(values), probability), expected, atol=1e-9)
+
+
+def test_the_area_of_objects_is_kept_and_checked():
+    prior = MotionPrior("mine", (Shot(),), object_area=(0.02, 0.05, 0.2))
+    assert MotionPrior.from_dict(json.loads(json.dumps(prior.to_dict()))) == prior
+    assert MotionPrior.from_dict(tomllib.loads(to_toml(prior, "x"))) == prior
+    assert set(MotionPrior("mine", (Shot(),)).to_dict()) == {"name", "shots"}  # as in datasets made before
+    with pytest.raises(FlowsimError, match=r"MotionPrior\.object_area holds \(0.0, 0.5\), expected finite floats in"):
+        replace(prior, object_area=(0.0, 0.5))
+    with pytest.raises(FlowsimError, match=r"MotionPrior\.object_area has 'small' where a number is expected"):
+        MotionPrior.from_dict({**prior.to_dict(), "object_area": "small"})

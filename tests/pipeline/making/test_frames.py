@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 import pipeline
+from flowsim import MotionPrior
+from flowsim.prior_toml import to_toml
 from pipeline.checking.findings import Finding
 from pipeline.checking.verify import verify
 from pipeline.cli import app
@@ -204,16 +207,39 @@ def test_a_mask_of_specks_is_one_object_and_more_than_eight_parts_are_eight_obje
     assert np.array_equal(labels > 0, grid > 0)
 
 
-def test_objects_of_one_photo_move_apart(tmp_path: Path) -> None:
-    folder = tmp_path / "DUTS/DUTS-TR"
+def draw_boxes(root: Path, *boxes: tuple[slice, slice]) -> None:
+    """Write a DUTS tree of one photo of 90 x 120 px whose objects are boxes."""
+    folder = root / "DUTS-TR"
     (folder / "DUTS-TR-Image").mkdir(parents=True)
     (folder / "DUTS-TR-Mask").mkdir()
     random = np.random.default_rng(0)
     photo = cv2.GaussianBlur(random.integers(0, 255, (90, 120, 3), np.uint8), (0, 0), 2)
     mask = np.zeros((90, 120), np.uint8)
-    mask[20:70, 10:50], mask[20:70, 75:110] = 255, 255
-    cv2.imwrite(str(folder / "DUTS-TR-Image/two.jpg"), photo)
-    cv2.imwrite(str(folder / "DUTS-TR-Mask/two.png"), mask)
+    for box in boxes:
+        mask[box] = 255
+    cv2.imwrite(str(folder / "DUTS-TR-Image/boxes.png"), photo)
+    cv2.imwrite(str(folder / "DUTS-TR-Mask/boxes.png"), mask)
+
+
+def test_pairs_of_a_motion_model_with_smaller_objects_show_them_smaller_and_photos_do_not(tmp_path: Path) -> None:
+    draw_boxes(tmp_path / "DUTS", (slice(20, 70), slice(30, 90)))  # 28 % of the picture
+    model = tmp_path / "smaller.toml"
+    model.write_text(to_toml(replace(MotionPrior.preset("davis"), object_area=(0.06, 0.07)), "davis"))
+    made = {}
+    for name, changes in {"photo": {"motion": str(model)}, "pair": {"motion": str(model), "frames": 2}}.items():
+        run(config(tmp_path / "DUTS", tmp_path / f"{name}.zarr", **changes))
+        (made[name],) = pipeline.open_dataset(str(tmp_path / f"{name}.zarr"))
+    small, large = ((made[name].mask > 0).mean() for name in ("pair", "photo"))
+    assert 0.055 < small < 0.075
+    assert large == pytest.approx(50 * 60 / (90 * 120), abs=0.01)
+    is_changed = (made["pair"].image != made["photo"].image).any(-1)
+    assert is_changed[made["photo"].mask > 0].mean() > 0.5
+    assert is_changed[:10].mean() < 0.01  # far from the object the photo stays
+    assert not findings(tmp_path / "pair.zarr")
+
+
+def test_objects_of_one_photo_move_apart(tmp_path: Path) -> None:
+    draw_boxes(tmp_path / "DUTS", (slice(20, 70), slice(10, 50)), (slice(20, 70), slice(75, 110)))
     run(config(tmp_path / "DUTS", tmp_path / "two.zarr", frames=2, objects="components", motion="camera+object"))
     (sample,) = pipeline.open_dataset(str(tmp_path / "two.zarr"))
     assert sorted(np.unique(sample.labels)) == [0, 1, 2]
