@@ -4,10 +4,12 @@ INSTALL := $(BIN)/uv pip install --python $(BIN)/python
 
 .PHONY: demo test test-ci test-all lint docs check clean
 
-## demo: make a dataset from the example photos, and a picture of it; offline after the installation
+## demo: make a dataset from the example photos, and masks of an example clip; offline after the installation
 demo: .venv/installed
 	$(BIN)/pipeline run --input examples/DUTS --depth-model tiny-dpt --output demo/dutsv2.zarr
 	$(BIN)/pipeline preview demo/dutsv2.zarr --output demo/preview.png
+	rm -rf demo/box
+	$(BIN)/segmentation predict examples/box.mp4 --flow dis --output demo
 
 ## test: run the tests, in a few minutes on two cores
 test: .venv/installed

@@ -1,16 +1,15 @@
-"""Comparison of training data: networks of one size, trained equally long, are scored on DAVIS-2016 val.
+"""Comparison of training data: networks of one size, trained equally long, scored on videos they have not seen.
 
-    python -m benchmarks.ablation --duts DUTS --davis DAVIS --flows davis-flows.zarr --work FOLDER
+    python -m benchmarks.ablation --duts DUTS --davis DAVIS --flows davis-flows.zarr --work FOLDER \
+        --initialization lite0.safetensors
 
-All arms of the comparison see the same number of samples. In arms with photos, three of four samples are photos, as
-published. The last weights are scored, so that nothing is chosen on the scored sequences. Scores are taken at the
-picture size of the training and at a larger one; at the larger size, networks that have learnt more than to recall
-their training frames gain (compare Touvron et al., Fixing the train-test resolution discrepancy, NeurIPS 2019). The
-report also says how well a threshold on the flow finds the object in the training samples of each arm, which shows
-whether their motion can teach that the object is what moves on its own.
+All arms see the same number of samples with the recipe `modern`. In arms with photos and videos, three of four samples
+are photos, as published. The last weights are scored, so that nothing is chosen on the scored sequences: ten sequences
+of DAVIS-2016 train that no arm learns from, and DAVIS-2016 val. `benchmarks.package_weights` makes the first weights.
 
-Datasets and runs that exist in FOLDER are not made again. `--jobs` trains several networks at the same time, each on
-its own cores; small networks leave most of a GPU idle.
+The comparison takes days on a CPU. Datasets and runs in FOLDER are continued. Each finished run is appended to
+benchmarks/results/ablation_runs.jsonl, and no run with the same settings is made again, on whatever machine. The table
+(ablation.json) and the figure are made when all runs are finished; `--minutes` starts no further run after that time.
 """
 
 from __future__ import annotations
@@ -18,28 +17,20 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import multiprocessing
-import os
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+import time
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 from statistics import mean
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib
 import numpy as np
-import torch
 
+from benchmarks.ablation_data import Photos, judged_by, learnt_sequences
 from benchmarks.baselines import moving, score_baselines
-from benchmarks.record import RESULTS, write
+from benchmarks.record import RESULTS, environment, write
 from pipeline.command.progress import ProgressLine
 from pipeline.engine.placement import local_share
-from pipeline.files.whole_files import write_whole
-from pipeline.making.config import RunConfig
-from pipeline.making.run import run
-from segmentation.data.photo_samples import ShardDataset
 from segmentation.network.checkpoint import load_network
 from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.network_files import LAST
@@ -47,11 +38,11 @@ from segmentation.scoring.metrics import score_frames
 from segmentation.training.data_split import ValidationData, open_data
 from segmentation.training.folder import read_metrics
 from segmentation.training.run import train
+from segmentation.training.settings import HELD_OUT as HELD_OUT_PHOTOS
 from segmentation.training.settings import TrainingSettings
 from segmentation.training.validation import score_samples, summarize
 
-Flow = Literal["stored", "fresh", "zero"]
-JUDGED_BY = "davis16-val"
+RUNS = RESULTS / "ablation_runs.jsonl"
 SEEN_IN_MOTION = 400
 """Number of samples for measuring how well motion alone shows the object."""
 LAST_LOSSES = 10
@@ -60,40 +51,24 @@ LAST_LOSSES = 10
 
 @dataclass(frozen=True)
 class Arm:
-    """An arm of the comparison: its training data beside videos, either photos with the flow of a preset or none."""
+    """An arm of the comparison: what its networks learn from."""
 
     name: str
     label: str
-    motion: str | None
-    flow: Flow = "stored"
+    photos: Photos | None
+    has_videos: bool = True
+    has_flow: bool = True
 
 
 ARMS = (
     Arm("videos", "videos alone", None),
-    Arm("zero", "+ photos, no flow", "parallax", "zero"),
-    Arm("parallax", "+ parallax", "parallax"),
-    Arm("camera", "+ camera", "camera"),
-    Arm("davis", "+ davis", "davis"),
-    Arm("davis-fresh", "+ davis, new motions", "davis", "fresh"),
+    Arm("zero", "+ photos, no flow", Photos("davis"), has_flow=False),
+    Arm("parallax", "+ parallax", Photos("parallax")),
+    Arm("davis", "+ davis, exact", Photos("davis")),
+    Arm("davis-estimated", "+ davis, estimated", Photos("davis", is_estimated=True)),
+    Arm("davis-new", "+ davis, estimated, new motions", Photos("davis", motions=4, is_estimated=True)),
+    Arm("photos", "davis, estimated, no videos", Photos("davis", is_estimated=True), has_videos=False),
 )
-
-
-def make_photos(arguments: argparse.Namespace, motion: str) -> Path:
-    """Make the dataset of one motion preset, or continue it."""
-    output = arguments.work / f"{motion}.zarr"
-    config = RunConfig(
-        input=str(arguments.duts),
-        output=str(output),
-        depth_model=arguments.depth_model,
-        motion=motion,
-        limit=arguments.photos,
-        max_side=arguments.max_side,
-        workers=0,
-        device=arguments.device,
-    )
-    with ProgressLine("photos") as line:
-        run(config, line)
-    return output
 
 
 def settings_of(arguments: argparse.Namespace, arm: Arm, seed: int) -> TrainingSettings:
@@ -101,62 +76,55 @@ def settings_of(arguments: argparse.Namespace, arm: Arm, seed: int) -> TrainingS
     output = arguments.work / "runs" / f"{arm.name}-{seed}"
     return TrainingSettings(
         output=str(output),
-        data=() if arm.motion is None else (str(arguments.work / f"{arm.motion}.zarr"),),
-        videos=(f"davis16={arguments.davis}:{arguments.flows}",),
-        fresh_motion=arm.flow == "fresh",
-        zero_flow=arm.flow == "zero",
-        encoder=arguments.encoder,
+        data=() if arm.photos is None else (arm.photos.source(arguments.work),),
+        videos=(f"davis16={arguments.davis}:{arguments.flows}",) if arm.has_videos else (),
+        sequences=learnt_sequences(arguments.davis) if arm.has_videos else (),
+        zero_flow=not arm.has_flow,
+        mixed_flow=arm.photos is not None and arm.photos.is_estimated,
+        size="small",
         initialization=arguments.initialization,
         epochs=arguments.epochs,
-        samples_per_epoch=arguments.samples_per_epoch,
+        samples_per_epoch=arguments.samples // arguments.epochs,
         batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate,
         side_px=arguments.side_px,
-        select=JUDGED_BY,
-        validate_every=max(1, arguments.epochs // arguments.validations),
+        select="davis16-val" if arm.has_videos else HELD_OUT_PHOTOS,
+        validate_every=arguments.epochs,
         seed=seed,
         device=arguments.device,
         resume=output.exists(),
     )
 
 
-def train_all(settings: Sequence[TrainingSettings], judged_at_px: int, jobs: int) -> list[dict[str, Any]]:
-    """Train networks, `jobs` at a time; return the scores of each network."""
-    if jobs == 1:
-        return [train_once(one, judged_at_px) for one in settings]
-    context = multiprocessing.get_context("spawn")
-    cores = sorted(os.sched_getaffinity(0))
-    shares = context.Queue()
-    for job in range(jobs):
-        shares.put(cores[job::jobs] or cores)
-    with ProcessPoolExecutor(jobs, context, initializer=_take_share, initargs=(shares,)) as pool:
-        return list(pool.map(train_once, settings, repeat(judged_at_px)))
+def identity_of(arm: Arm, settings: TrainingSettings, photos: int | None) -> dict[str, Any]:
+    """Return what decides the outcome of a run, without places: equal identities are never trained twice."""
+    content = settings.content()
+    kept = ("encoder", "decoder_width", "side_px", "seed", "recipe")
+    return {
+        "arm": arm.name,
+        "photos": photos if arm.photos else None,
+        "initialization": Path(settings.initialization).name,
+        **{name: content[name] for name in kept},
+    }
 
 
-def _take_share(shares: Any) -> None:
-    cores = shares.get()
-    os.sched_setaffinity(0, cores)
-    torch.set_num_threads(len(cores))
+def finished_runs() -> list[dict[str, Any]]:
+    """Return the records of all finished runs."""
+    return [json.loads(line) for line in RUNS.read_text().splitlines()] if RUNS.exists() else []
 
 
-def train_once(settings: TrainingSettings, judged_at_px: int) -> dict[str, Any]:
-    """Train a network unless that is done already; return its training loss and the scores of its last weights."""
+def train_and_judge(settings: TrainingSettings, judged: dict[str, ValidationData]) -> dict[str, Any]:
+    """Train a network, and return its training loss and the scores of its last weights."""
     output = Path(settings.output)
-    if not validations_of(output) or validations_of(output)[-1]["step"] < settings.steps:
-        with ProgressLine(f"samples of {output.name}") as line:
-            train(settings, line)
-    judged = output / f"judged_at_{judged_at_px}px.json"
-    if not judged.exists():
-        scores = judge(load_network(output / LAST, side_px=judged_at_px), open_data(settings)[1], settings.device)
-        write_whole(judged, json.dumps(scores).encode())
-    scores = json.loads(judged.read_text())
+    with ProgressLine(f"samples of {output.name}") as line:
+        train(settings, line)
     losses = [one["loss"] for one in read_metrics(output) if one["kind"] == "train"]
-    curve = [(one["step"], one["J&F"]) for one in validations_of(output)]
-    return {**scores, "training_loss": mean(losses[-LAST_LOSSES:]), "curve": curve}
+    network = load_network(output / LAST)
+    scores = {name: judge(network, validation, settings.device) for name, validation in judged.items()}
+    return {"training_loss": mean(losses[-LAST_LOSSES:]), **scores}
 
 
 def judge(network: TwoStreamNetwork, validation: ValidationData, device: str) -> dict[str, Any]:
-    """Score a network on some samples of videos."""
+    """Score a network on some samples of videos, at the size of their frames."""
     device = local_share(device).device
     scores = score_samples(network, validation.read(), with_boundaries=True, device=device)
     found = summarize(scores, with_boundaries=True)
@@ -174,120 +142,90 @@ def seen_in_motion(settings: TrainingSettings) -> float:
     return mean(found)
 
 
-def validations_of(output: Path) -> list[dict[str, Any]]:
-    """Return the records of a run's validations."""
-    return [one for one in read_metrics(output) if one["kind"] == "validation"]
+def summary(runs: list[dict[str, Any]], seen: dict[str, float]) -> list[dict[str, Any]]:
+    """Return a row for each arm that has runs, with the mean and the spread over seeds."""
+    rows = []
+    for arm in ARMS:
+        some = sorted((one for one in runs if one["arm"] == arm.name), key=lambda one: int(one["seed"]))
+        if some:
+            row: dict[str, Any] = {"arm": arm.name, "label": arm.label, "seeds": [one["seed"] for one in some]}
+            row["threshold_J_on_training_samples"] = seen[arm.name]
+            row["training_loss"] = mean(one["training_loss"] for one in some)
+            for judged in ("held-out", "val"):
+                scores = [one[judged]["J&F"] for one in some]
+                row[judged] = {"mean": mean(scores), "spread": float(np.ptp(scores)), "all": scores}
+            rows.append(row)
+    return rows
 
 
-def draw(rows: list[dict[str, Any]], baselines: dict[str, dict[str, Any]], sizes: tuple[int, int], path: Path) -> None:
-    """Draw the scores of every arm and seed, and of the baselines, on one axis."""
+def draw(rows: list[dict[str, Any]], baselines: dict[str, dict[str, Any]], path: Path) -> None:
+    """Draw the scores of every arm and seed, and of the threshold on the flow, one panel for each set of sequences."""
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(7.5, 0.5 * len(rows) + 1.6), layout="constrained")
-    for place, row in enumerate(rows[::-1]):
-        scores = [100 * one["J&F"] for one in row["runs"]]
-        as_learnt = [100 * one["curve"][-1][1] for one in row["runs"]]
-        label = {} if place else {"label": f"in pictures of {sizes[0]} px, as learnt from"}
-        axes.plot(as_learnt, [place] * len(scores), "o", color="tab:blue", fillstyle="none", **label)
-        label = {} if place else {"label": f"of {sizes[1]} px, with mean"}
-        axes.plot(scores, [place] * len(scores), "o", color="tab:blue", **label)
-        axes.plot([mean(scores)] * 2, [place - 0.3, place + 0.3], color="tab:blue", linewidth=3)
-    for (name, score), style in zip(baselines.items(), ("--", ":"), strict=False):
-        axes.axvline(100 * score["J&F"], color="tab:gray", linestyle=style, label=name)
-    axes.set_yticks(range(len(rows)), [row["label"] for row in rows[::-1]])
-    axes.set_xlabel("J&F on the validation sequences, %")
-    axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.grid(axis="x", alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=2, fontsize="small")
+    titles = {"held-out": "ten held-out train sequences", "val": "val sequences"}
+    figure, panels = pyplot.subplots(
+        1, 2, figsize=(9.5, 0.45 * len(rows) + 1.4), layout="constrained", sharey=True, squeeze=True
+    )
+    for axes, (judged, title) in zip(panels, titles.items(), strict=True):
+        for place, row in enumerate(rows[::-1]):
+            scores = [100 * score for score in row[judged]["all"]]
+            axes.errorbar(mean(scores), place, xerr=np.std(scores), color="tab:blue", capsize=4, linewidth=2)
+            axes.plot(scores, [place] * len(scores), "o", color="tab:blue", alpha=0.6)
+        axes.axvline(100 * baselines[judged]["flow threshold"]["J&F"], color="tab:gray", linestyle="--")
+        axes.set_xlabel(f"J&F on {title}, %; dashed: threshold on the flow", fontsize=8)
+        axes.set_yticks(range(len(rows)), [row["label"] for row in rows[::-1]])
+        axes.set_ylim(-0.6, len(rows) - 0.4)
+        axes.grid(axis="x", alpha=0.3)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options about data and training."""
+def main() -> None:
+    """Make the datasets, train the networks seed by seed, and write ledger, table and figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--duts", type=Path, required=True, help="folder of DUTS with photos and masks")
     parser.add_argument("--davis", type=Path, required=True, help="folder of DAVIS-2016")
-    parser.add_argument("--flows", required=True, help="flow of DAVIS-2016 made by `segmentation flows`")
-    parser.add_argument(
-        "--work", type=Path, required=True, help="folder for datasets and runs, which are continued if they exist"
-    )
+    parser.add_argument("--flows", required=True, help="flow of DAVIS-2016 train and val by `segmentation flows`")
+    parser.add_argument("--work", type=Path, required=True, help="folder for datasets and runs")
+    parser.add_argument("--initialization", default="imagenet")
     parser.add_argument("--photos", type=int, help="number of photos of DUTS (default: all)")
-    parser.add_argument(
-        "--max-side", type=int, default=400, help="longer side of photos in pixels (default %(default)s)"
-    )
-    parser.add_argument("--depth-model", default="tiny-dpt")
-    parser.add_argument("--encoder", default="mit-b0")
-    parser.add_argument("--initialization", default="random")
+    parser.add_argument("--max-side", type=int, default=320)
+    parser.add_argument("--samples", type=int, default=20_000, help="training samples of a run (default %(default)s)")
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--samples-per-epoch", type=int, default=256)
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--side-px", type=int, default=128)
-    parser.add_argument(
-        "--judged-at-px", type=int, default=256, help="larger side for scoring in pixels (default %(default)s)"
-    )
-    parser.add_argument(
-        "--validations", type=int, default=5, help="number of points of each curve (default %(default)s)"
-    )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-
-
-def main() -> None:
-    """Make the datasets, train the networks seed by seed, and write JSON and figure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser)
-    parser.add_argument(
-        "--jobs", type=int, default=1, help="number of networks trained at the same time (default %(default)s)"
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="+", choices=[arm.name for arm in ARMS], default=[arm.name for arm in ARMS])
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no run after this time")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     arguments = parser.parse_args()
+    start = time.monotonic()
     arms = [arm for arm in ARMS if arm.name in arguments.arms]
-    made = [make_photos(arguments, motion) for motion in dict.fromkeys(arm.motion for arm in arms if arm.motion)]
-    runs: dict[str, list[dict[str, Any]]] = {arm.name: [] for arm in arms}
-    settings = [(arm, settings_of(arguments, arm, seed)) for seed in arguments.seeds for arm in arms]
-    trained = train_all([one for _, one in settings], arguments.judged_at_px, arguments.jobs)
-    for (arm, one), scores in zip(settings, trained, strict=True):
-        runs[arm.name].append({"seed": one.seed, **scores})
-    _, validation = open_data(settings[0][1])
-    rows = [
-        {
-            "arm": arm.name,
-            "label": arm.label,
-            "threshold_J_on_training_samples": seen_in_motion(settings_of(arguments, arm, arguments.seeds[0])),
-            "mean": mean(one["J&F"] for one in runs[arm.name]),
-            "spread": float(np.ptp([one["J&F"] for one in runs[arm.name]])),
-            "runs": runs[arm.name],
-        }
-        for arm in arms
-    ]
-    baselines = score_baselines(validation)
-    recipe = dataclasses.asdict(settings[0][1].recipe)
-    photos = ShardDataset(str(made[0])).samples if made else 0
-    judged = {"name": validation.name, "frames": validation.samples, "sequences": len(validation.sequences)}
-    written = write(
-        "ablation",
-        {
-            "encoder": arguments.encoder,
-            "initialization": arguments.initialization,
-            "photos": photos,
-            "side_px": arguments.side_px,
-            "judged_at_px": arguments.judged_at_px,
-            "steps": settings[0][1].steps,
-            "judged_by": judged,
-            "recipe": recipe,
-            "baselines": baselines,
-            "arms": rows,
-        },
-    )
-    draw(rows, baselines, (arguments.side_px, arguments.judged_at_px), RESULTS / "ablation.png")
-    for row in rows:
-        scores = ", ".join(f"{100 * one['J&F']:.1f}" for one in row["runs"])
-        print(f"{row['label']:24} {100 * row['mean']:5.1f}   ({scores})")
-    for name, score in baselines.items():
-        print(f"{name:24} {100 * score['J&F']:5.1f}")
-    print(written)
+    judged = judged_by(arguments.davis, arguments.flows)
+    planned = [(arm, settings_of(arguments, arm, seed)) for seed in arguments.seeds for arm in arms]
+    for arm, settings in planned:
+        identity = identity_of(arm, settings, arguments.photos)
+        if any(identity.items() <= one.items() for one in finished_runs()):
+            continue
+        if time.monotonic() - start > 60 * arguments.minutes:
+            print(f"{len(planned)} runs planned, {len(finished_runs())} finished; the same command continues")
+            return
+        if arm.photos is not None:
+            arm.photos.make(arguments.work, arguments.duts, arguments.photos, arguments.max_side, arguments.device)
+        record = {**identity, **train_and_judge(settings, judged), "environment": environment()}
+        with RUNS.open("a") as ledger:
+            ledger.write(json.dumps(record) + "\n")
+    runs = [one for one in finished_runs() if one["side_px"] == arguments.side_px]
+    arms_done = {one["arm"] for one in runs}
+    seen = {arm.name: seen_in_motion(settings_of(arguments, arm, 0)) for arm in ARMS if arm.name in arms_done}
+    baselines = {name: score_baselines(validation) for name, validation in judged.items()}
+    rows = summary(runs, seen)
+    draw(rows, baselines, RESULTS / "ablation.png")
+    counts = {name: {"sequences": len(one.sequences), "frames": one.samples} for name, one in judged.items()}
+    recipe = dataclasses.asdict(planned[0][1].recipe)
+    common = {"side_px": arguments.side_px, "samples": arguments.samples, "recipe": recipe, "judged_by": counts}
+    print(write("ablation", {**common, "baselines": baselines, "arms": rows}))
 
 
 if __name__ == "__main__":

@@ -122,6 +122,8 @@ def evaluate_command(settings: EvaluationSettings) -> None:
 @app.command(
     "predict",
     examples=(
+        "segmentation predict holiday.mp4 --output masks",
+        "segmentation predict holiday.mp4 --flow dis --output masks",
         "segmentation predict holiday.mp4 --checkpoint runs/first --output masks",
         "segmentation predict photo.jpg --checkpoint runs/first --depth-model tiny-dpt --output masks",
     ),
@@ -135,7 +137,10 @@ def predict_command(settings: PredictionSettings) -> None:
     with stoppable(), ProgressLine("frames") as line:
         made, problems = predict(settings, line)
     for prediction in made:
-        typer.echo(f"{prediction.folder}: {count_of(prediction.frames, 'frame')}, flow {prediction.flow}")
+        typer.echo(
+            f"{prediction.folder}: {count_of(prediction.frames, 'frame')}, flow {prediction.flow}, "
+            f"masks by {prediction.network}"
+        )
     _tell_problems("not done", problems)
 
 

@@ -18,6 +18,7 @@ from tests.conftest import ROOT
 RESULTS = {path.stem: json.loads(path.read_text()) for path in (ROOT / "benchmarks/results").glob("*.json")}
 NUMBER = re.compile(r"(?<![\w.,/-])\d(?:[\d,]*\d)?(?:\.\d+)?(?![\w/])")
 Figures = list[float | str]
+VIDEOS_OF_TINY_VOS = ("held-out, RAFT", "held-out, DIS", "val, RAFT", "val, DIS")
 
 
 def section(heading: str, file: str = "README.md", end: str = "\n## ") -> str:
@@ -119,7 +120,7 @@ def does_it_help() -> Figures:
     threshold = 100 * ablation["baselines"]["flow threshold"]["J&F"]
     figures += [threshold, threshold, "400", side, recipe["batch_size"] * ablation["steps"]]
     figures += [sum(run["training_loss"] for run in ablation["arms"][0]["runs"]) / 2]
-    return [*figures, *longer_training()]
+    return figures
 
 
 def front_page() -> Figures:
@@ -127,25 +128,20 @@ def front_page() -> Figures:
     means = [sum(100 * run["J&F"] for run in arm["runs"]) / len(arm["runs"]) for arm in ablation["arms"]]
     videos, no_flow, parallax, _, davis, _ = means
     threshold = 100 * ablation["baselines"]["flow threshold"]["J&F"]
-    return [ablation["judged_at_px"], videos, no_flow, parallax, davis, threshold]
+    included = RESULTS["tiny_vos"]
+    figures: Figures = [ablation["judged_at_px"], videos, no_flow, parallax, davis, threshold, "20"]
+    figures += [100 * included[judged]["network"]["J&F"] for judged in ("val, RAFT", "held-out, RAFT")]
+    return [*figures, 100 * included["held-out, RAFT"]["baselines"]["flow threshold"]["J&F"]]
 
 
-def longer_training() -> Figures:
-    random, pretrained = RESULTS["learning"], RESULTS["learning_pretrained"]
-    figures: Figures = [random["photos"], "192"]
-    for judged in ("held_out", "test"):
-        baselines = random[judged]["baselines"]
-        assert baselines == pretrained[judged]["baselines"]
-        scores = [random[judged]["network"], pretrained[judged]["network"]]
-        scores += [baselines["flow threshold"], baselines["all object"]]
-        figures += [100 * score["J&F"] for score in scores]
-    for run in (random, pretrained):
-        for stage in run["stages"]:
-            figures += [stage["steps"] * stage["recipe"]["batch_size"], stage["side_px"]]
-        figures += [run["judged_at_px"], run["loss"]["first"], run["loss"]["last"]]
-    test = pretrained["test"]
-    figures += [100 * test["network"]["sequences"]["libby"]]
-    return [*figures, 100 * test["baselines"]["flow threshold"]["sequences"]["libby"]]
+def included_network() -> Figures:
+    measured = RESULTS["tiny_vos"]
+    figures: Figures = [measured["side_px"], measured["megabytes"], "20"]
+    for videos in VIDEOS_OF_TINY_VOS:
+        baselines = measured[videos]["baselines"]
+        figures += [100 * measured[videos]["network"]["J&F"], 100 * baselines["flow threshold"]["J&F"]]
+        figures += [100 * baselines["all object"]["J&F"]]
+    return figures
 
 
 def real_motion() -> Figures:
@@ -192,6 +188,7 @@ SECTIONS: dict[str, tuple[str, Any]] = {
     "How real": (section("\n## How real", "docs/results.md"), how_real),
     "Told apart": (section("\n## Can it be told apart", "docs/results.md"), told_apart),
     "Does it help": (section("\n## Does it help", "docs/results.md"), does_it_help),
+    "Included network": (section("\n## How good is the included network", "docs/results.md"), included_network),
     "Does it train flow": (section("\n## Does it train flow", "docs/results.md"), does_it_train_flow),
     "Motion": (section("\n### How real motion differs", "docs/explanation/method.md"), real_motion),
     "Steadiness": (section("\n### How steady real motion is", "docs/explanation/method.md"), steadiness),

@@ -20,7 +20,7 @@ def test_the_demo_runs_from_an_installed_wheel(tmp_path: Path) -> None:
     assert uv is not None, "uv is not installed; `make test-all` installs it"
     elsewhere, site = tmp_path / "elsewhere", tmp_path / "site"
     elsewhere.mkdir()
-    shutil.copytree(ROOT / "examples/DUTS", elsewhere / "examples/DUTS")
+    shutil.copytree(ROOT / "examples", elsewhere / "examples")
     environment = {**os.environ, "PYTHONPATH": str(site)}  # before the checkout, which is installed as it stands
 
     def call(*command: str | Path) -> str:
@@ -35,9 +35,11 @@ def test_the_demo_runs_from_an_installed_wheel(tmp_path: Path) -> None:
         found = Path(call(sys.executable, "-c", f"import {package}; print({package}.__file__)").strip()).parent
         assert found == site / package
         assert (found / "py.typed").exists()
-    demo = re.findall(r"^\t\$\(BIN\)/(pipeline .*--output demo/.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert len(demo) == 2
-    (run, preview) = ([sys.executable, "-m", "pipeline.cli", *command.split()[1:]] for command in demo)
+    demo = re.findall(r"^\t\$\(BIN\)/(\w+ .*--output demo.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    run, preview, predict = (
+        [sys.executable, "-m", f"{program}.cli", *options] for program, *options in map(str.split, demo)
+    )
     assert "7 of 7 photos usable" in call(*run)
     call(*preview)
     assert (elsewhere / "demo/preview.png").stat().st_size > 100_000
+    assert "48 frames, flow estimated by DIS, masks by tiny-vos" in call(*predict)

@@ -133,7 +133,7 @@ def _named(weights: str) -> tuple[Path, str]:
         table[variant].url,
         f"{size}:{variant}",
         "take a checkpoint of https://github.com/princeton-vl/RAFT such as raft-things.pth, and give the file's path: "
-        "--raft PATH",
+        "--raft PATH, or use --flow dis, which needs no weights",
     )
     return path, f"{size}:{variant}"
 

@@ -51,12 +51,14 @@ class Prediction:
         folder: folder with masks `masks/<frame>.png` and the overlay `overlay.mp4` or `overlay.png`.
         frames: number of frames.
         flow: origin of the flow, in words.
+        network: network that predicted, as it was named.
     """
 
     source: str
     folder: str
     frames: int
     flow: str
+    network: str
 
 
 class Predictor:
@@ -88,7 +90,7 @@ class Predictor:
                 flow = self._predict_photo(footage, unfinished)
             else:
                 flow = self._predict_video(footage, unfinished, progress)
-            prediction = Prediction(str(source), str(folder), len(footage.names), flow)
+            prediction = Prediction(str(source), str(folder), len(footage.names), flow, str(self._settings.checkpoint))
             (unfinished / "about.json").write_text(json.dumps(redacted(asdict(prediction)), indent=1) + "\n")
             unfinished.replace(folder)
         except OSError as error:

@@ -12,11 +12,12 @@ from pipeline.engine.placement import Placement
 from segmentation.errors import SegmentationError
 from segmentation.flow.estimator_names import check_name
 from segmentation.flow.settings import INPUT, OUTPUT, EstimatorSettings, FlowCommandSettings
+from segmentation.network.network_files import EMBEDDED_NETWORK
 
 NETWORK, DEPTH = "Network", "Depth"
 CHECKPOINT = (
-    "Network: the folder of a run of `segmentation train`, whose best network is used, or a released "
-    "FakeFlow_mitb*.pth."
+    "Network: tiny-vos, which is part of fakeflow, the folder of a run of `segmentation train`, whose best network is "
+    "used, or a released FakeFlow_mitb*.pth."
 )
 
 
@@ -31,7 +32,7 @@ class EvaluationSettings(EstimatorSettings):
         INPUT,
     )
     sequences: tuple[str, ...] = setting_of(FlowCommandSettings, "sequences")
-    checkpoint: Path = setting(CHECKPOINT, NETWORK)
+    checkpoint: Path = setting(CHECKPOINT, NETWORK, default=Path(EMBEDDED_NETWORK))
     side_px: int | None = setting(
         "Side of the square that the network sees, in pixels.",
         NETWORK,
@@ -62,7 +63,7 @@ class PredictionSettings(EstimatorSettings):
     """Settings of `segmentation predict`; every field is an argument or option of the command."""
 
     inputs: tuple[Path, ...] = argument("Video files, folders of frames, and photos.")
-    checkpoint: Path = setting(CHECKPOINT, NETWORK)
+    checkpoint: Path = setting_of(EvaluationSettings, "checkpoint")
     side_px: int | None = setting_of(EvaluationSettings, "side_px")
     output: Path = setting("Folder in which each input gets a folder of its own name.", OUTPUT)
     depth_model: str = setting(

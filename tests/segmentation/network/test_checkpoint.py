@@ -116,7 +116,7 @@ def test_damaged_files_are_refused(saved: Path, tmp_path: Path) -> None:
     (saved / "config.json").write_text('{"model_type": "segformer"}')
     with pytest.raises(SegmentationError, match=r"does not describe a fakeflow two-stream network"):
         load_network(saved)
-    with pytest.raises(SegmentationError, match=r"nowhere does not exist. Expected a run folder of `segmenta"):
+    with pytest.raises(SegmentationError, match=r"nowhere does not exist. Expected tiny-vos, a run folder"):
         load_network(tmp_path / "nowhere")
 
 

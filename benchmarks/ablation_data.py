@@ -1,0 +1,103 @@
+"""The data of the comparison of training data: datasets of photos, estimated flow, and the videos to judge by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.command.progress import ProgressLine
+from pipeline.engine.placement import Placement
+from pipeline.making.config import RunConfig
+from pipeline.making.run import run
+from segmentation.data.video_samples import VideoFrames
+from segmentation.flow.pair_estimate import estimate_pairs
+from segmentation.flow.settings import EstimatorSettings
+from segmentation.scoring.protocols import protocol_for
+from segmentation.training.data_split import ValidationData
+from segmentation.videos.datasets import open_dataset
+
+HELD_OUT = (
+    "boat",
+    "bus",
+    "dance-jump",
+    "elephant",
+    "horsejump-low",
+    "lucia",
+    "motocross-bumps",
+    "paragliding",
+    "rollerblade",
+    "swing",
+)
+"""Sequences of DAVIS-2016 train that no network of the comparison learns from."""
+
+
+@dataclass(frozen=True)
+class Photos:
+    """A dataset of photos to learn from.
+
+    Attributes:
+        motion: preset of the motion.
+        motions: number of motions of each photo, one per epoch.
+        is_estimated: whether the flow of rendered pairs is estimated, by DIS; otherwise it is exact.
+    """
+
+    motion: str
+    motions: int = 1
+    is_estimated: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the dataset's folder."""
+        return f"{self.motion}-{self.motions}-{'pairs' if self.is_estimated else 'photos'}"
+
+    def make(self, work: Path, duts: Path, limit: int | None, max_side: int, device: str) -> None:
+        """Make the dataset and its estimated flow, or continue them."""
+        config = RunConfig(
+            input=str(duts),
+            output=str(work / f"{self.name}.zarr"),
+            depth_model="tiny-dpt",
+            motion=self.motion,
+            motions=self.motions,
+            frames=2 if self.is_estimated else 1,
+            limit=limit,
+            max_side=max_side,
+            workers=0,
+            device=device,
+        )
+        with ProgressLine(f"photos of {self.name}") as line:
+            run(config, line)
+        if self.is_estimated:
+            with ProgressLine(f"pairs of {self.name}") as line:
+                placement = Placement(0, device, None)
+                estimate_pairs(config.output, str(self.flows(work)), EstimatorSettings(flow="dis"), line, placement)
+
+    def flows(self, work: Path) -> Path:
+        """Return the place of the estimated flow."""
+        return work / f"{self.name}-flows.zarr"
+
+    def source(self, work: Path) -> str:
+        """Return the value of `--data`."""
+        return f"{work / self.name}.zarr" + (f":{self.flows(work)}" if self.is_estimated else "")
+
+
+def learnt_sequences(davis: Path) -> tuple[str, ...]:
+    """Return the names of the sequences of DAVIS-2016 train that networks learn from."""
+    return tuple(name for name in open_dataset("davis16", davis, "train").names if name not in HELD_OUT)
+
+
+def judged_by(davis: Path, flows: str) -> dict[str, ValidationData]:
+    """Open the held-out train sequences and the val sequences."""
+    return {
+        "held-out": open_frames(davis, flows, "train", HELD_OUT),
+        "val": open_frames(davis, flows, "val"),
+    }
+
+
+def open_frames(davis: Path, flows: str, split: str, names: Sequence[str] | None = None) -> ValidationData:
+    """Open sequences of a split with their flow, and the frames that count by the official protocol; None = all."""
+    frames = VideoFrames("davis16", davis, flows, split=split, sequences=names)
+    protocol = protocol_for("davis16")
+    parts = [(name, frames.only([name])) for name in frames.sequences]
+    sequences = tuple((name, part, tuple(protocol.counted(range(part.samples)))) for name, part in parts)
+    return ValidationData(split, sequences, with_boundaries=True)
