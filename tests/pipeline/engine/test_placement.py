@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
@@ -91,6 +93,8 @@ def test_a_gpu_overlaps_shards_and_a_cpu_does_not() -> None:
 def test_ray_is_started_only_where_it_helps(
     monkeypatch: pytest.MonkeyPatch, placement: Placement, address: str | None, gpus: int, on_ray: bool
 ) -> None:
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()  # of an earlier test in this process
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     if address is not None:
         monkeypatch.setenv("RAY_ADDRESS", address)
