@@ -186,19 +186,6 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         self.storage.write(COMMITS_NOTE, COMMITS_NOTE_TEXT)
         self._write_metadata(files)
 
-    def withdraw(self) -> None:
-        """Delete the metadata of a dataset without any shard, so that there is no dataset again.
-
-        Raises:
-            ValueError: there are shards.
-        """
-        if self.committed():
-            raise ValueError(f"{self.name} has shards")
-        files = self._metadata(self.layout, {})
-        for key in sorted(files, key=lambda key: (key != ROOT_METADATA, key)):
-            self.storage.delete(key)
-        self._inventory = None
-
     def grow(self, layout: AnyLayout, attributes: Mapping[str, Any]) -> None:
         """Add rows at the end. Full shards stay; a last shard that was not full is made again.
 

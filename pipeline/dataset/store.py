@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dataset.array_spec import ArraySpec
+from pipeline.dataset.metadata import ROOT_METADATA
 from pipeline.dataset.schema import NOT_MADE, OLDER_VERSIONS, SCHEMA_VERSION, USABLE, Layout, array_specs
 from pipeline.dataset.sharded_store import PHOTOS, ShardedStore
 
@@ -25,6 +26,19 @@ class DatasetStore(ShardedStore[Layout]):
     def specs(layout: Layout) -> dict[str, ArraySpec]:
         """Return name -> specification of every array."""
         return array_specs(layout)
+
+    def withdraw(self) -> None:
+        """Delete the metadata of a dataset without any shard, so that there is no dataset again.
+
+        Raises:
+            ValueError: there are shards.
+        """
+        if self.committed():
+            raise ValueError(f"{self.name} has shards")
+        files = self._metadata(self.layout, {})
+        for key in sorted(files, key=lambda key: (key != ROOT_METADATA, key)):
+            self.storage.delete(key)
+        self._inventory = None
 
     @staticmethod
     def read_layout(stored: Mapping[str, Any]) -> Layout:

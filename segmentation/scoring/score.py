@@ -126,8 +126,7 @@ def score_predictions(
 
     Args:
         dataset: dataset with ground truth.
-        predictions: folder with one folder per video, which holds one image per frame: 0/1, 0/255, palette, or soft
-            grey levels.
+        predictions: folder with one folder per video of images per frame: 0/1, 0/255, palette, or soft grey levels.
         protocol: protocol of the dataset.
         threshold: levels of at least this share of 255 are object.
         with_saliency: whether to measure MAE, F-beta, S- and E-measure of the soft masks on the same frames.
