@@ -204,8 +204,8 @@ def main() -> None:
     arms = [arm for arm in ARMS if arm.name in arguments.arms]
     judged = judged_by(arguments.davis, arguments.flows)
     planned = [(arm, settings_of(arguments, arm, seed)) for seed in arguments.seeds for arm in arms]
-    for arm, settings in planned:
-        identity = identity_of(arm, settings, arguments.photos)
+    identities = [identity_of(arm, settings, arguments.photos) for arm, settings in planned]
+    for (arm, settings), identity in zip(planned, identities, strict=True):
         if any(identity.items() <= one.items() for one in finished_runs()):
             continue
         if time.monotonic() - start > 60 * arguments.minutes:
@@ -216,7 +216,7 @@ def main() -> None:
         record = {**identity, **train_and_judge(settings, judged), "environment": environment()}
         with RUNS.open("a") as ledger:
             ledger.write(json.dumps(record) + "\n")
-    runs = [one for one in finished_runs() if one["side_px"] == arguments.side_px]
+    runs = [one for one in finished_runs() if any(identity.items() <= one.items() for identity in identities)]
     arms_done = {one["arm"] for one in runs}
     seen = {arm.name: seen_in_motion(settings_of(arguments, arm, 0)) for arm in ARMS if arm.name in arms_done}
     baselines = {name: score_baselines(validation) for name, validation in judged.items()}

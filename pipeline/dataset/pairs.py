@@ -18,7 +18,7 @@ from pipeline.errors import PipelineError
 
 
 class ClipDataset(Dataset[dict[str, Any]]):
-    """The clips that `pipeline run --frames T` made; each is a photo and the T - 1 frames after it under one motion.
+    """Clips of a dataset of `pipeline run --frames T`: each a photo and the T - 1 frames after it under one motion.
 
     An item is a dict of:
 

@@ -27,14 +27,10 @@ class DatasetStore(ShardedStore[Layout]):
         """Return name -> specification of every array."""
         return array_specs(layout)
 
-    def withdraw(self) -> None:
-        """Delete the metadata of a dataset without any shard, so that there is no dataset again.
-
-        Raises:
-            ValueError: there are shards.
-        """
+    def withdraw_if_empty(self) -> None:
+        """Delete the metadata of a dataset that has no shard, so that there is no dataset again."""
         if self.committed():
-            raise ValueError(f"{self.name} has shards")
+            return
         files = self._metadata(self.layout, {})
         for key in sorted(files, key=lambda key: (key != ROOT_METADATA, key)):
             self.storage.delete(key)

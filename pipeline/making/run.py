@@ -76,8 +76,9 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
                     log.add(outcome.photos, len(outcome.failures), outcome.seconds)
                     progress.update(plan.photos_to_do, done, failed)
         except DepthError:
-            if is_new and not store.committed():
-                store.withdraw()  # its settings name a network that cannot be loaded, so nothing could continue it
+            if is_new:
+                # Its settings name a network that cannot be loaded, so nothing could continue it.
+                store.withdraw_if_empty()
             raise
         finally:
             # A full disk has been reported by then, and a missing note should not fail a run.
