@@ -66,6 +66,9 @@ ARMS = (
     Arm("parallax", "+ parallax", Photos("parallax")),
     Arm("davis", "+ davis, exact", Photos("davis")),
     Arm("davis-estimated", "+ davis, estimated", Photos("davis", is_estimated=True)),
+    Arm(
+        "davis-small", "+ davis, estimated, smaller objects", Photos("davis", is_estimated=True, has_small_objects=True)
+    ),
     Arm("davis-new", "+ davis, estimated, new motions", Photos("davis", motions=4, is_estimated=True)),
     Arm("photos", "davis, estimated, no videos", Photos("davis", is_estimated=True), has_videos=False),
 )
