@@ -24,6 +24,7 @@ from pipeline.dataset.commits import (
     read_record,
     shard_of_record,
 )
+from pipeline.dataset.flow_convention import without_convention
 from pipeline.dataset.inventory import MALFORMED, DamagedFileError, Inventory, SpecsOf, read_inventory
 from pipeline.dataset.metadata import OURS, ROOT_METADATA
 from pipeline.dataset.published_files import MADE_BY_HOSTS, MANIFEST, PUBLISHED_EXTRAS, read_manifest
@@ -246,18 +247,19 @@ def _schema_of(content: bytes) -> SpecsOf | None:
 
 def _differences_from_schema(inventory: Inventory) -> Iterator[str]:
     """Yield the differences between the arrays of a dataset of photos and those that this version writes."""
-    attributes = inventory.attributes
-    if not DatasetStore.reads(attributes["schema_version"]):
-        version = attributes["schema_version"]
+    version = inventory.attributes["schema_version"]
+    if not DatasetStore.reads(version):
         yield f"has schema version {version}, this fakeflow knows version {DatasetStore.version}"
         return
-    layout = DatasetStore.read_layout(attributes["layout"])
+    layout = DatasetStore.read_layout(inventory.attributes["layout"])
     for name, spec in DatasetStore.specs(layout).items():
         stored = inventory.arrays[name]
-        wanted = (list(spec.shape), list(spec.dimensions), json.loads(json.dumps(dict(spec.attributes))))
-        found = (stored["shape"], stored["dimension_names"], stored["attributes"])
+        wanted = (list(spec.shape), list(spec.dimensions))
+        found = (stored["shape"], stored["dimension_names"])
+        attributes = json.loads(json.dumps(dict(spec.attributes)))
+        has_attributes = stored["attributes"] in (attributes, without_convention(attributes))
         has_type = spec.dtype == "string" or stored["data_type"] == spec.dtype
-        if found != wanted or not has_type or inventory.shard_count != layout.shard_count:
+        if found != wanted or not (has_attributes and has_type) or inventory.shard_count != layout.shard_count:
             yield f"gives the array {name} another shape, type, shard or attributes than the schema"
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.dataset.array_spec import ArraySpec, InShards
+from pipeline.dataset.flow_convention import COMPONENT_DIMENSION, flow_attributes
 from pipeline.dataset.inventory import our_attributes
 from pipeline.dataset.metadata import ROOT_METADATA, with_groups
 from pipeline.dataset.schema import FLOW_STEPS_PER_PIXEL, LARGEST_FLOW_PX, UNKNOWN_FLOW
@@ -68,10 +69,11 @@ class VideoFlowStore(ShardedStore[FlowLayout]):
             "scale_factor": 1 / FLOW_STEPS_PER_PIXEL,
             "add_offset": 0.0,
             "_FillValue": UNKNOWN_FLOW,
+            **flow_attributes("estimated", UNKNOWN_FLOW, time_step=None),  # the group's settings hold the stride
         }
         shape = (layout.frames, layout.height, layout.width, 2)
         return {
-            "flow": ArraySpec(("frame", "row", "column", "uv"), shape, "int16", 0, flow),
+            "flow": ArraySpec(("frame", "row", "column", COMPONENT_DIMENSION), shape, "int16", 0, flow),
             "frame": ArraySpec(
                 ("frame",),
                 (layout.frames,),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.dataset.array_spec import ArraySpec, InShards
-from pipeline.dataset.schema import Layout, array_specs
+from pipeline.dataset.flow_convention import flow_attributes
+from pipeline.dataset.schema import UNKNOWN_FLOW, Layout, array_specs
 from pipeline.dataset.sharded_store import ShardedStore
 
 
@@ -46,7 +47,7 @@ class PairFlowStore(ShardedStore[PairFlowLayout]):
         photos = array_specs(Layout(layout.samples, layout.motions, layout.side, (), layout.samples_per_shard))
         flow = photos["flow"]
         meaning = str(flow.attributes["description"]).replace("simulated optical flow", "estimated optical flow")
-        attributes = {**flow.attributes, "description": meaning}
+        attributes = {**flow.attributes, "description": meaning, **flow_attributes("estimated", UNKNOWN_FLOW)}
         return {"flow": ArraySpec(flow.dimensions, flow.shape, flow.dtype, 0, attributes), "id": photos["id"]}
 
     @staticmethod

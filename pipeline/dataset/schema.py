@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dataset.array_spec import ArraySpec, InShards
+from pipeline.dataset.flow_convention import COMPONENT_DIMENSION, flow_attributes, occlusion_in
 
 SCHEMA_VERSION = 3
 OLDER_VERSIONS = frozenset({2})
@@ -110,8 +111,14 @@ def _flow_specs(layout: Layout) -> dict[str, ArraySpec]:
         f"each picture has {layout.imported_longest_px:g} px"
     )
     pictures = "the flow picture as it was, which networks see; black = unknown flow"
+    occlusion = None if layout.frames == 1 else occlusion_in("occlusion", {"step": 0})
+    convention = (
+        flow_attributes("simulated", UNKNOWN_FLOW, occlusion=occlusion)
+        if layout.is_simulated
+        else flow_attributes(None, UNKNOWN_FLOW, unit="relative")
+    )
     return {
-        "flow": _flow(pixels, (n, k, side, side), f"{meaning}: {_VECTORS}"),
+        "flow": _flow(pixels, (n, k, side, side), f"{meaning}: {_VECTORS}", convention),
         "flow_rgb": _picture((*pixels, "rgb"), (n, k, side, side, 3), pictures, {"range": [0, 255]}),
     }
 
@@ -124,6 +131,10 @@ def _frame_specs(layout: Layout) -> dict[str, ArraySpec]:
     pixels, shape = ("sample", "motion_index", "step", "row", "column"), (n, k, steps, side, side)
     fates = {"flag_values": [0, 1, 2], "flag_meanings": "visible hidden leaves"}
     numbers = {"flag_values": [0, SHOWS_NOTHING], "flag_meanings": "background nothing_of_the_photo"}
+    backward = flow_attributes(
+        "simulated", UNKNOWN_FLOW, direction="backward", occlusion=occlusion_in("backward_occlusion", {"step": 0})
+    )
+    later = flow_attributes("simulated", UNKNOWN_FLOW, occlusion=occlusion_in("occlusion", {"step": 1}))
     window = {
         "description": "part of the picture in which all frames show nothing but the photo, where the motion allows it",
         "edges": ["first row", "row after the last", "first column", "column after the last"],
@@ -134,14 +145,18 @@ def _frame_specs(layout: Layout) -> dict[str, ArraySpec]:
         "next_image": _picture((*pixels, "rgb"), (*shape, 3), "frame that the step leads to", {"range": [0, 255]}),
         "next_labels": _picture(pixels, shape, "object that each pixel of that frame shows, 1, 2, ...", numbers),
         "occlusion": _picture(pixels, shape, "what becomes of the pixels of the frame before the step", fates),
-        "backward_flow": _flow(pixels, shape, f"flow from the frame after the step to the one before: {_VECTORS}"),
+        "backward_flow": _flow(
+            pixels, shape, f"flow from the frame after the step to the one before: {_VECTORS}", backward
+        ),
         "backward_occlusion": _picture(
             pixels, shape, "where the pixels of the frame after the step were; hidden = the step uncovers them", fates
         ),
         "window": ArraySpec(("sample", "motion_index", "edge"), (n, k, 4), "int32", 0, window, has_sample_chunks=False),
     }
     if steps > 1:
-        specs["later_flow"] = _flow(pixels, (n, k, steps - 1, side, side), f"flow of steps 2, 3, ...: {_VECTORS}")
+        specs["later_flow"] = _flow(
+            pixels, (n, k, steps - 1, side, side), f"flow of steps 2, 3, ...: {_VECTORS}", later
+        )
     return specs
 
 
@@ -151,7 +166,9 @@ def _picture(
     return ArraySpec(dimensions, shape, "uint8", 0, {"description": description, **attributes, "layout": _CANVAS})
 
 
-def _flow(dimensions: tuple[str, ...], shape: tuple[int, ...], description: str) -> ArraySpec:
+def _flow(
+    dimensions: tuple[str, ...], shape: tuple[int, ...], description: str, convention: Mapping[str, Any]
+) -> ArraySpec:
     attributes = {
         "description": description,
         "units": "pixel",
@@ -160,8 +177,9 @@ def _flow(dimensions: tuple[str, ...], shape: tuple[int, ...], description: str)
         "add_offset": 0.0,
         "_FillValue": UNKNOWN_FLOW,
         "layout": _CANVAS,
+        **convention,
     }
-    return ArraySpec((*dimensions, "uv"), (*shape, 2), "int16", 0, attributes)
+    return ArraySpec((*dimensions, COMPONENT_DIMENSION), (*shape, 2), "int16", 0, attributes)
 
 
 def _row_specs(layout: Layout) -> dict[str, ArraySpec]:
