@@ -231,7 +231,8 @@ class ShardedStore(ABC, Generic[AnyLayout]):
 
     def failures(self) -> list[Failure]:
         """Return the failures of all committed shards, by row."""
-        return [failure for shard in sorted(self.committed()) for failure in self.commits.failures(shard)]
+        records = self.commits.read_all(sorted(self.committed()))
+        return [Failure(**failure) for _, record in records for failure in record["failures"]]
 
     def read(self, name: str, rows: int | slice) -> NDArray[Any]:
         """Return the stored values, not decoded, of some rows of one array.

@@ -87,8 +87,8 @@ def _refuse_changed(store: DatasetStore, listing: Listing, announce: Announce, l
 
     def used() -> Iterator[tuple[str, dict[str, str]]]:
         nonlocal unrecorded
-        for shard in sorted(store.committed()):
-            records = store.commits.read(shard).get("originals")
+        for shard, record in store.commits.read_all(sorted(store.committed())):
+            records = record.get("originals")
             unrecorded += records is None
             rows = store.layout.rows(shard)
             yield from each_used(listing.rows[rows.start : rows.stop], records or (), locate)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from pipeline.dataset.schema import Layout
 from pipeline.dataset.shard_writer import write_shard
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
+from tests.pipeline.misbehaving_store import SCHEME, misbehaving_store
 
 LAYOUT = Layout(samples=5, motions=1, side=32, motion_parameters=("a", "b"), samples_per_shard=2)
 
@@ -133,6 +137,25 @@ def test_commit_record_holds_the_checksum_of_every_shard(store: DatasetStore) ->
     for key, checksum in store.commits.read(0)["objects"].items():
         assert hashlib.sha256((Path(store.root) / key).read_bytes()).hexdigest() == checksum
     assert {key.split("/")[0] for key in store.commits.read(0)["objects"]} == set(shard_arrays(3))
+
+
+def test_commit_records_are_read_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with misbehaving_store() as file_system:
+        store = DatasetStore(f"{SCHEME}://bucket/x.zarr")
+        store.create(replace(LAYOUT, samples=8), {"settings": {}})
+        failures = [Failure(2 * shard, f"photo {shard}", "unreadable", "no JPEG") for shard in range(4)]
+        for shard, failure in enumerate(failures):
+            write_shard(store, shard, shard_arrays(shard), [failure], "float32")
+        both, read = threading.Barrier(2, timeout=20), file_system.cat_file
+
+        def read_with_another(self: Any, path: str, *arguments: Any, **options: Any) -> bytes:
+            if "/commits/" in path:
+                both.wait()
+            content: bytes = read(self, path, *arguments, **options)
+            return content
+
+        monkeypatch.setattr(file_system, "cat_file", read_with_another)
+        assert store.failures() == failures
 
 
 def test_nothing_in_a_dataset_needs_unpickling(store: DatasetStore) -> None:

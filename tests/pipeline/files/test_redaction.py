@@ -152,7 +152,7 @@ def test_the_reason_of_a_failure_is_kept_without_password(tmp_path: Path) -> Non
     record = store.commits.read(0)
     failure = Failure(0, "a", "unreadable", f"http://user:{WITH_AT}@h/a.png: 404")
     store.commits.write(0, record["objects"], [failure], record["fingerprint"], "float32")
-    (kept,) = store.commits.failures(0)
+    kept = store.failures()[0]
     assert kept.message == "http://***@h/a.png: 404"
 
 
