@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.segmenter import Segmenter
-from segmentation.network.winograd import SMALLEST_MAP_PX, SMALLEST_PX, SMALLEST_WIDTH, Conv3x3, use_winograd
+from segmentation.network.winograd import SMALLEST_PX, SMALLEST_WIDTH, Conv3x3, use_winograd
+from segmentation.network.winograd_kernels import TILES
 
 
 def make_fast(inputs: int, outputs: int) -> Conv3x3:
@@ -33,7 +34,11 @@ def both(x: Tensor, outputs: int) -> list[list[Tensor]]:
 
 
 @pytest.mark.parametrize(
-    "shape", [(2, 64, 64), (2, 67, 70), (2, 66, 129), (2, 300, 17), (5, 32, 32), (20, 7, 9), (3, 21, 31), (9, 40, 6)]
+    "shape",
+    [
+        *((2, 64, 64), (2, 67, 70), (2, 66, 129), (2, 300, 17)),
+        *((5, 32, 32), (20, 7, 9), (3, 21, 31), (9, 40, 6), (1, 8, 1027)),
+    ],
 )
 def test_output_and_gradients_are_those_of_the_plain_convolution(shape: tuple[int, int, int]) -> None:
     samples, height, width = shape
@@ -58,14 +63,24 @@ def test_memory_in_another_order_changes_nothing() -> None:
 
 @pytest.mark.parametrize("side", [64, 20])
 def test_a_sample_does_not_depend_on_the_batch_around_it(side: int) -> None:
-    assert (side**2 < SMALLEST_MAP_PX) == (side == 20)
     torch.manual_seed(0)
     x, layer = torch.randn(3, 8, side, side), make_fast(8, 8)
     together = layer(x)
     other = layer(torch.cat([1e3 * torch.randn(2, 8, side, side), x[1:2]]))
     torch.testing.assert_close(other[2], together[1], rtol=0, atol=1e-5)
-    if side == 64:
-        assert all(torch.equal(layer(x[i : i + 1])[0], together[i]) for i in range(3))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_threads_change_nothing(count: int) -> None:
+    torch.manual_seed(0)
+    x, layer, before = torch.randn(3, 20, 92, 92), make_fast(20, 20), torch.get_num_threads()
+    assert 3 * TILES < 3 * (92 // 4) ** 2
+    alone = layer(x)
+    try:
+        torch.set_num_threads(count)
+        torch.testing.assert_close(layer(x), alone, rtol=0, atol=1e-6)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_small_maps_and_other_precisions_are_torchs_own() -> None:
