@@ -6,7 +6,6 @@ cheap, because torch is only imported at the first use of `DepthEstimator`.
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from depth.errors import DepthError
@@ -27,5 +26,7 @@ def __getattr__(name: str) -> Any:
 
         return DepthEstimator
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("fakeflow")
     raise AttributeError(f"module 'depth' has no attribute {name!r}")

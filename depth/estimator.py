@@ -132,7 +132,12 @@ class DepthEstimator:
         """Return model, weights and processing as JSON values, for the attributes of a dataset."""
         options = self._options
         described = self._files.describe(resize=options.resize, normalization=options.normalization)
-        return {**described, "precision": str(self._precision).removeprefix("torch.")}
+        return {**described, "precision": self.precision}
+
+    @property
+    def precision(self) -> str:
+        """Arithmetic of the network, such as `float32`."""
+        return str(self._precision).removeprefix("torch.")
 
     @torch.inference_mode()
     def _estimate_alone(self, photo: Photo) -> Map:

@@ -5,12 +5,11 @@ The embedded model, a hub id, a local folder or an original checkpoint. Importin
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,22 +56,55 @@ class ModelFiles:
     meaning: Meaning
     licence: str
 
-    def describe(self, *, resize: str = "aspect", normalization: str = "minmax") -> dict[str, Any]:
+    def describe(
+        self, *, resize: str = "aspect", normalization: str = "minmax", sha256: str | None = None
+    ) -> dict[str, Any]:
         """Return model, weights and processing as JSON values, for the attributes of a dataset.
 
         Args:
             resize: as of `EstimatorOptions`.
             normalization: as of `EstimatorOptions`.
+            sha256: hash of the weights, if it is known already; otherwise their files are read.
         """
         return {
             "model": self.id,
             "revision": self.revision,
-            "sha256": hash_files(self.weights),
+            "sha256": sha256 or hash_files(self.weights),
             "output": self.meaning,
             "input": self.input.resized(resize).describe(),
             "normalization": normalization,
             "licence": self.licence,
         }
+
+
+def describe_by_commit(
+    model: str, stored: Mapping[str, Any], *, resize: str, normalization: str
+) -> dict[str, Any] | None:
+    """Describe a network as `ModelFiles.describe` does, without its files, by a description of an earlier run.
+
+    Args:
+        model: name of the network, as for `find_model`.
+        stored: the earlier description.
+        resize: as of `EstimatorOptions`.
+        normalization: as of `EstimatorOptions`.
+
+    Returns:
+        The description; None unless both are about one commit of the hub, whose files cannot change.
+    """
+    known = KNOWN_MODELS.get(model)
+    if known is None or known.revision is None or Path(model).exists():
+        return None
+    if (stored.get("model"), stored.get("revision")) != (known.id, known.revision):
+        return None
+    files = ModelFiles("transformers", Path(), (), known.id, known.revision, known.input, known.meaning, known.licence)
+    return files.describe(resize=resize, normalization=normalization, sha256=stored.get("sha256"))
+
+
+def is_on_this_machine(model: str) -> bool:
+    """Return whether `find_model` finds all files without downloading any."""
+    if model == EMBEDDED_MODEL or Path(model).exists():
+        return True
+    return HUB_ID.fullmatch(model) is not None and _find_in_cache(model, _commit_of(model)) is not None
 
 
 def find_model(model: str) -> ModelFiles:
@@ -93,8 +125,7 @@ def find_model(model: str) -> ModelFiles:
     if path.is_file():
         return ModelFiles("original", path, (path,), path.name, None, DPT_INPUT, "relative inverse depth", "MIT")
     if HUB_ID.fullmatch(model):
-        known = KNOWN_MODELS.get(model)
-        folder = _download(model, known.revision if known else None)
+        folder = _download(model, _commit_of(model))
         return _find_in_folder(folder, model, folder.name)
     raise DepthError(
         f"Depth model {model!r} is neither a known name nor an existing file or folder. Known names: "
@@ -103,32 +134,50 @@ def find_model(model: str) -> ModelFiles:
     )
 
 
+def _commit_of(model: str) -> str | None:
+    known = KNOWN_MODELS.get(model)
+    return known.revision if known else None
+
+
+def _fetch(model: str, revision: str | None, *weights: str, is_local: bool = False) -> Path:
+    """Fetch files of a model from the hub or, with `is_local`, find them in its cache; return their folder."""
+    from huggingface_hub import snapshot_download
+
+    folder = snapshot_download(
+        model,
+        revision=revision,
+        allow_patterns=["config.json", "preprocessor_config.json", *weights],
+        etag_timeout=HUB_TIMEOUT_S,
+        local_files_only=is_local,
+    )
+    return Path(folder)
+
+
+def _find_in_cache(model: str, revision: str | None) -> Path | None:
+    from huggingface_hub import errors
+
+    try:
+        folder = _fetch(model, revision, is_local=True)
+    except errors.LocalEntryNotFoundError:
+        return None
+    return folder if _find_weights(folder) else None
+
+
 def _download(model: str, revision: str | None) -> Path:
     """Fetch a model's files from the hub or find them in its cache; return their folder, named by the commit."""
-    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub import errors
 
-    def fetch(commit: str | None, *weights: str, is_local: bool = False) -> Path:
-        folder = snapshot_download(
-            model,
-            revision=commit,
-            allow_patterns=["config.json", "preprocessor_config.json", *weights],
-            etag_timeout=HUB_TIMEOUT_S,
-            local_files_only=is_local,
-        )
-        return Path(folder)
-
-    if revision:  # a commit cannot change, so the hub need not be asked about files on this machine
-        with contextlib.suppress(errors.LocalEntryNotFoundError):
-            folder = fetch(revision, is_local=True)
-            if _find_weights(folder):
-                return folder
+    # A commit cannot change, so the hub need not be asked about files on this machine.
+    if revision and (cached := _find_in_cache(model, revision)):
+        return cached
     try:
         if revision:
-            fetch(None)  # fails at once without a network connection; asking for a commit retries for half a minute
-        folder = fetch(revision, "*.safetensors", "*.safetensors.index.json")
-        return (
-            folder if _find_weights(folder) else fetch(revision, "pytorch_model*.bin", "pytorch_model*.bin.index.json")
-        )
+            # Fails at once without a network connection; asking for a commit retries for half a minute.
+            _fetch(model, None)
+        folder = _fetch(model, revision, "*.safetensors", "*.safetensors.index.json")
+        if _find_weights(folder):
+            return folder
+        return _fetch(model, revision, "pytorch_model*.bin", "pytorch_model*.bin.index.json")
     except errors.GatedRepoError as error:
         raise DepthError(f"{model} is gated: accept its terms on the hub and log in with `hf auth login`.") from error
     except errors.RepositoryNotFoundError as error:

@@ -9,14 +9,16 @@ than with a ViT.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-"""Folder of the model inside the package, with `config.json`, `model.safetensors` and a model card."""
+from depth import regnet
 
 
 class ResidualConvUnit(nn.Module):
@@ -44,15 +46,21 @@ class TinyDPT(nn.Module):
     Args:
         encoder: name of a timm backbone with features at strides 4, 8, 16 and 32.
         width: channels of the fused features.
+        is_to_be_loaded: whether weights are loaded afterwards, so that first weights to learn from are not needed.
     """
 
-    def __init__(self, encoder: str = "regnety_004", width: int = 48) -> None:
+    def __init__(self, encoder: str = regnet.NAME, width: int = 48, *, is_to_be_loaded: bool = False) -> None:
         super().__init__()
-        import timm  # takes a second to import
-
         self.encoder_name, self.width = encoder, width
-        self.encoder = timm.create_model(encoder, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
-        channels: list[int] = self.encoder.feature_info.channels()
+        self.encoder: nn.Module
+        channels: Sequence[int]
+        if is_to_be_loaded and encoder == regnet.NAME:
+            self.encoder, channels = regnet.RegNetY004(), regnet.CHANNELS
+        else:
+            import timm  # takes as long to import as torch
+
+            backbone: Any = timm.create_model(encoder, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
+            self.encoder, channels = backbone, backbone.feature_info.channels()
         self.reassemble = nn.ModuleList(
             nn.Sequential(nn.Conv2d(c, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)) for c in channels
         )
@@ -101,7 +109,7 @@ class TinyDPT(nn.Module):
             RuntimeError: the weights belong to another architecture.
         """
         config = json.loads((folder / "config.json").read_text())
-        model = cls(encoder=config["encoder"], width=config["width"])
+        model = cls(encoder=config["encoder"], width=config["width"], is_to_be_loaded=True)
         weights = load_file(folder / "model.safetensors")
         model.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in weights.items()})
         return model.eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from depth import DEFAULT_MODEL, KNOWN_MODELS, DepthError, DepthEstimator
+from depth.model_files import describe_by_commit, find_model, is_on_this_machine
 from depth.networks import wrap_transformers_model
 from tests.depth.random_networks import randomize
 
@@ -115,8 +117,21 @@ def test_a_cached_model_needs_no_network(dpt_folder: Path, tmp_path: Path, monke
     provenance = DepthEstimator.load(DEFAULT_MODEL).provenance()
     assert provenance["revision"] == revision
     assert provenance["licence"] == "Apache-2.0"
+    assert is_on_this_machine(DEFAULT_MODEL)
+    assert not is_on_this_machine("Intel/dpt-large")
     with pytest.raises(DepthError, match="hub cannot be reached"):
         DepthEstimator.load("Intel/dpt-large")
+
+
+def test_a_commit_of_the_hub_is_described_without_its_files(dpt_folder: Path) -> None:
+    revision = KNOWN_MODELS[DEFAULT_MODEL].revision
+    found = dataclasses.replace(find_model(str(dpt_folder)), id=DEFAULT_MODEL, revision=revision, licence="Apache-2.0")
+    chosen = {"resize": "square", "normalization": "percentile"}
+    stored = found.describe()
+    assert describe_by_commit(DEFAULT_MODEL, stored, **chosen) == found.describe(**chosen)
+    assert describe_by_commit(DEFAULT_MODEL, {**stored, "revision": "0" * 40}, **chosen) is None
+    assert describe_by_commit("Intel/dpt-large", stored, **chosen) is None
+    assert describe_by_commit("tiny-dpt", find_model("tiny-dpt").describe(), **chosen) is None
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path, tiny_folder: Path) -> None:
