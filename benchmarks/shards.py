@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from benchmarks.pieces import write_tree
 from benchmarks.record import write
 from pipeline.command.progress import Silent
-from pipeline.dataset.metadata import encode_small_shard, shard_key
+from pipeline.dataset.keys import shard_key
+from pipeline.dataset.metadata import encode_small_shard
 from pipeline.dataset.shard_writer import write_shard
 from pipeline.dataset.store import DatasetStore
 from pipeline.making.config import RunConfig

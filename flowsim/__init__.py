@@ -19,23 +19,22 @@ CONVENTIONS (tests/flowsim/test_flowsim_conventions.py has one test for each)
 """
 
 import importlib
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from flowsim.camera import inverse_depth_in_range
-from flowsim.color import flow_to_rgb, rgb_to_flow
 from flowsim.errors import FlowsimError
-from flowsim.fields import FlowField
-from flowsim.files import read_flo, read_kitti_flow, write_flo, write_kitti_flow
-from flowsim.objects import sample_motions
-from flowsim.prior import MotionPrior, Shot
-from flowsim.sampling import MotionSample, sample_motion
-from flowsim.simulation import SimulatedFlow, simulate_flow
-from flowsim.statistics import FlowStatistics, distance, measure_flow
 
 if TYPE_CHECKING:
+    from flowsim.camera import inverse_depth_in_range
     from flowsim.clips import Clip, make_clip
+    from flowsim.color import flow_to_rgb, rgb_to_flow
+    from flowsim.fields import FlowField
+    from flowsim.files import read_flo, read_kitti_flow, write_flo, write_kitti_flow
     from flowsim.layers import LayeredPhoto, separate_layers
+    from flowsim.objects import sample_motions
+    from flowsim.prior import MotionPrior, Shot
+    from flowsim.sampling import MotionSample, sample_motion
+    from flowsim.simulation import SimulatedFlow, simulate_flow
+    from flowsim.statistics import FlowStatistics, distance, measure_flow
 
     __version__: str
 
@@ -66,19 +65,38 @@ __all__ = [
     "write_kitti_flow",
 ]
 
-
-# Modules that need numba or OpenCV are imported when one of their names is first used.
-_LAZY = {
-    "Clip": "flowsim.clips",
-    "LayeredPhoto": "flowsim.layers",
-    "make_clip": "flowsim.clips",
-    "separate_layers": "flowsim.layers",
+_MODULES = {
+    "Clip": "clips",
+    "FlowField": "fields",
+    "FlowStatistics": "statistics",
+    "LayeredPhoto": "layers",
+    "MotionPrior": "prior",
+    "MotionSample": "sampling",
+    "Shot": "prior",
+    "SimulatedFlow": "simulation",
+    "distance": "statistics",
+    "flow_to_rgb": "color",
+    "inverse_depth_in_range": "camera",
+    "make_clip": "clips",
+    "measure_flow": "statistics",
+    "read_flo": "files",
+    "read_kitti_flow": "files",
+    "rgb_to_flow": "color",
+    "sample_motion": "sampling",
+    "sample_motions": "objects",
+    "separate_layers": "layers",
+    "simulate_flow": "simulation",
+    "write_flo": "files",
+    "write_kitti_flow": "files",
 }
 
 
 def __getattr__(name: str) -> Any:
+    """Import the module of a name at its first use (PEP 562), so that importing this package is cheap."""
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("fakeflow")
-    if name not in _LAZY:
+    if name not in _MODULES:
         raise AttributeError(f"module 'flowsim' has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    return getattr(importlib.import_module(f"flowsim.{_MODULES[name]}"), name)

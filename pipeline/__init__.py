@@ -8,7 +8,6 @@ reads it; `PairDataset` and `ClipDataset` read pairs and clips for PyTorch. Noth
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
@@ -51,6 +50,8 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("fakeflow")
     if name not in _MODULES:
         raise AttributeError(f"module 'pipeline' has no attribute {name!r}")

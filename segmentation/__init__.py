@@ -8,7 +8,6 @@ that is heavy.
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from segmentation.errors import SegmentationError
@@ -70,6 +69,8 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("fakeflow")
     if name not in _MODULES:
         raise AttributeError(f"module 'segmentation' has no attribute {name!r}")

@@ -26,7 +26,7 @@ from pipeline.dataset.commits import (
 )
 from pipeline.dataset.flow_convention import without_convention
 from pipeline.dataset.inventory import MALFORMED, DamagedFileError, Inventory, SpecsOf, read_inventory
-from pipeline.dataset.metadata import OURS, ROOT_METADATA
+from pipeline.dataset.keys import OURS, ROOT_METADATA
 from pipeline.dataset.published_files import MADE_BY_HOSTS, MANIFEST, PUBLISHED_EXTRAS, read_manifest
 from pipeline.dataset.run_log import RUNS
 from pipeline.dataset.sealed import is_intact

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.checking.file_check import groups, is_of_shard
 from pipeline.checking.findings import Verification
 from pipeline.dataset.commits import COMMITS_NOTE, COMMITS_NOTE_TEXT, PRIVATE_FOLDER, commit_key
-from pipeline.dataset.metadata import ROOT_METADATA
+from pipeline.dataset.keys import ROOT_METADATA
 from pipeline.dataset.published_files import MANIFEST, PUBLISHED_EXTRAS
 from pipeline.dataset.store import DatasetStore
 from pipeline.files.locks import Announce

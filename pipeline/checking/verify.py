@@ -9,7 +9,7 @@ from pipeline.checking.file_check import FileChecker
 from pipeline.checking.findings import Finding, Verification
 from pipeline.command.progress import Progress
 from pipeline.dataset.commits import PRIVATE_FOLDER, commit_key
-from pipeline.dataset.metadata import OURS, ROOT_METADATA
+from pipeline.dataset.keys import OURS, ROOT_METADATA
 from pipeline.dataset.sealed import is_intact
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.dataset.array_spec import ArraySpec, InShards
 from pipeline.dataset.flow_convention import COMPONENT_DIMENSION, flow_attributes
 from pipeline.dataset.inventory import our_attributes
-from pipeline.dataset.metadata import ROOT_METADATA, with_groups
+from pipeline.dataset.keys import ROOT_METADATA
 from pipeline.dataset.schema import FLOW_STEPS_PER_PIXEL, LARGEST_FLOW_PX, UNKNOWN_FLOW
 from pipeline.dataset.sharded_store import ShardedStore
 from pipeline.dataset.store import DatasetStore
@@ -141,6 +141,8 @@ class FlowDataset(ShardedStore[_NoArrays]):
 
     def list_for_zarr(self) -> None:
         """List all videos in the root's metadata, in which Zarr looks for groups."""
+        from pipeline.dataset.metadata import with_groups
+
         content = self.storage.read(ROOT_METADATA)
         groups = {name: self.storage.read(f"{name}/{ROOT_METADATA}") for name in self.videos()}
         if (listed := with_groups(content, groups)) != content:

@@ -14,7 +14,7 @@ from shlex import quote
 from typing import Any
 
 from pipeline.dataset.array_spec import ArraySpec
-from pipeline.dataset.metadata import OURS, ROOT_METADATA, shard_key
+from pipeline.dataset.keys import OURS, ROOT_METADATA, shard_key
 from pipeline.dataset.sealed import is_intact
 from pipeline.errors import PipelineError
 from pipeline.files.storage import Storage, is_plain_key

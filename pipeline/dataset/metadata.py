@@ -18,11 +18,10 @@ from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
 
 from pipeline.dataset.array_spec import ArraySpec
+from pipeline.dataset.keys import OURS, ROOT_METADATA
 from pipeline.dataset.sealed import FIELD, UNSEALED, seal
 from pipeline.dataset.shards import chunk_codecs
 
-ROOT_METADATA = "zarr.json"
-OURS = "fakeflow"
 _EMPTY_GROUP = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
 
 
@@ -74,11 +73,6 @@ def encode_small_shard(spec: ArraySpec, samples_per_shard: int, values: NDArray[
     array[: len(values)] = values
     (chunk,) = (buffer for key, buffer in content.items() if key != ROOT_METADATA)
     return chunk.to_bytes()
-
-
-def shard_key(name: str, dimensions: int, shard: int) -> str:
-    """Return the key of one shard of an array."""
-    return "/".join((name, "c", str(shard), *["0"] * (dimensions - 1)))
 
 
 def _stored(specs: Mapping[str, ArraySpec], samples_per_shard: int, attributes: dict[str, Any]) -> dict[str, bytes]:

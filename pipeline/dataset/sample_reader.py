@@ -12,7 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from pipeline.dataset.inventory import how_to_mend
-from pipeline.dataset.metadata import shard_key
+from pipeline.dataset.keys import shard_key
 from pipeline.dataset.sharded_store import AnyLayout, ShardedStore
 from pipeline.dataset.shards import decode_chunk, decode_index, index_bytes
 from pipeline.errors import PipelineError

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -248,6 +247,8 @@ def empty_shard(layout: Layout, rows: int) -> dict[str, NDArray[Any]]:
 
 def encode_inverse_depth(inverse_depth: NDArray[np.float32]) -> NDArray[np.uint16]:
     """Quantise inverse depth (h, w) in [0, 1] to steps of 1/4095."""
+    import cv2
+
     steps: Any = cv2.multiply(inverse_depth, INVERSE_DEPTH_STEPS, dtype=cv2.CV_16U)  # one pass, rounds half to even
     return steps  # type: ignore[no-any-return]
 
@@ -259,6 +260,8 @@ def decode_inverse_depth(steps: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 def encode_flow(flow_px: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.int16]:
     """Quantise flow (h, w, 2) to steps of 1/64 px; invalid (h, w) or unrepresentable vectors become `UNKNOWN_FLOW`."""
+    import cv2
+
     steps: Any = cv2.multiply(flow_px, FLOW_STEPS_PER_PIXEL, dtype=cv2.CV_16S)  # one pass, rounds half to even
     is_small = flow_px.max() < LARGEST_FLOW_PX and flow_px.min() > -LARGEST_FLOW_PX  # false with NaN
     if not is_small:

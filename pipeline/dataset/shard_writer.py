@@ -10,7 +10,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pipeline.dataset.commits import Failure
-from pipeline.dataset.metadata import encode_small_shard, shard_key
+from pipeline.dataset.keys import shard_key
+from pipeline.dataset.metadata import encode_small_shard
 from pipeline.dataset.sharded_store import AnyLayout, ShardedStore
 from pipeline.dataset.shards import Map, encode_shard
 from pipeline.errors import PipelineError

@@ -12,13 +12,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from shlex import quote
-from typing import Any, ClassVar, Generic, Self, TypeVar
-
-import numpy as np
-import zarr
-from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
-from numpy.typing import NDArray
-from zarr.storage import FsspecStore, LocalStore
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pipeline.dataset.array_spec import ArraySpec, ShardedLayout
 from pipeline.dataset.commits import (
@@ -27,20 +21,24 @@ from pipeline.dataset.commits import (
     PRIVATE_FOLDER,
     CommitRecords,
     Failure,
-    commit_key,
 )
 from pipeline.dataset.inventory import (
     DamagedFileError,
     Inventory,
-    how_to_mend,
     our_attributes,
     read_inventory,
     root_is_damaged,
 )
-from pipeline.dataset.metadata import ROOT_METADATA, metadata_files, shard_key
+from pipeline.dataset.keys import ROOT_METADATA
 from pipeline.errors import PipelineError
 from pipeline.files.locks import Announce, WriterLock, sole_writer
-from pipeline.files.storage import Storage, explained
+from pipeline.files.storage import Storage
+
+if TYPE_CHECKING:
+    import zarr
+    from numpy.typing import NDArray
+
+    from pipeline.dataset.stored_values import StoredValues
 
 LOCK = f"{PRIVATE_FOLDER}/lock"
 PHOTOS = "photos"
@@ -86,7 +84,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         self._advice = "Choose a place that does not exist yet."
         self.commits = CommitRecords(self.storage, lambda: self.inventory)
         self._inventory: Inventory | None = None
-        self._group: zarr.Group | None = None
+        self._opened_values: StoredValues | None = None
 
     @property
     def name(self) -> str:
@@ -151,10 +149,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
     @property
     def group(self) -> zarr.Group:
         """The Zarr group, for reading and for whole-shard writes."""
-        if self._group is None:
-            with explained(self.name, "read"):
-                self._group = zarr.open_group(self._zarr_store(), mode="r+", use_consolidated=True)
-        return self._group
+        return self._values.group
 
     @property
     def inventory(self) -> Inventory:
@@ -199,7 +194,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
             self.commits.drop(last)
         files = self._metadata(layout, {**attributes, "earlier_fingerprints": earlier})
         self._write_metadata(files)
-        self._inventory, self._group = self._read_inventory(files[ROOT_METADATA]), None
+        self._inventory, self._opened_values = self._read_inventory(files[ROOT_METADATA]), None
 
     def sole_writer(self, announce: Announce = lambda sentence: None) -> AbstractContextManager[WriterLock]:
         """Hold the dataset's lock while writing, and remove unfinished files of a killed run.
@@ -240,15 +235,15 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         Raises:
             PipelineError: the values are damaged or lost, or the store fails.
         """
-        try:
-            with explained(self.name, "read"):
-                values: NDArray[Any] = np.asarray(self._array(name)[rows])
-        except (ValueError, RuntimeError) as error:  # errors of Zarr's codecs
-            if isinstance(error, PipelineError):
-                raise
-            raise PipelineError(f"{self.name}: the array {name} is damaged. {how_to_mend(self.storage)}") from error
-        self._refuse_lost(name, rows, values)
-        return values
+        return self._values.read(name, rows)
+
+    @property
+    def _values(self) -> StoredValues:
+        if self._opened_values is None:
+            from pipeline.dataset.stored_values import StoredValues  # Zarr takes as long to load as all else together
+
+            self._opened_values = StoredValues(self.storage, self.layout.samples_per_shard)
+        return self._opened_values
 
     def _read_inventory(self, metadata: bytes) -> Inventory:
         try:
@@ -257,6 +252,8 @@ class ShardedStore(ABC, Generic[AnyLayout]):
             raise root_is_damaged(self.storage, str(damage)) from None
 
     def _metadata(self, layout: AnyLayout, attributes: Mapping[str, Any]) -> dict[str, bytes]:
+        from pipeline.dataset.metadata import metadata_files
+
         whole = {"kind": self.kind, "schema_version": self.version, "layout": asdict(layout), **attributes}
         return metadata_files(self.specs(layout), layout.samples_per_shard, whole)
 
@@ -277,25 +274,3 @@ class ShardedStore(ABC, Generic[AnyLayout]):
                 f"{self.name}: its {ROOT_METADATA} {what}: the dataset was deleted, moved or replaced while this "
                 "command was running. Run the same command again to make it anew, or to go on."
             )
-
-    def _array(self, name: str) -> zarr.Array[Any]:
-        array = self.group[name]
-        assert isinstance(array, zarr.Array)
-        return array
-
-    def _refuse_lost(self, name: str, rows: int | slice, values: NDArray[Any]) -> None:
-        """Refuse rows that read as empty because their object is gone: Zarr reads a missing object as fill values."""
-        array = self._array(name)
-        shard_of_row = np.atleast_1d(np.arange(array.shape[0])[rows] // self.layout.samples_per_shard)
-        samples = values[None] if isinstance(rows, int) else values
-        for shard, first, count in zip(*np.unique(shard_of_row, return_index=True, return_counts=True), strict=True):
-            key = shard_key(name, array.ndim, int(shard))
-            is_empty = (samples[first : first + count] == array.fill_value).all()
-            if is_empty and not self.storage.has(key) and self.storage.has(commit_key(int(shard))):
-                raise PipelineError(f"{self.name}: {key} is lost. {how_to_mend(self.storage)}")
-
-    def _zarr_store(self) -> LocalStore | FsspecStore:
-        if self.storage.is_local:
-            return LocalStore(self.root)
-        # A store that Zarr opens from the URL would hold a second session, which nobody closes.
-        return FsspecStore(AsyncFileSystemWrapper(self.storage.filesystem, asynchronous=True), path=self.root)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dataset.array_spec import ArraySpec
-from pipeline.dataset.metadata import ROOT_METADATA
+from pipeline.dataset.keys import ROOT_METADATA
 from pipeline.dataset.schema import NOT_MADE, OLDER_VERSIONS, SCHEMA_VERSION, USABLE, Layout, array_specs
 from pipeline.dataset.sharded_store import PHOTOS, ShardedStore
 

@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import fsspec
-import numpy as np
 
 from pipeline.errors import PipelineError
 from pipeline.files.hub import HubRepository
@@ -48,11 +47,10 @@ class Storage:
     def __init__(self, url: str) -> None:
         self.name = without_credentials(url)
         self.filesystem, self.root = open_filesystem(url)
-        self.is_local = "file" in np.atleast_1d(self.filesystem.protocol)
-        self.is_http = "http" in np.atleast_1d(self.filesystem.protocol)
+        protocols = _protocols(self.filesystem)
+        self.is_local, self.is_http = "file" in protocols, "http" in protocols
         self._was_there = False
-        is_hub = "hf" in np.atleast_1d(self.filesystem.protocol)
-        self.hub = HubRepository(self.filesystem, self.root) if is_hub else None
+        self.hub = HubRepository(self.filesystem, self.root) if "hf" in protocols else None
         self.files_at_once = FILES_OF_A_COMMIT if self.hub else 1
 
     def read(self, key: str) -> bytes:
@@ -219,9 +217,15 @@ def open_filesystem(url: str) -> tuple[Any, str]:
         protocol = url.partition("://")[0]
         repair = f"Install it: pip install '{_EXTRAS[protocol]}'." if protocol in _EXTRAS else "Check the URL."
         raise PipelineError(f"{without_credentials(url)} cannot be opened ({error}). {repair}") from None
-    if "s3" in np.atleast_1d(filesystem.protocol):
+    if "s3" in _protocols(filesystem):
         _be_patient_with_s3()
     return filesystem, path
+
+
+def _protocols(filesystem: Any) -> tuple[str, ...]:
+    """Return the schemes of the URLs of a file system."""
+    protocol = filesystem.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
 
 
 @contextmanager

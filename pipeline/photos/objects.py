@@ -1,6 +1,5 @@
 """The objects of a photo that move on their own: the mask as one, or its connected parts."""
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +24,8 @@ def number_objects(mask: NDArray[np.uint8], separates_parts: bool) -> NDArray[np
     is_object = (mask > 0).astype(np.uint8)
     if not separates_parts:
         return is_object
+    import cv2
+
     count, parts, statistics, _ = cv2.connectedComponentsWithStats(is_object, connectivity=8)
     sizes = statistics[1:, cv2.CC_STAT_AREA]
     order = np.argsort(-sizes, kind="stable")[:LARGEST_NUMBER_OF_OBJECTS]

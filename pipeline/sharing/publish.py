@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from pipeline.checking.file_check import NO_PART
 from pipeline.checking.verify import verify
 from pipeline.command.progress import Progress
-from pipeline.dataset.metadata import ROOT_METADATA
+from pipeline.dataset.keys import ROOT_METADATA
 from pipeline.dataset.published_files import CARD, MANIFEST, PREVIEW, manifest_json
 from pipeline.dataset.sharded_store import LOCK
 from pipeline.dataset.store import DatasetStore

@@ -10,7 +10,7 @@ from pipeline.dataset.published_files import MANIFEST
 from pipeline.dataset.store import DatasetStore
 from pipeline.engine.placement import count_of
 from pipeline.files.storage import Storage
-from pipeline.showing.flow_preview import status_lines
+from pipeline.showing.flow_state import status_lines
 
 
 def describe(url: str) -> str:
