@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
@@ -19,29 +18,108 @@ from pipeline.errors import PipelineError
 SECONDS_TO_ANSWER = 5.0
 
 
+class RayStart:
+    """Ray of this process, joined or started by a thread of its own while the caller does something else.
+
+    It joins the cluster of this process or of `RAY_ADDRESS` (set for jobs); otherwise, it starts a local Ray and stops
+    it in the end. The thread lives until then: Linux kills the processes of Ray with the thread that started them.
+    """
+
+    def __init__(self) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        self._error: BaseException | None = None
+        # Events, because a Thread.join() that Ctrl-C interrupts takes a running thread for ended (Python before 3.13).
+        self._has_answered, self._is_over, self._is_gone = threading.Event(), threading.Event(), threading.Event()
+        threading.Thread(target=self._live, name="ray").start()
+
+    def wait(self) -> None:
+        """Wait until Ray is there.
+
+        Raises:
+            PipelineError: nothing answers at the address, the cluster has another version of Ray or Python, or Ray
+                cannot be started.
+        """
+        self._has_answered.wait()
+        if self._error is not None:
+            raise self._error
+
+    def end(self) -> None:
+        """Leave or stop Ray, and wait until this is done."""
+        self.abandon()
+        self._is_gone.wait()
+
+    def abandon(self) -> None:
+        """Leave or stop Ray without waiting; the process does not end before this is done."""
+        self._is_over.set()
+
+    def _live(self) -> None:
+        is_ours = False
+        try:
+            import ray
+
+            is_ours = not ray.is_initialized()
+            if is_ours and not self._is_over.is_set():
+                _join_or_start(os.environ.get("RAY_ADDRESS") or "local")
+        except BaseException as error:  # raised where Ray is waited for
+            self._error = error
+        self._has_answered.set()
+        self._is_over.wait()
+        if is_ours and self._error is None:
+            ray.shutdown()
+        self._is_gone.set()
+
+
 @contextmanager
-def ray_session() -> Iterator[None]:
-    """Join the cluster of this process or of `RAY_ADDRESS` (set for jobs); otherwise, start and stop a local one.
+def ray_session(started: RayStart | None = None) -> Iterator[None]:
+    """Have Ray in this process.
+
+    Args:
+        started: a Ray that is being started, and that the caller ends; None = start or join one for this session.
 
     Raises:
-        PipelineError: nothing answers at the address, the cluster has another version of Ray or Python, or Ray cannot
-            be started.
+        PipelineError: as of `RayStart.wait`.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
-
-    if ray.is_initialized():
+    if started is not None:
+        started.wait()
         yield
         return
-    address = os.environ.get("RAY_ADDRESS") or "local"
+    started = RayStart()
+    try:
+        started.wait()
+        yield
+    finally:
+        started.end()
+
+
+@contextmanager
+def early_ray(placement: Placement) -> Iterator[RayStart | None]:
+    """Begin to start Ray if it is asked for, while the work is being prepared; give None if it is not.
+
+    If the preparation fails, its error is not held up by Ray.
+    """
+    if not asks_for_ray(placement):
+        yield None
+        return
+    started = RayStart()
+    try:
+        yield started
+    except BaseException:
+        started.abandon()
+        raise
+    started.end()
+
+
+def _join_or_start(address: str) -> None:
+    import ray
+
     _check_address(address)
     options: dict[str, Any] = (
         {"include_dashboard": False} if address == "local" else {}
     )  # only valid for a cluster that is started here
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it would warn that only the main thread can handle signals
     try:
-        with _sigterm_kept():
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except Exception as error:  # Ray's errors share no base class
         reason = " ".join(str(error).split()).rstrip(".")
         if "ersion mismatch" in reason:
@@ -53,10 +131,13 @@ def ray_session() -> Iterator[None]:
             f"Ray cannot be started or joined at {address} ({reason}). "
             "Check RAY_ADDRESS, or run without Ray: --workers 0."
         ) from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
+
+
+def asks_for_ray(placement: Placement) -> bool:
+    """Return whether tasks run on Ray whatever this machine has: workers or a cluster are asked for."""
+    if placement.workers is not None or placement.gpus_per_worker is not None:
+        return placement.workers != 0
+    return is_on_cluster()
 
 
 def needs_ray(placement: Placement) -> bool:
@@ -64,19 +145,19 @@ def needs_ray(placement: Placement) -> bool:
 
     Anything else runs in this process, where Ray would only cost the time of its start.
     """
-    if placement.workers is not None or placement.gpus_per_worker is not None:
-        return placement.workers != 0
-    if os.environ.get("RAY_ADDRESS") or _is_joined():
+    if asks_for_ray(placement):
         return True
+    if placement.workers == 0 or placement.device == "cpu":
+        return False
     import torch
 
-    return placement.device != "cpu" and torch.cuda.device_count() > 1
+    return torch.cuda.device_count() > 1
 
 
-def _is_joined() -> bool:
-    """Return whether this process is part of a cluster already."""
+def is_on_cluster() -> bool:
+    """Return whether this process belongs to a cluster, whose machines may have other files than this one."""
     ray = sys.modules.get("ray")
-    return ray is not None and bool(ray.is_initialized())
+    return bool(os.environ.get("RAY_ADDRESS")) or (ray is not None and bool(ray.is_initialized()))
 
 
 def live_nodes() -> list[Node]:
@@ -117,12 +198,3 @@ def _check_address(address: str) -> None:
             f"No Ray cluster answers at {address} ({error}). Check RAY_ADDRESS and the network; without RAY_ADDRESS a "
             "local Ray is used, with --workers 0 none."
         ) from None
-
-
-@contextmanager
-def _sigterm_kept() -> Iterator[None]:
-    """Restore the command's handler of SIGTERM, which Ray replaces."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    if callable(before) and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)

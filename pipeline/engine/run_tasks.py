@@ -1,62 +1,26 @@
-"""Workers and their tasks, in the calling process or on Ray.
-
-A worker is any object with `make(task) -> outcome`. Tasks and outcomes are small; pixels are never sent between
-processes. If a worker dies, its tasks are given to others. This is safe because a task writes its shard whole or not at
-all.
-"""
+"""Running of tasks, in the calling process or on Ray, and questions to a machine that tasks run on."""
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from pipeline.engine.cluster import go_to, live_nodes, needs_ray, ray_session
-from pipeline.engine.placement import (
-    Placement,
-    Share,
-    count_fitting,
-    count_of,
-    describe,
-    describe_crew,
-    local_share,
-    plan_workers,
-)
+from pipeline.engine.cluster import RayStart, needs_ray, ray_session
+from pipeline.engine.crew import ask, run_on_ray
+from pipeline.engine.placement import Placement, count_of, local_share
+from pipeline.engine.tasks import Announce, Tasks, Worker, WorkerFactory
 from pipeline.errors import PipelineError
-from pipeline.redaction import hide, redact_output, remembered
 
-SECONDS_BETWEEN_LOOKS = 5.0
-"""Time between two looks at the cluster, which nodes may have joined."""
-SECONDS_OF_PATIENCE = 60.0
-"""Time without any running worker after which the user is told what the run waits for."""
-LOSSES_IN_A_ROW = 5
-"""Number of workers that are lost without a finished task until the tasks are blamed, not the cluster."""
-
-
-class Worker(Protocol):
-    """An object that does tasks; `make` must be safe to call from several threads, and to repeat."""
-
-    def make(self, task: Any) -> Any:
-        """Do one task and return a small outcome."""
-
-
-class Tasks(Protocol):
-    """Plain, picklable values, which are read one by one when they are given to workers."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-
-WorkerFactory = Callable[[Share], Worker]
-Announce = Callable[[str], None]
+__all__ = ["Announce", "Tasks", "Worker", "WorkerFactory", "ask_worker", "run_tasks"]
 
 
 def run_tasks(
-    factory: WorkerFactory, tasks: Tasks, placement: Placement, announce: Announce
+    factory: WorkerFactory,
+    tasks: Tasks,
+    placement: Placement,
+    announce: Announce,
+    ray_start: RayStart | None = None,
 ) -> Generator[Any, None, None]:
     """Run all tasks and yield their outcomes as they come; if the generator is closed early, the workers stop.
 
@@ -65,6 +29,7 @@ def run_tasks(
         tasks: values that `Worker.make` takes.
         placement: machines and devices on which the tasks run.
         announce: told which machines the tasks run on.
+        ray_start: a Ray that is being started already, which the caller ends.
 
     Raises:
         PipelineError: the machine or cluster lacks the device or has too few cores, or a worker cannot be started.
@@ -82,9 +47,25 @@ def run_tasks(
         announce(f"running in this process: {share.device}, {count_of(share.cpus, 'core')}{more}")
         yield from _run_here(worker, tasks, share.tasks_in_flight)
     else:
-        announce("starting Ray")
-        with ray_session():
-            yield from _run_on_ray(factory, tasks, placement, announce)
+        if ray_start is None:
+            announce("starting Ray")
+        with ray_session(ray_start):
+            yield from run_on_ray(factory, tasks, placement, announce)
+
+
+def ask_worker(question: Callable[[], Any], placement: Placement, ray_start: RayStart | None = None) -> Any:
+    """Call a function where a worker would run on Ray, and return its small answer.
+
+    Args:
+        question: function that any machine of the cluster can answer.
+        placement: machines and devices on which the workers run.
+        ray_start: a Ray that is being started already, which the caller ends.
+
+    Raises:
+        PipelineError: no machine takes work. Errors of the function pass.
+    """
+    with ray_session(ray_start):
+        return ask(question, placement)
 
 
 def _run_here(worker: Worker, tasks: Tasks, in_flight: int) -> Iterator[Any]:
@@ -101,177 +82,3 @@ def _run_here(worker: Worker, tasks: Tasks, in_flight: int) -> Iterator[Any]:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
-
-
-def _run_on_ray(factory: WorkerFactory, tasks: Tasks, placement: Placement, announce: Announce) -> Iterator[Any]:
-    from ray.exceptions import RayTaskError
-
-    nodes = live_nodes()
-    share, count = plan_workers(nodes, placement)
-    announce(f"running on Ray: {describe_crew(nodes, share, min(count, len(tasks)))}")
-    crew, waiting = _Crew(factory, share, placement.workers, announce), _Waiting(tasks)
-    try:
-        while waiting or crew.running:
-            crew.recruit(len(waiting))
-            crew.hand_out(waiting)
-            yield from crew.collect(waiting)
-    except RayTaskError as error:
-        raise error.cause or error from None
-    finally:
-        crew.dismiss()
-
-
-class _Waiting:
-    """Tasks that no worker has: first those of lost workers, then those never given to a worker."""
-
-    def __init__(self, tasks: Tasks) -> None:
-        self._never_out, self._left = iter(tasks), len(tasks)
-        self._lost: deque[Any] = deque()
-
-    def __len__(self) -> int:
-        return len(self._lost) + self._left
-
-    def take(self) -> Any:
-        """Remove and return the next task."""
-        if self._lost:
-            return self._lost.popleft()
-        self._left -= 1
-        return next(self._never_out)
-
-    def put_back(self, task: Any) -> None:
-        """Return the task of a lost worker, so that another worker gets it."""
-        self._lost.appendleft(task)
-
-
-class _Crew:
-    """Workers on Ray: lost ones are replaced, and more are started when machines join.
-
-    Args:
-        factory: makes a worker.
-        share: share of a machine that each worker gets.
-        most: largest number of workers; None = as many as fit.
-        announce: told about lost and new workers, and about waiting.
-
-    Attributes:
-        running: workers and their tasks, by the reference of the task's outcome.
-    """
-
-    def __init__(self, factory: WorkerFactory, share: Share, most: int | None, announce: Announce) -> None:
-        self.factory, self.share, self.most, self.announce = factory, share, most, announce
-        self.running: dict[Any, tuple[Any, Any]] = {}
-        self._starting: dict[Any, Any] = {}  # workers, by the reference of their start
-        self._loads: dict[Any, int] = {}
-        self._looked = -float("inf")
-        self._heard = time.monotonic()
-        self._losses = 0
-        self._has_begun = False
-
-    def recruit(self, waiting: int) -> None:
-        """Start as many workers as fit and have tasks, if it is time to look at the cluster again."""
-        import ray
-
-        now = time.monotonic()
-        if not waiting or now - self._looked < SECONDS_BETWEEN_LOOKS:
-            return
-        self._looked = now
-        there = len(self._loads) + len(self._starting)
-        fitting = count_fitting(live_nodes(), self.share)
-        wanted = min(fitting if self.most is None else min(self.most, fitting), waiting + len(self.running))
-        if self._has_begun and wanted > there:
-            self.announce(f"{count_of(wanted - there, 'more worker')} for machines that joined or came back")
-        self._has_begun = True
-        actor_class = ray.remote(
-            num_cpus=self.share.cpus,
-            num_gpus=self.share.gpus,
-            max_concurrency=self.share.tasks_in_flight + 1,
-        )(_RayWorker)
-        for _ in range(wanted - there):
-            worker = actor_class.remote(Path.cwd(), remembered())
-            self._starting[worker.start.remote(self.factory, self.share)] = worker
-
-    def hand_out(self, waiting: _Waiting) -> None:
-        """Give tasks to running workers that can take more, the least busy first."""
-        while waiting and self._loads:
-            worker = min(self._loads, key=self._loads.__getitem__)
-            if self._loads[worker] >= self.share.tasks_in_flight:
-                return
-            task = waiting.take()
-            self.running[worker.make.remote(task)] = worker, task
-            self._loads[worker] += 1
-
-    def collect(self, waiting: _Waiting) -> Iterator[Any]:
-        """Wait some seconds for outcomes and yield them; put tasks of lost workers back.
-
-        Raises:
-            PipelineError: workers cannot be started, or one after the other is lost.
-        """
-        import ray
-        from ray.exceptions import RayActorError, RayTaskError
-
-        references = [*self._starting, *self.running]
-        ready = ray.wait(references, num_returns=1, timeout=SECONDS_BETWEEN_LOOKS)[0] if references else []
-        if not references:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        for reference in ready:
-            worker, task = self.running.pop(reference, None) or (self._starting.pop(reference), None)
-            try:
-                outcome = ray.get(reference)
-            except RayActorError as error:
-                if task is not None:
-                    waiting.put_back(task)
-                self._lose(worker, error, was_starting=task is None)
-                continue
-            except RayTaskError:
-                if task is None:
-                    self.announce(
-                        "a worker cannot start; machines must see the same folders and have the same fakeflow"
-                    )
-                raise
-            self._heard = time.monotonic()
-            if task is None:
-                self._loads[worker] = 0
-                continue
-            self._losses = 0
-            if worker in self._loads:
-                self._loads[worker] -= 1
-            yield outcome
-        if not self._loads and time.monotonic() - self._heard > SECONDS_OF_PATIENCE:
-            self._heard = time.monotonic()
-            self.announce(f"waiting for a machine with {describe(self.share)} to spare")
-
-    def dismiss(self) -> None:
-        """Stop all workers."""
-        import ray
-
-        for worker in {*self._loads, *self._starting.values()}:
-            ray.kill(worker)
-
-    def _lose(self, worker: Any, error: Any, was_starting: bool) -> None:
-        """Remove a lost worker; one with several tasks is counted as lost only once."""
-        import ray
-
-        reason = str(error).strip().splitlines()[-1]
-        self._losses += was_starting or worker in self._loads
-        self._loads.pop(worker, None)
-        if self._losses >= LOSSES_IN_A_ROW:
-            raise PipelineError(f"A worker could not be kept running ({reason}). Try --workers 0 to see why.")
-        ray.kill(worker)  # in case it is alive and only out of reach
-        self._looked = -float("inf")
-        self.announce("a worker was lost; its tasks go to others")
-
-
-class _RayWorker:
-    """Hosts a worker in a Ray actor; starts in the folder of the command."""
-
-    def __init__(self, folder: Path, secrets: tuple[str, ...]) -> None:
-        go_to(folder)
-        hide(secrets)
-        redact_output()
-
-    def start(self, factory: WorkerFactory, share: Share) -> None:
-        """Make the worker. This is no part of `__init__`, so that its error reaches the user unchanged."""
-        self.worker = factory(share)
-
-    def make(self, task: Any) -> Any:
-        """Do one task."""
-        return self.worker.make(task)

@@ -25,6 +25,7 @@ from pipeline.engine.placement import Share
 from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.files.storage import is_of_store, is_transient
 from pipeline.making.config import RunConfig
+from pipeline.making.network_identity import refuse_other_weights
 from pipeline.making.plan import ShardTask
 from pipeline.making.sample import fill_row
 from pipeline.photos.decoding import decode_pair
@@ -61,6 +62,7 @@ class ShardWorker:
         self.prior = MotionPrior.from_dict(self.store.attributes["settings"]["motion_prior"])
         share.set_up_torch()
         self.device = share.device
+        refuse_other_weights(config, self.store.attributes["settings"])
         self.estimator = load_estimator(config, share.device)
         self._network = threading.Lock()
         self._pool = ThreadPoolExecutor(share.cpus, thread_name_prefix="sample")
@@ -100,8 +102,7 @@ class ShardWorker:
 
         listed = [failures[position] for position in sorted(failures)]
         originals = [{} if place in failures else used.get(place, {}) for place in range(len(task.rows))]
-        precision = self.estimator.provenance()["precision"]
-        write_shard(self.store, task.shard, arrays, listed, precision, self._pool.map, originals)
+        write_shard(self.store, task.shard, arrays, listed, self.estimator.precision, self._pool.map, originals)
         clock.lap("write")
         new = tuple(failures[position] for position in positions if position in failures)
         return ShardOutcome(task.shard, task.photos, new, clock.seconds)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+from depth.model_files import EMBEDDED_FOLDER, find_model
 from pipeline.dataset.store import DatasetStore
 from pipeline.engine.placement import Placement, Share
 from pipeline.engine.run_tasks import run_tasks
@@ -43,12 +44,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start_driver(cluster: Any, folder: Path, output: Path, *python: str) -> subprocess.Popen[str]:
+def start_driver(
+    cluster: Any, folder: Path, output: Path, *python: str, depth_model: str = "tiny-dpt", **environment: str
+) -> subprocess.Popen[str]:
     command = [sys.executable, *(python or ("-m", "pipeline.cli"))]
     command += ["run", "--input", str(folder / "DUTS"), "--output", str(output)]
     command += [
         "--depth-model",
-        "tiny-dpt",
+        depth_model,
         "--max-side",
         "96",
         "--samples-per-shard",
@@ -56,8 +59,8 @@ def start_driver(cluster: Any, folder: Path, output: Path, *python: str) -> subp
         "--motion",
         "camera+object",
     ]
-    environment = {**os.environ, "RAY_ADDRESS": cluster.address}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    everything = {**os.environ, "RAY_ADDRESS": cluster.address, **environment}
+    return subprocess.Popen(command, cwd=ROOT, env=everything, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for_shards(output: Path, shards: int, driver: subprocess.Popen[str]) -> None:
@@ -163,6 +166,25 @@ def test_a_cluster_of_another_version_is_refused(cluster: Any, undisturbed: Path
 def test_a_cluster_without_workers(cluster: Any, undisturbed: Path, tmp_path: Path) -> None:
     errors = start_driver(cluster, undisturbed, tmp_path / "out.zarr").communicate(timeout=100)[1]
     assert "error: No machine of the cluster takes work: 1 node of 0 cores. Start machines" in errors
+
+
+def test_a_head_coordinates_without_torch_and_without_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_duts(tmp_path / "DUTS", 3)
+    repository, commit = tmp_path / "hub/models--someone--tiny", "0" * 40
+    shutil.copytree(EMBEDDED_FOLDER, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs/main").write_text(commit)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(repository.parent))  # of the nodes
+    without_torch = "import sys; sys.modules['torch'] = None; from pipeline.cli import main; main()"
+    output = tmp_path / "out.zarr"
+    with started_cluster({"num_cpus": 1}) as cluster:
+        here = {"depth_model": "someone/tiny", "HF_HUB_CACHE": str(tmp_path / "empty")}
+        driver = start_driver(cluster, tmp_path, output, "-c", without_torch, **here)
+        errors = driver.communicate(timeout=400)[1]
+    assert driver.returncode == 0, errors
+    identity = DatasetStore.open(str(output)).attributes["settings"]["depth"]
+    assert identity["sha256"] == find_model("tiny-dpt").describe()["sha256"]
 
 
 def test_a_driver_that_is_killed_and_submitted_again(cluster: Any, undisturbed: Path, tmp_path: Path) -> None:

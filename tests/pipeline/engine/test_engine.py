@@ -58,6 +58,43 @@ def test_a_worker_that_dies_at_its_start_is_not_replaced_for_ever(local_ray: Non
         list(run_tasks(start, [1], Placement(1, "cpu"), lambda sentence: None))
 
 
+EARLY = """
+import sys, threading, time
+from pipeline.engine.cluster import early_ray
+from pipeline.engine.placement import Placement
+from pipeline.engine.run_tasks import ask_worker, run_tasks
+
+class Doubler:
+    def make(self, task): return 2 * task
+
+said, wish = [], Placement(1, "cpu")
+try:
+    with early_ray(wish) as started:
+        began = time.monotonic()
+        if sys.argv[1] == "error": raise ValueError("a mistake")
+        assert ask_worker(lambda: 7, wish, started) == 7
+        print(*run_tasks(lambda share: Doubler(), range(3), wish, said.append, started), *said)
+except ValueError as error:
+    print(error, time.monotonic() - began < 0.5)
+    sys.exit()
+import ray
+print(ray.is_initialized(), [thread.name for thread in threading.enumerate() if thread.name == "ray"])
+"""
+
+
+def test_ray_starts_while_the_work_is_prepared_and_holds_up_no_error() -> None:
+    def printed(case: str) -> str:
+        command = [sys.executable, "-c", EARLY, case]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
+        assert done.stderr == ""
+        return done.stdout
+
+    assert printed("error") == "a mistake True\n"
+    outcomes, after = printed("work").splitlines()
+    assert outcomes.startswith("0 2 4 running on Ray: 1 node, 1 worker, each cpu")
+    assert after == "False []"
+
+
 def test_a_worker_has_one_gpu_at_most() -> None:
     with pytest.raises(PipelineError, match="--gpus-per-worker 2; expected at most 1"):
         next(run_tasks(lambda share: None, [1], Placement(gpus_per_worker=2), print))  # type: ignore[arg-type, return-value]
