@@ -96,7 +96,8 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv3(self.se(self.conv2(self.conv1(x))))
-        return (y + self.downsample(x)).relu()
+        x = y + self.downsample(x)
+        return x.relu()
 
 
 def _flags(blocks: int) -> list[bool]:
