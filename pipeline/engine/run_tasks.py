@@ -7,8 +7,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from pipeline.engine.cluster import RayStart, needs_ray, ray_session
-from pipeline.engine.crew import ask, run_on_ray
+from pipeline.engine.crew import run_on
 from pipeline.engine.placement import Placement, count_of, local_share
+from pipeline.engine.ray_machines import RayMachines, ask
 from pipeline.engine.tasks import Announce, Tasks, Worker, WorkerFactory
 from pipeline.errors import PipelineError
 
@@ -21,6 +22,7 @@ def run_tasks(
     placement: Placement,
     announce: Announce,
     ray_start: RayStart | None = None,
+    are_alike: bool = False,
 ) -> Generator[Any, None, None]:
     """Run all tasks and yield their outcomes as they come; if the generator is closed early, the workers stop.
 
@@ -30,6 +32,8 @@ def run_tasks(
         placement: machines and devices on which the tasks run.
         announce: told which machines the tasks run on.
         ray_start: a Ray that is being started already, which the caller ends.
+        are_alike: whether tasks take about the same time each; if so, a worker on Ray that takes much longer than the
+            others at the end is stopped, and its tasks go to others.
 
     Raises:
         PipelineError: the machine or cluster lacks the device or has too few cores, or a worker cannot be started.
@@ -50,7 +54,7 @@ def run_tasks(
         if ray_start is None:
             announce("starting Ray")
         with ray_session(ray_start):
-            yield from run_on_ray(factory, tasks, placement, announce)
+            yield from run_on(RayMachines(), factory, tasks, placement, announce, are_alike)
 
 
 def ask_worker(question: Callable[[], Any], placement: Placement, ray_start: RayStart | None = None) -> Any:

@@ -94,7 +94,7 @@ def _make(
     progress.update(plan.photos_to_do, 0, 0)
     log = RunLog(progress)
     try:
-        tasks = engine.run_tasks(start_worker, plan.tasks, config.placement, log.announce, ray_start)
+        tasks = engine.run_tasks(start_worker, plan.tasks, config.placement, log.announce, ray_start, are_alike=True)
         with closing(tasks) as outcomes:
             for outcome in outcomes:
                 lock.check()
