@@ -10,7 +10,6 @@ and their medians are compared.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -23,7 +22,8 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.record import write
+from benchmarks.record import add_options, publish
+from benchmarks.rounds import ratio_of_times
 from depth import DepthEstimator
 from depth.model_files import EMBEDDED_FOLDER
 from depth.original import HYBRID, LARGE
@@ -87,13 +87,18 @@ def read_photos(folder: Path, count: int) -> list[np.ndarray]:
 
 def time_rounds(contestants: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
     """Return the median seconds of each contestant over rounds in which each runs once; a first round warms up."""
+    return {name: statistics.median(some) for name, some in seconds_of_rounds(contestants, rounds).items()}
+
+
+def seconds_of_rounds(contestants: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of each contestant in rounds in which each runs once; a first round warms up."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds + 1):
         for name, run in contestants.items():
             begin = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - begin)
-    return {name: statistics.median(values[1:]) for name, values in seconds.items()}
+    return {name: values[1:] for name, values in seconds.items()}
 
 
 def _count_flops(network: torch.nn.Module, photo: torch.Tensor) -> int:
@@ -129,7 +134,8 @@ def compare(name: str, photos: list[np.ndarray], arguments: argparse.Namespace) 
     images = [Image.fromarray(photo) for photo in photos]
     rule = ours.provenance()["input"]
     squares = [np.asarray(image.resize((rule["side"], rule["side"]))) for image in images]
-    seconds = time_rounds({"ours": lambda: ours(photos), "rival": lambda: rival(images)}, arguments.rounds)
+    taken = seconds_of_rounds({"ours": lambda: ours(photos), "rival": lambda: rival(images)}, arguments.rounds)
+    seconds = {name: statistics.median(some) for name, some in taken.items()}
     square = torch.zeros(1, 3, rule["side"], rule["side"], device=ours.device)
     flops = _count_flops(ours._network, square)
     precision = ours.provenance()["precision"]
@@ -144,7 +150,7 @@ def compare(name: str, photos: list[np.ndarray], arguments: argparse.Namespace) 
         "batch": batch,
         "photos_per_second": round(len(photos) / seconds["ours"], 3),
         "rival_photos_per_second": round(len(photos) / seconds["rival"], 3),
-        "ratio": round(seconds["rival"] / seconds["ours"], 3),
+        "ratio": ratio_of_times(taken["ours"], taken["rival"]),
         "median_relative_difference": find_difference(ours, rival, squares),
         "median_relative_difference_with_own_resizing": find_difference(ours, rival, photos),
         "gflop_per_photo": round(flops / 1e9, 1),
@@ -211,16 +217,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="number of photos per round (default 4 on the CPU, 256 on a GPU)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compile", action="store_true")
+    add_options(parser, "leave out tiny-dpt")
     arguments = parser.parse_args()
     on_cpu = arguments.device == "cpu"
     photos = read_photos(arguments.photos, arguments.count or (4 if on_cpu else 256))
     rows = [compare(name, photos, arguments) for name in arguments.networks]
-    if on_cpu:
+    if on_cpu and not arguments.quick:
         rows.append(measure_tiny(read_photos(arguments.photos, 64), arguments.rounds))
-    for row in rows:
-        print(json.dumps(row, indent=2))
-    written = write("depth", {"threads": torch.get_num_threads(), "results": rows})
-    print(f"Written to {written}")
+    publish("depth", {"threads": torch.get_num_threads(), "results": rows}, arguments)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.record import ROOT, environment, write
+from benchmarks.record import ROOT, add_options, publish
+from benchmarks.rounds import ratio_of_times
 from flowsim import (
     MotionPrior,
     MotionSample,
@@ -62,10 +63,7 @@ def compare(
         times["ours"].append(milliseconds(ours, clock))
         for name, work in rivals.items():
             times[name].append(milliseconds(work, clock))
-    ratios = {
-        f"{name}_over_ours": statistics.median(r / o for r, o in zip(times[name], times["ours"], strict=True))
-        for name in rivals
-    }
+    ratios = {f"{name}_over_ours": ratio_of_times(times["ours"], times[name]) for name in rivals}
     least = {name: min(taken) for name, taken in times.items()}
     return {
         "ms": {name: statistics.median(taken) for name, taken in times.items()},
@@ -231,8 +229,9 @@ def first_call() -> dict[str, float]:
 def main() -> None:
     """Run everything and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="take few rounds and print the figures without writing")
-    quick = parser.parse_args().quick
+    add_options(parser)
+    given = parser.parse_args()
+    quick = given.quick
     rounds = 5 if quick else 31
     report = {
         "load_average_before": os.getloadavg()[0],
@@ -242,9 +241,7 @@ def main() -> None:
         "first_call": first_call(),
     }
     rounded = json.loads(json.dumps(report), parse_float=lambda digits: float(f"{float(digits):.4g}"))
-    print(json.dumps({"environment": environment(), **rounded}, indent=2))
-    if not quick:
-        write("flow_kernel", rounded)
+    publish("flow_kernel", rounded, given)
 
 
 if __name__ == "__main__":

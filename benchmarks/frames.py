@@ -30,7 +30,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.record import ROOT, environment, write
+from benchmarks.record import ROOT, add_options, publish
+from benchmarks.rounds import Ratio, ratio_of, summary
 from depth import DepthEstimator
 from depth.weights import EMBEDDED_MODEL
 from flowsim import Clip, MotionPrior, make_clip, sample_motion, separate_layers
@@ -150,9 +151,14 @@ def whole_runs(rounds: int, copies: int = 12) -> dict[str, Any]:
         "photos": copies * len(list((PHOTOS / "DUTS-TR-Image").iterdir())),
         "photos_per_s": statistics.median(rates["photos"] for rates in found),
         "pairs_per_s": statistics.median(rates["pairs"] for rates in found),
-        "pairs_over_photos": statistics.median(rates["pairs"] / rates["photos"] for rates in found),
+        "pairs_over_photos": ratio_of([rates["pairs"] for rates in found], [rates["photos"] for rates in found]),
         "goal": "pairs_over_photos >= 0.6",
     }
+
+
+def over_photos(ratios: list[Ratio]) -> Ratio:
+    """Return the median over photos in each round, and over all rounds."""
+    return summary([statistics.median(one) for one in zip(*(ratio["all"] for ratio in ratios), strict=True)])
 
 
 def seconds(work: Callable[[], Any]) -> float:
@@ -165,10 +171,10 @@ def seconds(work: Callable[[], Any]) -> float:
 def main() -> None:
     """Measure every example photo under one motion of the preset `davis` and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="take one round and print the figures without writing")
+    add_options(parser)
     parser.add_argument("--pictures", type=Path, help="folder for photo, frame and both rivals side by side")
     arguments = parser.parse_args()
-    rounds = 1 if arguments.quick else 5
+    rounds = 3 if arguments.quick else 5
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     prior = MotionPrior.preset("davis")
@@ -195,7 +201,7 @@ def main() -> None:
                 "pixels": int(labels.size),
                 "ms": {kind: 1e3 * statistics.median(found[kind] for found in times) for kind in works},
                 "ratio": {
-                    kind: statistics.median(found[kind] / found["ours"] for found in times)
+                    kind: ratio_of([found[kind] for found in times], [found["ours"] for found in times])
                     for kind in ("splat", "splat2")
                 },
                 "quality": {kind: quality(image, frame, clip) for kind, frame in frames.items()},
@@ -209,15 +215,13 @@ def main() -> None:
     summary = {
         "load_average": os.getloadavg()[0],
         "median_ratio": {
-            kind: statistics.median(found["ratio"][kind] for found in figures) for kind in ("splat", "splat2")
+            kind: over_photos([found["ratio"][kind] for found in figures]) for kind in ("splat", "splat2")
         },
         "photos": figures,
-        "run": whole_runs(1 if arguments.quick else 5),
+        "run": whole_runs(2 if arguments.quick else 5),
     }
     rounded = json.loads(json.dumps(summary), parse_float=lambda digits: float(f"{float(digits):.4g}"))
-    print(json.dumps({"environment": environment(), **rounded}, indent=2))
-    if not arguments.quick:
-        write("frames", rounded)
+    publish("frames", rounded, arguments)
 
 
 if __name__ == "__main__":

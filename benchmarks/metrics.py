@@ -11,7 +11,6 @@ compared first. When masks are read from files, the rival uses Pillow. Masks are
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 import tempfile
@@ -24,7 +23,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from benchmarks.record import write
+from benchmarks.record import add_options, publish
+from benchmarks.rounds import ratio_of_times
 from segmentation.scoring import bitmaps
 from segmentation.scoring.metrics import score_frames, tolerance_of
 from segmentation.scoring.protocols import PROTOCOLS
@@ -148,8 +148,8 @@ def measure(davis: Path, predictions: Path, repeats: int) -> dict[str, Any]:
         "size": f"{wanted.shape[2]}x{wanted.shape[1]}",
         "largest difference in J or F": difference,
         "ms per frame": {name: round(value, 3) for name, value in medians.items()},
-        "times faster, arrays": round(medians["rival, arrays"] / medians["ours, arrays"], 1),
-        "times faster, files": round(medians["rival, files"] / medians["ours, files"], 1),
+        "times faster, arrays": ratio_of_times(runs["ours, arrays"], runs["rival, arrays"]),
+        "times faster, files": ratio_of_times(runs["ours, files"], runs["rival, files"]),
     }
 
 
@@ -158,16 +158,16 @@ def main() -> None:
     parser.add_argument("--davis", type=Path, help="folder of DAVIS-2016, for real masks besides the drawn ones")
     parser.add_argument("--predictions", type=Path, help="folder of predictions for the val sequences of --davis")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--print-only", action="store_true", help="do not write the JSON file")
+    add_options(parser)
     given = parser.parse_args()
+    if given.quick:
+        given.repeats = min(given.repeats, 3)
     with tempfile.TemporaryDirectory() as folder:
         draw_davis(Path(folder), videos=3, frames=30)
         figures = {"drawn masks": measure(Path(folder) / "DAVIS", Path(folder) / "predictions", given.repeats)}
     if given.davis and given.predictions:
         figures["DAVIS-2016"] = measure(given.davis, given.predictions, given.repeats)
-    print(json.dumps(figures, indent=2))
-    if not given.print_only:
-        print(write("metrics", figures))
+    publish("metrics", figures, given)
 
 
 if __name__ == "__main__":

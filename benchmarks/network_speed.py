@@ -1,10 +1,16 @@
-"""Speed of training steps and inference against the published code: `step` and `inference` of `benchmarks.training`.
+"""Speed of the training step against the published one: section `step` of `benchmarks.training`.
 
-The rival runs the same modules on the same device in float32 with torch's own convolutions. As in the published forward
-pass, it takes one frame after the other, resizes each to 512 and back, and resizes features between the scales by
-torch's bicubic interpolation; in the training step it sums gradients over the batch and uses plain Adam. Our side is
-one step of `segmentation train` with the modern preset, from bytes to averaged weights, and its validation. Rounds of
-both sides alternate.
+The rival is one step of the published trainer (Cho et al., arXiv 2407.11714) with the same modules on the same device:
+one forward pass over the whole batch in float32, by torch's own convolutions and bicubic interpolation, cross-entropy,
+backward, and torch's Adam. Its batch is ready as floats. Our side is one step of `segmentation train` with the modern
+preset, from bytes to averaged weights. Both begin with the same weights, and before anything is timed, loss and
+gradients of one batch are compared: on a difference beyond rounding, nothing is measured.
+
+Each round takes one step of both sides. Rates are given by the clock and by the processor time of all cores, which
+other processes on a busy machine do not count towards. `largest_product` is the rate of one large matrix product in
+the same run, and `model_gflop_per_sample` counts the operations of the plain step, so that
+`share_of_largest_product` says how near each side comes to the machine's limit; Winograd's algorithm needs fewer
+operations than it is credited with.
 """
 
 from __future__ import annotations
@@ -12,8 +18,10 @@ from __future__ import annotations
 import argparse
 import copy
 import itertools
+import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import median
 from typing import Any
 from unittest.mock import patch
@@ -21,75 +29,101 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from flowsim import flow_to_rgb
-from segmentation.data.photo_samples import Triplet
-from segmentation.data.transforms import PreparedBatch, finish_batch
-from segmentation.network.model import NETWORK_SIDE_PX, TwoStreamNetwork
+from benchmarks.rounds import ratio_of
+from segmentation.data.transforms import Batch, PreparedBatch, finish_batch
+from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.precision import same_bits
 from segmentation.network.resize import resize_bicubic
+from segmentation.training.batches import seed_of
 from segmentation.training.learner import Learner, Place
 from segmentation.training.recipes import RECIPES
-from segmentation.training.validation import score_samples
 
-FRAME = (480, 854)
 RECIPE = RECIPES["modern"]
+PUBLISHED_RATE = 1e-5
+LARGEST_LOSS_DIFFERENCE, LARGEST_GRADIENT_DIFFERENCE = 1e-5, 1e-3
+"""Relative differences that rounding to float32 explains; of gradients, the length of the difference of all of them.
+
+Rounding alone makes some 4e-6, but where two values are nearly equal it also decides which of them is the maximum that
+gets the gradient: one such place among all pixels and channels makes about 2e-4.
+"""
 
 
 def measure_step(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the samples per second of a training step of both sides, and their ratio."""
-    device, batch, side = _device(), arguments.batch, NETWORK_SIDE_PX
-    network = TwoStreamNetwork(arguments.encoder, initialization="random").to(device).train()
-    published = _published_step(copy.deepcopy(network))
-    learner = Learner(network, RECIPE, Place(device), steps=RECIPE.epochs * 1000, seed=0)
-    generator = torch.Generator().manual_seed(0)
-    image, colors = (
-        torch.randint(0, 256, (batch, side, side, 3), generator=generator, dtype=torch.uint8) for _ in range(2)
-    )
-    mask = (torch.rand(batch, side, side, generator=generator) < 0.3).to(torch.uint8)
-    prepared = PreparedBatch(image, colors, mask, torch.ones(batch, 3), ("drawn",) * batch)
-    batch_of_floats = finish_batch(prepared, device)
-    steps = itertools.count()
+    """Return the samples per second of a training step of both sides at each size, and their ratios."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    load = os.getloadavg()[0]
+    sizes = {str(side): _compare(arguments, side, device) for side in arguments.step_sides_px}
+    return {
+        "rival": "the published trainer's step: one forward over the batch, torch's convolutions, Adam",
+        "precision": {"ours": _precision(device), "rival": "float32"},
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "load_average_before": round(load, 2),
+        "encoder": arguments.encoder,
+        "batch": arguments.batch,
+        "sides_px": sizes,
+    }
+
+
+def _compare(arguments: argparse.Namespace, side: int, device: str) -> dict[str, Any]:
+    batch = arguments.batch
+    network = TwoStreamNetwork(arguments.encoder, initialization="random", side_px=side)
+    prepared = draw_batch(batch, side)
+    floats = Batch(*(part.contiguous() for part in finish_batch(prepared, device)))
+    equality = compare_results(network, prepared, floats, device)
+    flops = _flops(network.to(device), floats)
+    published = PublishedStep(copy.deepcopy(network).to(device))
+    learner = Learner(network, RECIPE, Place(device), steps=RECIPE.steps, seed=0)
+    numbers = itertools.count()
 
     def ours() -> None:
         with same_bits():
-            learner.learn(prepared, next(steps))
+            learner.learn(prepared, next(numbers))
 
-    rates = _alternate(ours, with_torch_interpolation(lambda: published(*batch_of_floats)), arguments, batch)
-    return rates | {"precision": _precision(device)}
-
-
-def measure_inference(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the frames per second of both sides, from pixels and flow of 480p frames to masks, and their ratio."""
-    device = _device()
-    network = TwoStreamNetwork(arguments.encoder, initialization="random").to(device).eval()
-    plain = copy.deepcopy(network)
-    generator = torch.Generator().manual_seed(0)
-    frames = [
-        Triplet(
-            str(number),
-            torch.randint(0, 256, (*FRAME, 3), generator=generator, dtype=torch.uint8),
-            torch.randn(*FRAME, 2, generator=generator),
-            torch.zeros(FRAME, dtype=torch.uint8),
-        )
-        for number in range(arguments.batch)
-    ]
-
-    def our_masks() -> None:
-        options = {"with_boundaries": False, "device": device, "precision": RECIPE.precision}
-        list(score_samples(network, (("video", frame) for frame in frames), **options))
-
-    @torch.no_grad()
-    def published_masks() -> None:
-        for frame in frames:
-            image = frame.image.to(device).permute(2, 0, 1)[None].float() / 255
-            flow_rgb = flow_to_rgb(frame.flow_px).to(device).permute(2, 0, 1)[None].float() / 255
-            logits = plain(image, flow_rgb)
-            logits.argmax(1).to(torch.uint8).cpu()
-
-    return _alternate(our_masks, with_torch_interpolation(published_masks), arguments, len(frames)) | {
-        "precision": _precision(device)
+    product = largest_product(device)
+    rates = alternate({"ours": ours, "published": lambda: published(floats)}, arguments.rounds, batch, device)
+    product = max(product, largest_product(device))
+    of_product = {name: rates["samples_per_second"][name]["median"] * flops / product for name in ("ours", "published")}
+    return {
+        **equality,
+        **rates,
+        "model_gflop_per_sample": round(flops / 1e9, 1),
+        "largest_product_gflops_float32": round(product / 1e9, 1),
+        "share_of_largest_product": {name: round(share, 3) for name, share in of_product.items()},
     }
+
+
+def draw_batch(batch: int, side: int) -> PreparedBatch:
+    """Draw a batch of noise, as `segmentation train` prepares it."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (batch, side, side)
+    image, colors = (torch.randint(0, 256, (*shape, 3), generator=generator, dtype=torch.uint8) for _ in range(2))
+    mask = (torch.rand(shape, generator=generator) < 0.3).to(torch.uint8)
+    return PreparedBatch(image, colors, mask, torch.ones(batch, 3), ("drawn",) * batch)
+
+
+class PublishedStep:
+    """The published trainer's step.
+
+    Args:
+        network: network that learns, with torch's own convolutions, on the device of the batches.
+    """
+
+    def __init__(self, network: TwoStreamNetwork) -> None:
+        self.network = network.train()
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=PUBLISHED_RATE)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Take one step and return the loss."""
+        with patch("segmentation.network.model.resize_features", resize_bicubic):
+            logits = self.network(batch.image, batch.flow_rgb)
+            loss = F.cross_entropy(logits, batch.mask.long())
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss.detach()
 
 
 def with_torch_interpolation(work: Callable[[], None]) -> Callable[[], None]:
@@ -102,44 +136,88 @@ def with_torch_interpolation(work: Callable[[], None]) -> Callable[[], None]:
     return run
 
 
-def _published_step(network: TwoStreamNetwork) -> Callable[[Tensor, Tensor, Tensor], None]:
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-5, foreach=False)
+def compare_results(network: TwoStreamNetwork, prepared: PreparedBatch, floats: Batch, device: str) -> dict[str, float]:
+    """Take one step of both sides in float32 from the same weights and return the differences of their results.
 
-    def step(image: Tensor, flow_rgb: Tensor, mask: Tensor) -> None:
-        optimizer.zero_grad()
-        for number in range(len(image)):
-            one = slice(number, number + 1)
-            logits = network(image[one], flow_rgb[one])
-            (F.cross_entropy(logits, mask[one].long()) / len(image)).backward()
-        optimizer.step()
-
-    return step
-
-
-def _alternate(
-    ours: Callable[[], None], published: Callable[[], None], arguments: argparse.Namespace, frames: int
-) -> dict[str, Any]:
-    """Measure both sides in turns; the first round warms up."""
-    rates: dict[str, list[float]] = {"ours": [], "published": []}
-    for _ in range(arguments.rounds + 1):
-        for name, work in (("ours", ours), ("published", published)):
-            started = time.perf_counter()
-            work()
-            if _device() == "cuda":
-                torch.cuda.synchronize()
-            rates[name].append(frames / (time.perf_counter() - started))
-    kept = {name: some[1:] for name, some in rates.items()}
-    return {
-        "encoder": arguments.encoder,
-        "batch": arguments.batch,
-        "frames_per_second": {name: {"median": median(some), "all": some} for name, some in kept.items()},
-        "ratio_of_medians": median(kept["ours"]) / median(kept["published"]),
-        "ratio_per_round": [a / b for a, b in zip(kept["ours"], kept["published"], strict=True)],
+    Raises:
+        SystemExit: the losses or the gradients differ by more than rounding.
+    """
+    recipe = replace(RECIPE, clip_norm=None, precision="float32")
+    ours, published = copy.deepcopy(network), PublishedStep(copy.deepcopy(network).to(device))
+    with same_bits():
+        learner = Learner(ours, recipe, Place(device), steps=recipe.steps, seed=0)
+        our_loss = float(learner.learn(prepared, 0)[0])
+    torch.manual_seed(seed_of(0, 0, 0, use=1))  # the same paths are dropped
+    their_loss = float(published(floats))
+    pairs = list(zip(ours.parameters(), published.network.parameters(), strict=True))
+    difference = sum(float((a.grad - b.grad).double().square().sum()) for a, b in pairs) ** 0.5  # type: ignore[operator]
+    length = sum(float(b.grad.double().square().sum()) for _, b in pairs) ** 0.5  # type: ignore[union-attr]
+    found = {
+        "relative_difference_of_loss": abs(our_loss - their_loss) / their_loss,
+        "relative_difference_of_gradients": difference / length,
     }
+    allowed = (LARGEST_LOSS_DIFFERENCE, LARGEST_GRADIENT_DIFFERENCE)
+    for (name, value), largest in zip(found.items(), allowed, strict=True):
+        if not value <= largest:
+            raise SystemExit(
+                f"{name} is {value:.2g}, expected at most {largest}: the two steps do not do the same work"
+            )
+    return found
 
 
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def alternate(steps: dict[str, Callable[[], object]], rounds: int, samples: int, device: str) -> dict[str, Any]:
+    """Measure two sides in turns, `ours` and its rival; the first round warms up.
+
+    Args:
+        steps: work of both sides by name, ours first.
+        rounds: number of rounds that count.
+        samples: number of samples of each step.
+        device: `cpu` or `cuda`.
+    """
+    clock: dict[str, list[float]] = {name: [] for name in steps}
+    processor: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds + 1):
+        for name, work in steps.items():
+            if device == "cuda":
+                torch.cuda.synchronize()
+            started, used = time.perf_counter(), time.process_time()
+            work()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            clock[name].append(samples / (time.perf_counter() - started))
+            processor[name].append(samples / (time.process_time() - used))
+    ours, rival = steps
+    found: dict[str, Any] = {}
+    for kind, all_rates in (("second", clock), ("processor_second", processor)):
+        rates = {name: some[1:] for name, some in all_rates.items()}
+        found[f"samples_per_{kind}"] = {
+            name: {"median": round(median(some), 4), "all": [round(one, 4) for one in some]}
+            for name, some in rates.items()
+        }
+        found["ratio" if kind == "second" else "ratio_of_processor_time"] = ratio_of(rates[ours], rates[rival])
+    return found
+
+
+def largest_product(device: str) -> float:
+    """Return the FLOP/s of the best of some large matrix products in float32: the limit of plain arithmetic."""
+    side = 8192 if device == "cuda" else 2048
+    a = torch.randn(side, side, device=device)
+    seconds = []
+    for _ in range(4):
+        started = time.perf_counter()
+        a @ a
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    return float(2 * side**3 / min(seconds[1:]))
+
+
+def _flops(network: TwoStreamNetwork, batch: Batch) -> float:
+    """Return the floating point operations of a plain step for one sample; a multiply-add counts as two."""
+    copied = copy.deepcopy(network).train()
+    with FlopCounterMode(display=False) as counter:
+        F.cross_entropy(copied(batch.image[:1], batch.flow_rgb[:1]), batch.mask[:1].long()).backward()  # type: ignore[no-untyped-call]
+    return float(counter.get_total_flops())
 
 
 def _precision(device: str) -> str:

@@ -4,7 +4,8 @@
 
 First RAFT in torchvision's forward pass, in float32 and pair by pair, writes a JPEG of the flow's colours for each
 frame. Then image and flow are opened by Pillow, frame after frame, and the network predicts at 512 px with torch's
-bicubic interpolation; each mask becomes a PNG. The flow of a last frame is minus that to the frame before.
+bicubic interpolation; each mask becomes a PNG. The flow of a last frame is minus that to the frame before. With
+`--flows TREE` the pictures of the flow are there already, as TREE/JPEGFlows/480p/<video>.
 """
 
 from __future__ import annotations
@@ -53,21 +54,26 @@ def main() -> None:
     """Take all videos of a DAVIS tree from frames to masks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--davis", type=Path, required=True)
-    parser.add_argument("--raft", required=True)
+    flow = parser.add_mutually_exclusive_group(required=True)
+    flow.add_argument("--raft")
+    flow.add_argument("--flows", type=Path)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--iterations", type=int, default=DEFAULT_ITERATIONS)
     parser.add_argument("--output", type=Path, required=True)
     given = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     videos = sorted((given.davis / "JPEGImages/480p").iterdir())
-    for video in videos:
-        write_flows(sorted(video.iterdir()), given.output / "flows" / video.name, given.raft, device, given.iterations)
+    flows = given.output / "flows" if given.raft else given.flows / "JPEGFlows/480p"
+    if given.raft:
+        for video in videos:
+            write_flows(sorted(video.iterdir()), flows / video.name, given.raft, device, given.iterations)
     network = load_network(given.checkpoint).to(device).eval()
 
     def work() -> None:
         for video in videos:
-            flows = given.output / "flows" / video.name
-            write_masks(sorted(video.iterdir()), flows, given.output / "masks" / video.name, network, device)
+            write_masks(
+                sorted(video.iterdir()), flows / video.name, given.output / "masks" / video.name, network, device
+            )
 
     with_torch_interpolation(work)()
 

@@ -26,7 +26,8 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.record import ROOT, write
+from benchmarks.record import ROOT, add_options, publish
+from benchmarks.rounds import ratio_of
 from pipeline.photos.decoding import decode_photo
 from segmentation.flow.raft import load_raft
 from segmentation.flow.raft_names import DEFAULT_ITERATIONS
@@ -91,9 +92,10 @@ def compare(arguments: argparse.Namespace, device: str) -> dict[str, Any]:
         "frames": f"{frames.shape[2]}x{frames.shape[1]}",
         "pairs": len(frames) - 1,
         **rates,
-        "ratio": round(median(o[1] / p[1] for o, p in zip(rounds["ours"], rounds["published"], strict=True)), 2),
-        "ratio_of_processor_time": round(
-            median(o[2] / p[2] for o, p in zip(rounds["ours"], rounds["published"], strict=True)), 2
+        "precision": {"ours": ours.precision, "rival": "float32"},
+        "ratio": ratio_of([one[1] for one in rounds["ours"]], [one[1] for one in rounds["published"]]),
+        "ratio_of_processor_time": ratio_of(
+            [one[2] for one in rounds["ours"]], [one[2] for one in rounds["published"]]
         ),
         "mean_end_point_difference_px": round(float(distance), 4),
     }
@@ -127,24 +129,26 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=DEFAULT_ITERATIONS)
     parser.add_argument("--short", type=int, default=100)
     parser.add_argument("--long", type=int, default=1000)
+    add_options(parser, "leave out the peak memory")
     arguments = parser.parse_args()
     arguments.weights = str(Path(arguments.weights).resolve())
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    with tempfile.TemporaryDirectory() as folder:
-        short, long = (peak_memory_mb(arguments, Path(folder), frames) for frames in (arguments.short, arguments.long))
     figures: dict[str, Any] = {
         "weights": Path(arguments.weights).name,
         "iterations": arguments.iterations,
         "device": device,
         "speed": compare(arguments, device),
-        "peak_memory": {
+    }
+    if not arguments.quick:
+        lengths = (arguments.short, arguments.long)
+        with tempfile.TemporaryDirectory() as folder:
+            short, long = (peak_memory_mb(arguments, Path(folder), frames) for frames in lengths)
+        figures["peak_memory"] = {
             f"{arguments.short}_frames_mb": short,
             f"{arguments.long}_frames_mb": long,
             "long_over_short": round(long / short, 3),
-        },
-    }
-    print(figures)
-    print(write("raft", figures))
+        }
+    publish("raft", figures, arguments)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ compared values alone, on input that is normalised once. Rounds alternate; media
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -24,7 +23,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.metrics import draw_davis, files_of
-from benchmarks.record import write
+from benchmarks.record import add_options, publish
+from benchmarks.rounds import ratio_of_times
 from segmentation.scoring.saliency import score_saliency
 
 Values = dict[str, np.ndarray]
@@ -91,7 +91,10 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=2)
     parser.add_argument("--frames", type=int, default=12, help="of each video")
     parser.add_argument("--repeats", type=int, default=5)
+    add_options(parser)
     given = parser.parse_args()
+    if given.quick:
+        given.repeats = min(given.repeats, 3)
     warnings.simplefilter("ignore")  # PySODMetrics announces successors of its classes
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -115,13 +118,12 @@ def main() -> None:
             name: float(np.abs(values - found["ours"][name]).max()) for name, values in found["PySODMetrics"].items()
         },
         "ms of processor time per frame": {name: round(value, 2) for name, value in medians.items()},
-        "times faster": round(medians["PySODMetrics"] / medians["ours"], 1),
-        "times faster, without adaptive values": round(
-            medians["PySODMetrics, without adaptive values"] / medians["ours"], 1
+        "times faster": ratio_of_times(times["ours"], times["PySODMetrics"]),
+        "times faster, without adaptive values": ratio_of_times(
+            times["ours"], times["PySODMetrics, without adaptive values"]
         ),
     }
-    print(json.dumps(figures, indent=2))
-    print(write("saliency", figures))
+    publish("saliency", figures, given)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ import zarr
 from numpy.typing import NDArray
 
 from benchmarks.pieces import write_tree
-from benchmarks.record import write
+from benchmarks.record import add_options, publish
+from benchmarks.rounds import ratio_of_times
 from pipeline.command.progress import Silent
 from pipeline.dataset.keys import shard_key
 from pipeline.dataset.metadata import encode_small_shard
@@ -171,8 +172,7 @@ def compare(seconds: Mapping[str, list[float]]) -> dict[str, Any]:
     ratios = {}
     for library in PIPELINES:
         fastest = min((name for name in medians if name.startswith(f"{library},")), key=lambda name: medians[name])
-        pairs = zip(seconds[fastest], seconds["ours"], strict=True)
-        ratios[f"{library}_over_ours"] = round(median(theirs / ours for theirs, ours in pairs), 3)
+        ratios[f"{library}_over_ours"] = ratio_of_times(seconds["ours"], seconds[fastest])
     return {"milliseconds": {name: round(1000 * one, 1) for name, one in medians.items()}, **ratios}
 
 
@@ -182,7 +182,10 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=64, help="number of photos of the dataset")
     parser.add_argument("--side", type=int, default=256, help="side of the photos, in pixels")
     parser.add_argument("--rounds", type=int, default=7, help="number of measurements of every way")
+    add_options(parser)
     given = parser.parse_args()
+    if given.quick:
+        given.rounds = min(given.rounds, 3)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         photos, output = write_tree(folder / "DUTS", given.photos, given.side), str(folder / "made.zarr")
@@ -210,8 +213,7 @@ def main() -> None:
             "write_one_shard": compare(take_turns(writing(folder, made), given.rounds)),
             "read_all_samples": compare(take_turns(readers, given.rounds)),
         }
-    print(figures)
-    print(write("shards", figures))
+    publish("shards", figures, given)
 
 
 if __name__ == "__main__":

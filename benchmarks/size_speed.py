@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import torch
 
+from benchmarks.rounds import ratio_of
 from segmentation.data.transforms import PreparedBatch
 from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.precision import same_bits
@@ -50,7 +51,7 @@ def measure_sizes(arguments: argparse.Namespace) -> dict[str, Any]:
             processor[name].append(batch / (time.process_time() - used))
     load.append(os.getloadavg()[0])
     # The first round warms up.
-    medians = {name: median(rates[1:]) for name, rates in processor.items()}
+    rates_of = {name: rates[1:] for name, rates in processor.items()}
     return {
         "side_px": side,
         "batch": batch,
@@ -58,7 +59,8 @@ def measure_sizes(arguments: argparse.Namespace) -> dict[str, Any]:
         "load_average_before_and_after": [round(one, 1) for one in load],
         "samples_per_processor_second": {name: _summary(rates[1:]) for name, rates in processor.items()},
         "samples_per_second": {name: _summary(rates[1:]) for name, rates in clock.items()},
-        "ratio_to_mit_b0": {name: round(rate / medians["mit-b0"], 2) for name, rate in medians.items()},
+        "ratio_to_mit_b0": {name: ratio_of(rates, rates_of["mit-b0"]) for name, rates in rates_of.items()},
+        "winograd_over_plain": ratio_of(rates_of["mit-b0"], rates_of["mit-b0 without Winograd"]),
     }
 
 

@@ -26,9 +26,10 @@ import numpy as np
 import torch
 from torch.utils.data import default_collate
 
-from benchmarks.network_speed import measure_inference, measure_step
+from benchmarks.network_speed import measure_step
 from benchmarks.published_loader import load_sample, write_tree
-from benchmarks.record import ROOT, write
+from benchmarks.record import ROOT, add_options, publish
+from benchmarks.rounds import ratio_of
 from benchmarks.size_speed import measure_sizes
 from segmentation import Augmentation, Batch, Mixture, ShardDataset
 from segmentation.data.transforms import finish_batch, prepare_batch
@@ -66,9 +67,8 @@ def measure_loader(arguments: argparse.Namespace) -> dict[str, Any]:
         "ours_samples_per_second_and_core": _summary(ours),
         "to_a_gpu_samples_per_second_and_core": _summary(to_a_gpu),
         "published_samples_per_second_and_core": _summary(published),
-        "ratio_of_medians": round(median(ours) / median(published), 2),
-        "ratio_of_medians_to_a_gpu": round(median(to_a_gpu) / median(published), 2),
-        "ratio_per_round": [round(a / b, 2) for a, b in zip(ours, published, strict=True)],
+        "ratio": ratio_of(ours, published),
+        "ratio_to_a_gpu": ratio_of(to_a_gpu, published),
     }
 
 
@@ -102,7 +102,6 @@ def _summary(rates: Sequence[float]) -> dict[str, Any]:
 SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "loader": measure_loader,
     "step": measure_step,
-    "inference": measure_inference,
     "sizes": measure_sizes,
 }
 
@@ -113,16 +112,19 @@ def main() -> None:
     parser.add_argument("section", choices=SECTIONS)
     parser.add_argument("--input", default="examples/DUTS", help="folder of photos and masks for the loader")
     parser.add_argument("--samples", type=int, default=256)
-    parser.add_argument("--encoder", default="mit-b0", help="encoder for step and inference")
+    parser.add_argument("--encoder", default="mit-b0", help="encoder for step (default %(default)s)")
+    parser.add_argument("--batch", type=int, default=4, help="number of samples of a step (default %(default)s)")
     parser.add_argument(
-        "--batch", type=int, default=4, help="number of samples of a step, or of frames of an inference"
+        "--step-sides-px", type=int, nargs="+", default=[256, 512], help="sides of the network's square for step"
     )
     parser.add_argument("--side-px", type=int, default=192, help="side of the network's square for sizes")
     parser.add_argument("--rounds", type=int, default=5)
+    add_options(parser)
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rounds = min(arguments.rounds, 3)
     figures = SECTIONS[arguments.section](arguments)
-    print(figures)
-    print(write(f"training_{arguments.section}", figures))
+    publish(f"training_{arguments.section}", figures, arguments)
 
 
 if __name__ == "__main__":
