@@ -72,10 +72,10 @@ class ExportSettings:
 
     dataset: str = argument(DATASET)
     folder: Path = argument("Folder to make or to continue.")
-    layout: Literal["published", "flyingchairs", "sintel", "kitti", "davis17"] = setting(
-        "Layout of the tree: published = as the original training code reads it. The others hold pairs or clips as "
-        "readers of FlyingChairs, Sintel, KITTI flow and DAVIS-2017 expect them; they need a dataset of pipeline run "
-        "--frames.",
+    layout: Literal["published", "webdataset", "parquet", "flyingchairs", "sintel", "kitti", "davis17"] = setting(
+        "Layout of the tree: published = as the original training code reads it; webdataset and parquet = a few large "
+        "files for the libraries webdataset and datasets. The others hold pairs or clips as readers of FlyingChairs, "
+        "Sintel, KITTI flow and DAVIS-2017 expect them; they need a dataset of pipeline run --frames.",
         default="published",
     )
 

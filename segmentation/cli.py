@@ -16,7 +16,7 @@ from pipeline.redaction import redact_output
 from segmentation.errors import SegmentationError, Stopped
 from segmentation.flow.settings import FlowCommandSettings
 from segmentation.prediction.settings import EvaluationSettings, PredictionSettings
-from segmentation.scoring.settings import ScoreSettings
+from segmentation.scoring.settings import BenchmarkSettings, ScoreSettings
 from segmentation.training.motion_settings import MotionFitSettings
 from segmentation.training.settings import TrainingSettings
 
@@ -46,6 +46,31 @@ def score_command(settings: ScoreSettings) -> None:
     show_scores(scores)
     for path in write_outcome(settings, scores, opened):
         typer.echo(path)
+
+
+@app.command(
+    "benchmark",
+    examples=(
+        "segmentation benchmark ours=results MATNet=matnet-masks --dataset davis16=DAVIS --output table",
+        "segmentation benchmark ours=results --dataset davis16=DAVIS --dataset fbms=FBMS --output table",
+    ),
+)
+@takes(BenchmarkSettings)
+def benchmark_command(settings: BenchmarkSettings) -> None:
+    """Score the masks of several methods by the protocols of datasets, into one table in Markdown and HTML."""
+    from segmentation.scoring.benchmark import contestants, grounds, run_benchmark
+
+    methods, datasets = contestants(settings), grounds(settings)  # mistakes are found before anything is scored
+    from pipeline.command.progress import ProgressLine
+    from segmentation.scoring.benchmark_files import write_benchmark
+
+    with ProgressLine("frames") as line:
+        entries = run_benchmark(methods, datasets, line)
+    for path in write_benchmark(entries, settings.output):
+        typer.echo(path)
+    _tell_problems(
+        "not scored", {f"{each.method}, {each.protocol.name}": each.problem for each in entries if each.problem}
+    )
 
 
 @app.command(

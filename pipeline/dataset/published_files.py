@@ -13,9 +13,11 @@ from pipeline.files.storage import Storage
 MANIFEST = "manifest.json"
 CARD = "README.md"
 PREVIEW = "preview.png"
+VIEWER_SAMPLES = "preview.parquet"
+CROISSANT = "croissant.json"
 MADE_BY_HOSTS = {".gitattributes"}
 """Files that a repository of the Hugging Face Hub has from the start."""
-PUBLISHED_EXTRAS = (CARD, PREVIEW)
+PUBLISHED_EXTRAS = (CARD, PREVIEW, VIEWER_SAMPLES, CROISSANT)
 """Files that publishing adds to a dataset, apart from the manifest."""
 
 

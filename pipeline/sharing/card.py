@@ -12,9 +12,10 @@ from string import Template
 from typing import Any
 
 from pipeline.dataset.provenance import origin
-from pipeline.dataset.published_files import MANIFEST, PREVIEW
+from pipeline.dataset.published_files import CROISSANT, MANIFEST, PREVIEW, VIEWER_SAMPLES
 from pipeline.dataset.store import DatasetStore
 from pipeline.redaction import redact
+from pipeline.sharing.citation import bibtex
 from pipeline.showing.status import counts, size_in_words, stored_as
 
 _SIMULATED = (
@@ -38,6 +39,9 @@ def dataset_card(store: DatasetStore) -> str:
         size_category=_size_category(layout.samples),
         summary=summary,
         preview=PREVIEW,
+        viewer_samples=VIEWER_SAMPLES,
+        croissant=CROISSANT,
+        bibtex=bibtex(),
         photos=f"{layout.samples:,}",
         usable=f"{counted['usable']:,}",
         failed=f"{counted['failed']:,}",

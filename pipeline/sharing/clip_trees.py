@@ -25,7 +25,7 @@ from pipeline.dataset.stored_clips import ClipReader, StoredClip
 from pipeline.files.ids import shown
 from pipeline.files.pictures import JPEG_QUALITY, mask_png, photo_jpeg
 from pipeline.files.whole_files import save_whole
-from pipeline.sharing.export_tree import ExportedTree
+from pipeline.sharing.export_tree import TreeOfSamples
 
 File = tuple[str, Callable[[Path], object]]
 """Path of a file in a tree, and the function that writes it to a path that it is given."""
@@ -33,7 +33,7 @@ SAMPLES = "samples.csv"
 HIGHEST = np.uint8(255)
 
 
-class ClipTree(ExportedTree):
+class ClipTree(TreeOfSamples):
     """A tree of the clips of a dataset, or of the pairs that they consist of.
 
     Args:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from pipeline.command.progress import Progress
 from pipeline.dataset.store import DatasetStore
@@ -19,14 +15,13 @@ from pipeline.errors import PipelineError
 from pipeline.files.storage import Storage
 from pipeline.files.whole_files import PARTIAL, write_whole
 from pipeline.sharing.clip_trees import CLIP_TREES
-from pipeline.sharing.export_tree import ExportedTree, UnusableNameError
+from pipeline.sharing.export_tree import ExportedTree, Written
 from pipeline.sharing.published_tree import PublishedTree
+from pipeline.sharing.shard_trees import SHARD_TREES
 
 MARK = ".fakeflow-export.json"
 """File that says which dataset a tree shows, so that two datasets are never mixed."""
-_ROWS_PER_READ = 16
-_OF_ONE_NAME = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.ENOTEMPTY}
-"""Errors of the system that concern the name of one file, not the disk."""
+_TREES: Mapping[str, type[ExportedTree]] = {"published": PublishedTree, **SHARD_TREES, **CLIP_TREES}
 
 
 @dataclass(frozen=True)
@@ -46,15 +41,6 @@ class ExportSummary:
     failures: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass
-class _Written:
-    """The outcome of some rows; `failures` are by row."""
-
-    samples: int = 0
-    new: int = 0
-    failures: dict[int, str] = field(default_factory=dict)
-
-
 def export_tree(store: DatasetStore, root: Path, progress: Progress, layout: str = "published") -> ExportSummary:
     """Write a finished dataset as a folder tree.
 
@@ -65,7 +51,7 @@ def export_tree(store: DatasetStore, root: Path, progress: Progress, layout: str
         store: a complete dataset.
         root: folder of the tree; new, empty, or begun from this dataset in the same layout.
         progress: watcher that is told the number of written samples.
-        layout: `published`, or one of `CLIP_TREES`, which need a dataset with frames.
+        layout: `published`, one of `SHARD_TREES`, or one of `CLIP_TREES`, which need a dataset with frames.
 
     Raises:
         PipelineError: the dataset is unfinished or has no frames for this layout, the folder holds other files, or it
@@ -78,15 +64,22 @@ def export_tree(store: DatasetStore, root: Path, progress: Progress, layout: str
             "command that began it, then export."
         )
     Storage(str(root)).refuse_overlap(store.storage)
-    tree = PublishedTree(store, root) if layout == "published" else CLIP_TREES[layout](store, root)
-    usable = store.usable_rows()
-    chunks = np.split(usable, np.flatnonzero(np.diff(usable // _ROWS_PER_READ)) + 1)
+    return write_tree(_TREES[layout](store, root), progress)
+
+
+def write_tree(tree: ExportedTree, progress: Progress) -> ExportSummary:
+    """Write what is missing of a tree.
+
+    Raises:
+        PipelineError: the folder holds other files, or it cannot be written.
+    """
+    root, sizes, usable = tree.root, tree.store.layout, tree.store.usable_rows()
     try:
         _begin(tree)
-        all_rows = _Written()
+        all_rows = Written()
         pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="export")
         try:
-            for some in pool.map(lambda rows: _write_rows(tree, rows.tolist()), chunks):
+            for some in pool.map(lambda rows: tree.write(rows.tolist()), tree.parts(usable)):
                 all_rows.samples += some.samples
                 all_rows.new += some.new
                 all_rows.failures |= some.failures
@@ -125,35 +118,3 @@ def _begin(tree: ExportedTree) -> None:
     strays = [*root.glob(f".*{PARTIAL}"), *(stray for top in tops for stray in top.rglob(f".*{PARTIAL}"))]
     for stray in strays:  # left by a killed export
         stray.unlink(missing_ok=True)
-
-
-def _write_rows(tree: ExportedTree, rows: list[int]) -> _Written:
-    """Write the files of neighbouring rows that are not there yet."""
-    written, motions = _Written(), tree.store.layout.motions
-    incomplete = []
-    for row in rows:
-        with _noted(row, written.failures):
-            if not all([path.is_file() for path in tree.files(row)]):
-                incomplete.append(row)
-    for row, write in tree.writers(incomplete):
-        with _noted(row, written.failures):
-            write()
-        if row in written.failures:  # the folders must hold the same names, because some code pairs files by position
-            for path in filter(Path.is_file, tree.files(row)):
-                path.unlink()
-    written.new = sum(row not in written.failures for row in incomplete) * motions
-    written.samples = (len(rows) - len(written.failures)) * motions
-    return written
-
-
-@contextmanager
-def _noted(row: int, failures: dict[int, str]) -> Iterator[None]:
-    """Record an error that concerns the file names of one row; let pass errors that concern the whole tree."""
-    try:
-        yield
-    except UnusableNameError as problem:
-        failures[row] = str(problem)
-    except OSError as error:
-        if error.errno not in _OF_ONE_NAME:
-            raise
-        failures[row] = f"{error.strerror}: {error.filename2 or error.filename}"

@@ -21,7 +21,15 @@ from pipeline.checking.file_check import NO_PART
 from pipeline.checking.verify import verify
 from pipeline.command.progress import Progress
 from pipeline.dataset.keys import ROOT_METADATA
-from pipeline.dataset.published_files import CARD, MANIFEST, PREVIEW, manifest_json
+from pipeline.dataset.published_files import (
+    CARD,
+    CROISSANT,
+    MANIFEST,
+    PREVIEW,
+    PUBLISHED_EXTRAS,
+    VIEWER_SAMPLES,
+    manifest_json,
+)
 from pipeline.dataset.sharded_store import LOCK
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
@@ -29,6 +37,8 @@ from pipeline.files.locks import WriterLock, sole_writer
 from pipeline.files.storage import Storage
 from pipeline.files.whole_files import PARTIAL
 from pipeline.sharing.card import dataset_card
+from pipeline.sharing.croissant import croissant_json, published_on
+from pipeline.sharing.viewer_samples import viewer_samples
 from pipeline.showing.preview import contact_sheet
 
 COPIES = 4
@@ -80,7 +90,7 @@ def publish(source: str, destination: str, progress: Progress) -> Published:
     if target.is_file():
         raise PipelineError(f"{target.name} is a file. Choose a place that does not exist yet.")
     shard_files, metadata = _whole_files(store, progress)
-    wanted = {file.key for file in [*shard_files, *metadata]} | {MANIFEST, CARD, PREVIEW}
+    wanted = {file.key for file in [*shard_files, *metadata]} | {MANIFEST, *PUBLISHED_EXTRAS}
     _refuse_foreign(target, target.sizes(), wanted, metadata[-1])  # before the lock is added to them
     with sole_writer(target, LOCK, progress.announce) as lock:
         there = target.sizes()
@@ -90,7 +100,7 @@ def publish(source: str, destination: str, progress: Progress) -> Published:
             target.delete(stray)
         progress.announce(f"copying {len(wanted)} files to {target.name}")
         copier.copy(shard_files)
-        copier.copy(_extras(store))
+        copier.copy(_extras(store, metadata[-1], published_on(target)))
         files = {key: {"size": size, "sha256": sha256} for key, (size, sha256) in copier.done.items()}
         files |= {file.key: {"size": len(file.content()), "sha256": file.sha256} for file in metadata}
         manifest = manifest_json(store.attributes["fingerprint"], dict(sorted(files.items())))
@@ -219,11 +229,18 @@ def _whole_files(store: DatasetStore, progress: Progress) -> tuple[list[_File], 
     return shard_files, [file for file in files if file.key.endswith(ROOT_METADATA)]
 
 
-def _extras(store: DatasetStore) -> list[_File]:
-    """Return the card and its picture."""
+def _extras(store: DatasetStore, root: _File, day: str) -> list[_File]:
+    """Return the files for people and hubs: the card, its picture, samples for the viewer, and Croissant metadata."""
     picture = io.BytesIO()
     contact_sheet(store, PREVIEW_ROWS).save(picture, "PNG")
-    return [_made(PREVIEW, picture.getvalue()), _made(CARD, dataset_card(store).encode())]
+    samples = viewer_samples(store)
+    described = {ROOT_METADATA: (len(root.content()), root.sha256), VIEWER_SAMPLES: (len(samples), _sha256(samples))}
+    return [
+        _made(PREVIEW, picture.getvalue()),
+        _made(VIEWER_SAMPLES, samples),
+        _made(CROISSANT, croissant_json(store, described, day)),
+        _made(CARD, dataset_card(store).encode()),
+    ]
 
 
 def _stored(store: DatasetStore, key: str, sha256: str) -> _File:

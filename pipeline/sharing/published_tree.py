@@ -14,10 +14,10 @@ from pipeline.dataset import schema
 from pipeline.files.ids import is_plain
 from pipeline.files.pictures import FLOWS, JPEG_QUALITY, MASKS, PHOTOS, flow_jpeg, mask_png, photo_jpeg
 from pipeline.files.whole_files import write_whole
-from pipeline.sharing.export_tree import ExportedTree, UnusableNameError
+from pipeline.sharing.export_tree import TreeOfSamples, UnusableNameError
 
 
-class PublishedTree(ExportedTree):
+class PublishedTree(TreeOfSamples):
     """`JPEGImages/<id>.jpg`, `JPEGFlows/<id>.jpg` and `Annotations/<id>.png`.
 
     The original code pairs the files of the three folders by position, so all have the same names. With several motions

@@ -15,9 +15,8 @@ from pipeline.files.regular_files import read_text
 from pipeline.files.whole_files import write_whole
 from pipeline.making.config import differences
 from segmentation.errors import SegmentationError
+from segmentation.scoring.predicted_masks import SETTINGS_FILE
 from segmentation.videos.trees import some
-
-SETTINGS_FILE = "settings.json"
 
 
 def begin_or_continue(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -13,10 +13,14 @@ from jaxtyping import Bool, UInt8
 from pipeline.photos.masks import MAX_LABEL
 from segmentation.errors import MaskError, PredictionError
 from segmentation.videos import mask_files as masks
-from segmentation.videos.datasets import Video
+from segmentation.videos.datasets import OpenedDataset, Video
+from segmentation.videos.sequence_names import other_dataset
+from segmentation.videos.table import DATASETS
 from segmentation.videos.trees import Frame, some
 
 WHITE = 255
+SETTINGS_FILE = "settings.json"
+"""File beside masks that `segmentation evaluate` predicted: everything that decided them."""
 
 
 @dataclass(frozen=True)
@@ -42,25 +46,21 @@ class Matches:
     surplus: tuple[str, ...]
 
 
-def match_predictions(
-    videos: Sequence[Video],
-    counted: Mapping[str, Sequence[Frame]],
-    root: Path,
-    left_out: Collection[str] = (),
-) -> Matches:
+def match_predictions(dataset: OpenedDataset, counted: Mapping[str, Sequence[Frame]], root: Path) -> Matches:
     """Find the prediction of every frame that counts: `<root>/<video>/<name of the frame or of its mask>.png`.
 
-    Predictions of frames that do not count are no surplus.
+    Predictions of frames that do not count, and of videos that are left out, are no surplus.
 
     Args:
-        videos: videos of the dataset.
+        dataset: the videos.
         counted: frames of each video that count.
         root: folder of the predictions, which may have any image extension.
-        left_out: names of videos whose predictions are ignored.
 
     Raises:
-        PredictionError: the folder does not exist, or nothing in it has the name of a video or a frame of the dataset.
+        PredictionError: the folder does not exist, nothing in it has the name of a video or a frame of the dataset, or
+            it holds the sequences of another dataset.
     """
+    videos = dataset.videos
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
         raise PredictionError(f"the folder of predictions {root} {what}; expected one folder per video in it")
@@ -70,9 +70,11 @@ def match_predictions(
         images = [path for path in images if path.suffix.lower() in masks.EXTENSIONS]
         if images:
             by_folder[Path(folder).relative_to(root).as_posix()] = images
+    if {video.name for video in videos} - by_folder.keys():
+        _refuse_other_dataset(dataset, root, by_folder)
     if not by_folder.keys() & {video.name for video in videos}:
         raise PredictionError(_nothing_fits(videos, root, by_folder))
-    by_folder = {folder: paths for folder, paths in by_folder.items() if folder not in left_out}
+    by_folder = {folder: paths for folder, paths in by_folder.items() if folder not in dataset.left_out}
     frames: dict[str, tuple[MatchedFrame, ...]] = {}
     missing: list[str] = []
     surplus: list[str] = []
@@ -163,6 +165,15 @@ def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
             raise PredictionError(f"{files[path.stem]} and {path.name} are two predictions of one frame; remove one")
         files[path.stem] = path
     return files
+
+
+def _refuse_other_dataset(dataset: OpenedDataset, root: Path, names: Collection[str]) -> None:
+    if other := other_dataset(names, dataset.row.name):
+        name, known = other
+        raise PredictionError(
+            f"{root} holds masks of {DATASETS[name].title} ({some(sorted(known))}), not of {dataset.row.title}; "
+            f"expected {some(sorted(video.name for video in dataset.videos))}"
+        )
 
 
 def _nothing_fits(videos: Sequence[Video], root: Path, by_folder: Mapping[str, object]) -> str:

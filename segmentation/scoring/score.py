@@ -55,11 +55,13 @@ class Scores:
         protocol: protocol of the scores.
         sequences: scores of the sequences in the order of the dataset, without those in which no frame counts.
         notes: sentences on frames and sequences that were left out; empty if there are none.
+        missing: number of frames that count but have no prediction.
     """
 
     protocol: Protocol
     sequences: tuple[SequenceScore, ...]
     notes: tuple[str, ...]
+    missing: int = 0
 
     @property
     def mean(self) -> dict[str, Statistics]:
@@ -143,7 +145,7 @@ def score_predictions(
             f"no video of {dataset.row.title} in {dataset.root} has more than two annotated frames, and the protocol "
             f"{protocol.name} leaves out the first and the last of each; nothing can be scored"
         )
-    matches = match_predictions(dataset.videos, counted, predictions, dataset.left_out)
+    matches = match_predictions(dataset, counted, predictions)
     problems = _truth_problems(dataset, counted) + _prediction_problems(matches, sum(map(len, counted.values())))
     if problems and not allow_missing:
         raise PredictionError(f"{'; '.join(problems)}; to score what there is, pass --allow-missing")
@@ -171,7 +173,8 @@ def score_predictions(
     left_out = [sequence.name for sequence in sequences if not sequence.frames]
     if left_out:
         problems.append(f"left out, since no frame has an object in the ground truth: {some(left_out)}")
-    return Scores(protocol, tuple(sequence for sequence in sequences if sequence.frames), tuple(problems))
+    with_frames = tuple(sequence for sequence in sequences if sequence.frames)
+    return Scores(protocol, with_frames, tuple(problems), len(matches.missing))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
-"""Settings of `segmentation score`."""
+"""Settings of `segmentation score` and `segmentation benchmark`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.command.settings import setting, setting_of
+from pipeline.command.settings import argument, setting, setting_of
 from segmentation.errors import SegmentationError
 from segmentation.flow.settings import INPUT, OUTPUT, FlowCommandSettings
 
@@ -40,3 +40,19 @@ class ScoreSettings:
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
             raise SegmentationError(f"--threshold is {self.threshold}; expected more than 0, at most 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkSettings:
+    """Settings of `segmentation benchmark`; every field is an argument or option of the command."""
+
+    methods: tuple[str, ...] = argument(
+        "Methods to compare, each as NAME=FOLDER. FOLDER holds one folder of mask images per video, or a folder of the "
+        "dataset's name that holds them, as segmentation evaluate writes it."
+    )
+    dataset: tuple[str, ...] = setting(
+        "Video dataset as NAME=ROOT, such as davis16=DAVIS; ROOT holds the true masks. NAME may also be a protocol, "
+        "such as davis16-all-frames. May be repeated.",
+        INPUT,
+    )
+    output: Path = setting("Folder for benchmark.md, benchmark.html and benchmark.json.", OUTPUT)

@@ -68,7 +68,7 @@ def draw_worst_frames(scores: Scores, dataset: OpenedDataset, predictions: Path,
     """
     videos = {video.name: video for video in dataset.videos}
     counted = {name: scores.protocol.counted(video.annotated) for name, video in videos.items()}
-    matches = match_predictions(dataset.videos, counted, predictions)
+    matches = match_predictions(dataset, counted, predictions)
     files = {(name, m.frame.name): m for name, matched in matches.frames.items() for m in matched}
     reader = PredictionReader((matched.prediction for matched in files.values()), threshold)
     lines: list[Line] = []

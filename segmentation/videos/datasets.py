@@ -16,6 +16,7 @@ from jaxtyping import Bool
 
 from segmentation.errors import DatasetError, MaskError
 from segmentation.videos import mask_files as masks
+from segmentation.videos.sequence_names import other_dataset
 from segmentation.videos.table import DATASETS, DatasetRow, check_split
 from segmentation.videos.trees import Frame, Tree, VideoFolders, find_videos, list_frames, listed_videos, some
 
@@ -183,8 +184,17 @@ def open_dataset(name: str, root: Path, split: str | None = None) -> OpenedDatas
             if needs_masks or "JPEGImages" in tree.images:
                 found = find_videos(root, tree, folder, needs_masks=needs_masks)
                 if found:
+                    _refuse_names_of_another(row, root, found)
                     return _select(row, root, split, tree, found, _flow_pictures(row, tree, folder, split))
     raise DatasetError(_not_recognised(row, root, split))
+
+
+def _refuse_names_of_another(row: DatasetRow, root: Path, names: Collection[str]) -> None:
+    if other := other_dataset(names, row.name):
+        name, known = other
+        raise DatasetError(
+            f"{root} looks like {DATASETS[name].title} (--dataset {name}), not like {row.title}: it holds {some(known)}"
+        )
 
 
 def check_root(row: DatasetRow, root: Path) -> None:

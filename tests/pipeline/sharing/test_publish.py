@@ -49,7 +49,7 @@ def dataset(tmp_path: Path) -> Path:
 def test_the_copy_is_whole_readable_and_describes_itself(dataset: Path, tmp_path: Path) -> None:
     target = tmp_path / "published"
     summary = publish(str(dataset), str(target), Silent())
-    assert summary.files == summary.copied == len(contents(dataset)) + 3
+    assert summary.files == summary.copied == len(contents(dataset)) + 5
     assert contents(dataset).items() <= contents(target).items()
     assert verify(str(target), Silent(), all_rows=True).is_whole
     opened = xarray.open_zarr(str(target), consolidated=True)
@@ -62,7 +62,10 @@ def test_the_copy_is_whole_readable_and_describes_itself(dataset: Path, tmp_path
     assert (target / "preview.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("key", ["README.md", "preview.png", "manifest.json", "flow/c/0/0/0/0/0", "zarr.json"])
+@pytest.mark.parametrize(
+    "key",
+    ["README.md", "preview.png", "preview.parquet", "croissant.json", "manifest.json", "flow/c/0/0/0/0/0", "zarr.json"],
+)
 def test_damage_on_the_other_side_is_found_and_mended_by_the_same_command(
     dataset: Path, tmp_path: Path, key: str
 ) -> None:
