@@ -27,7 +27,7 @@ HEIGHT_PX, GAP_PX = 200, 6
 def pictures(clip: Path) -> list[Image.Image]:
     """Return each frame of a clip beside its flow by DIS and its mask."""
     footage = open_footage(clip)
-    frames = frames_with_flow(footage.read(0, len(footage.names)), len(footage.names), load_dis(upscale=True))
+    frames = frames_with_flow(footage.read(range(len(footage.names))), len(footage.names), load_dis(upscale=True))
     with tempfile.TemporaryDirectory() as folder:
         predict(PredictionSettings(inputs=(clip,), flow="dis", output=Path(folder)))
         masks = [cv2.imread(str(file), 0) for file in sorted((Path(folder) / clip.stem / "masks").iterdir())]

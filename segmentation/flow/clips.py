@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segmentation.errors import DatasetError
@@ -22,12 +22,24 @@ class Clip:
         footage: its frames.
         origin: dataset and licence, or path of the file; stored among the attributes of the flow.
         pictures: folder of the video's flow pictures in a tree of the published code.
+        chosen: numbers of the only frames whose flow is wanted, in the order of time; None = all frames.
     """
 
     name: str
     footage: Footage
     origin: Mapping[str, str]
     pictures: str
+    chosen: tuple[int, ...] | None = None
+
+    def only(self, frames: Collection[str]) -> Clip:
+        """Return the video with the flow of some frames wanted, given by their names."""
+        chosen = tuple(number for number, name in enumerate(self.footage.names) if name in frames)
+        return self if len(chosen) == len(self.footage.names) else replace(self, chosen=chosen)
+
+    @property
+    def wanted(self) -> Sequence[int]:
+        """Numbers of the frames whose flow is wanted."""
+        return range(len(self.footage.names)) if self.chosen is None else self.chosen
 
 
 def clips_for(settings: FlowCommandSettings) -> tuple[list[Clip], dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,7 +14,6 @@ from jaxtyping import UInt8
 
 from pipeline.command.progress import Progress
 from pipeline.dataset.flow_store import FlowDataset, FlowLayout, FlowStoreError, VideoFlowStore
-from pipeline.dataset.schema import encode_flow
 from pipeline.dataset.shard_writer import write_shard
 from pipeline.engine import run_tasks as engine
 from pipeline.engine.placement import Placement, Share, count_of
@@ -22,6 +22,7 @@ from segmentation.errors import FlowError
 from segmentation.flow.clips import Clip
 from segmentation.flow.estimators import Identity, identify, load_estimator
 from segmentation.flow.frame_sizes import check_size
+from segmentation.flow.frame_steps import estimate_steps, pair_of
 from segmentation.flow.settings import EstimatorSettings
 from segmentation.videos.footage import Footage
 
@@ -34,17 +35,14 @@ class FlowTask:
         video: name of the video.
         shard: number of the shard that the frames make up.
         footage: frames of the video.
-        start: number of the first frame to read.
-        stop: number after the last frame to read.
-        pairs: frame numbers (from, to) for each frame of the shard, counted from `start`; if to < from, the negative of
-            this flow is stored.
+        frames: numbers of the frames of the shard.
+        pairs: numbers of the frames between which the flow of each frame is estimated, by `pair_of`.
     """
 
     video: str
     shard: int
     footage: Footage
-    start: int
-    stop: int
+    frames: tuple[int, ...]
     pairs: tuple[tuple[int, int], ...]
 
 
@@ -152,19 +150,22 @@ def _prepare(store: VideoFlowStore, clip: Clip, settings: EstimatorSettings, ide
     if store.exists():
         layout = store.layout
     else:
-        height, width = next(clip.footage.read(0, 1)).shape[:2]
+        height, width = next(clip.footage.read(clip.wanted[:1])).shape[:2]
         check_size(settings.flow, height, width, settings.upscale)
-        layout = FlowLayout(frames, height, width)
+        layout = FlowLayout(len(clip.wanted), height, width)
+    if clip.chosen is not None:
+        names = "\n".join(clip.footage.names[number] for number in clip.chosen)
+        content["chosen"] = {"frames": len(clip.chosen), "sha256": hashlib.sha256(names.encode()).hexdigest()}
     create_or_continue(store, layout, content, {"weights": identity.name, "origin": dict(clip.origin)})
     to_do = sorted(set(range(layout.shard_count)) - store.committed())
     return [_task(clip, shard, layout, settings.stride) for shard in to_do]
 
 
 def _task(clip: Clip, shard: int, layout: FlowLayout, stride: int) -> FlowTask:
-    pairs = [(k, k + stride if k + stride < layout.frames else k - stride) for k in layout.rows(shard)]
-    start, end = min(map(min, pairs)), max(map(max, pairs))
-    relative = tuple((first - start, second - start) for first, second in pairs)
-    return FlowTask(clip.name, shard, clip.footage, start, end + 1, relative)
+    rows = layout.rows(shard)
+    frames = tuple(clip.wanted[rows.start : rows.stop])
+    pairs = tuple(pair_of(frame, len(clip.footage.names), stride) for frame in frames)
+    return FlowTask(clip.name, shard, clip.footage, frames, pairs)
 
 
 def start_worker(output: str, settings: EstimatorSettings, share: Share) -> FlowWorker:
@@ -190,21 +191,23 @@ class FlowWorker:
         layout = store.layout
         rows = layout.rows(task.shard)
         steps = np.empty((len(rows), layout.height, layout.width, 2), np.int16)
-        is_known = np.ones(steps.shape[1:3], bool)
+        read = sorted({frame for pair in task.pairs for frame in pair})
+        position = {frame: place for place, frame in enumerate(read)}
+        pairs = [(position[first], position[second]) for first, second in task.pairs]
         try:
-            flows = self._estimator.stream(_frames(task, layout), task.pairs)
-            for place, (flow, (first, second)) in enumerate(zip(flows, task.pairs, strict=True)):
-                steps[place] = encode_flow(flow if first < second else -flow, is_known)
+            for place, of_frame in enumerate(estimate_steps(self._estimator, _frames(task, read, layout), pairs)):
+                steps[place] = of_frame
         except FlowError as problem:
             return FlowOutcome(task.video, len(rows), str(problem))
-        names = np.array(task.footage.names[rows.start : rows.stop], object)
+        names_of_video = task.footage.names
+        names = np.array([names_of_video[frame] for frame in task.frames], object)
         write_shard(store, task.shard, {"flow": steps, "frame": names}, [], self._estimator.precision)
         return FlowOutcome(task.video, len(rows), "")
 
 
-def _frames(task: FlowTask, layout: FlowLayout) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """Read the frames of a task; raise if one has another size than the first frame of the video."""
-    for number, image in enumerate(task.footage.read(task.start, task.stop), task.start):
+def _frames(task: FlowTask, numbers: Sequence[int], layout: FlowLayout) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Read frames for a task; raise if one has another size than the first frame of the video."""
+    for number, image in zip(numbers, task.footage.read(numbers), strict=True):
         height, width = image.shape[:2]
         if (height, width) != (layout.height, layout.width):
             raise FlowError(

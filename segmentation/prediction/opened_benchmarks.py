@@ -45,9 +45,9 @@ class OpenedBenchmark:
 
     @property
     def scored_clips(self) -> list[Clip]:
-        """Videos that have ground truth, as flow is estimated for them."""
+        """Videos that have ground truth, with flow wanted of the frames to predict."""
         names = self.frame_names
-        return [clip for clip in self.clips if names.get(clip.name)]
+        return [clip.only(set(names[clip.name])) for clip in self.clips if names.get(clip.name)]
 
     @property
     def scored_videos(self) -> list[Video]:

@@ -17,13 +17,14 @@ from depth import DepthEstimator
 from flowsim import MotionPrior, sample_motion, simulate_flow
 from flowsim.prior import Shot
 from pipeline.command.progress import Progress
-from pipeline.dataset.schema import decode_flow, encode_flow
+from pipeline.dataset.schema import decode_flow
 from pipeline.engine.placement import count_of, local_share
 from pipeline.files.video_writer import VideoWriter
 from pipeline.redaction import redacted
 from segmentation.data.read_ahead import batches
 from segmentation.errors import SegmentationError
 from segmentation.flow.estimators import Estimator, load_estimator
+from segmentation.flow.frame_steps import estimate_steps, pair_of
 from segmentation.network.checkpoint import load_network
 from segmentation.network.flow_colors import flow_colors
 from segmentation.network.segmenter import Segmenter
@@ -102,7 +103,7 @@ class Predictor:
     def _predict_photo(self, footage: Footage, folder: Path) -> str:
         model = self._settings.depth_model
         self._depth = self._depth or DepthEstimator.load(model, device=self._device)
-        image = next(footage.read(0, 1))
+        image = next(footage.read([0]))
         (inverse_depth,) = self._depth([image])
         if not np.isfinite(inverse_depth).all():
             raise SegmentationError(
@@ -118,7 +119,7 @@ class Predictor:
     def _predict_video(self, footage: Footage, folder: Path, progress: Progress) -> str:
         self._estimator = self._estimator or load_estimator(self._settings, self._device)
         names, done = footage.names, 0
-        frames = frames_with_flow(footage.read(0, len(names)), len(names), self._estimator)
+        frames = frames_with_flow(footage.read(range(len(names))), len(names), self._estimator)
         with VideoWriter(folder / "overlay.mp4", footage.frames_per_second) as overlay:
             for batch in batches(frames, self._segmenter.batch):
                 pairs = [(image, flow_colors(flow_px)) for image, flow_px in batch]
@@ -150,7 +151,6 @@ def frames_with_flow(frames: Iterable[Image], count: int, estimator: Estimator) 
     Raises:
         FlowError: a frame cannot be read, or has another size.
     """
-    last = count - 1
     waiting: deque[Image] = deque()
 
     def passing() -> Iterator[Image]:
@@ -158,8 +158,5 @@ def frames_with_flow(frames: Iterable[Image], count: int, estimator: Estimator) 
             waiting.append(image)
             yield image
 
-    pairs = [(k, k + 1) for k in range(last)] + [(last, last - 1)]
-    for k, flow_px in enumerate(estimator.stream(passing(), pairs)):
-        # Rounded as stored flow is, so that the network sees the same in training, evaluation and prediction.
-        steps = encode_flow(flow_px if k < last else -flow_px, np.ones(flow_px.shape[:2], bool))
+    for steps in estimate_steps(estimator, passing(), [pair_of(k, count) for k in range(count)]):
         yield waiting.popleft(), decode_flow(steps)

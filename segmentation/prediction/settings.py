@@ -27,8 +27,8 @@ class EvaluationSettings(EstimatorSettings):
 
     dataset: tuple[str, ...] = setting(
         "Video dataset, as NAME=ROOT or NAME=ROOT:FLOWS, such as davis16=DAVIS:davis-flows.zarr; may be repeated. "
-        "FLOWS is what `segmentation flows` wrote, or the root of a JPEGFlows tree; without it, the flow is "
-        "estimated.",
+        "FLOWS is what `segmentation flows` wrote, or the root of a JPEGFlows tree; without it, the flow of the "
+        "frames to score is estimated.",
         INPUT,
     )
     sequences: tuple[str, ...] = setting_of(FlowCommandSettings, "sequences")

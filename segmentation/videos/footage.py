@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,13 +43,16 @@ class ImageFiles:
         """Frame rate in frames per second; image files do not state one, so the usual one is assumed."""
         return FRAMES_PER_SECOND
 
-    def read(self, start: int, stop: int) -> Iterator[Image]:
-        """Yield frames `start`..`stop` - 1, (h,w,3) uint8 RGB.
+    def read(self, numbers: Iterable[int]) -> Iterator[Image]:
+        """Yield frames, (h,w,3) uint8 RGB.
+
+        Args:
+            numbers: numbers of the frames, from 0.
 
         Raises:
             FlowError: a file is missing or damaged.
         """
-        for path in self.paths[start:stop]:
+        for path in (self.paths[number] for number in numbers):
             try:
                 yield decode_photo(read_file(path))
             except (UnusablePhoto, OSError) as problem:
@@ -88,22 +91,27 @@ class VideoFile:
             capture.release()
         return stated if 0 < stated <= MOST_FRAMES_PER_SECOND else FRAMES_PER_SECOND
 
-    def read(self, start: int, stop: int) -> Iterator[Image]:
-        """Yield frames `start`..`stop` - 1, (h,w,3) uint8 RGB.
+    def read(self, numbers: Iterable[int]) -> Iterator[Image]:
+        """Yield frames, (h,w,3) uint8 RGB.
 
-        Every frame before `start` is decoded as well, because seeking is exact in few containers only.
+        All frames before them are decoded as well, because seeking is exact in few containers only.
+
+        Args:
+            numbers: numbers of the frames, from 0, in ascending order.
 
         Raises:
-            FlowError: the file ends before `stop`.
+            FlowError: the file ends before the last of them.
         """
         capture = _open(self.path)
+        decoded = 0
         try:
-            for number in range(stop):
-                if not capture.grab():
-                    raise FlowError(f"{self.path} cannot be decoded beyond frame {number} of {self.frames}")
-                if number >= start:
-                    _, bgr = capture.retrieve()
-                    yield cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+            for number in numbers:
+                while decoded <= number:
+                    if not capture.grab():
+                        raise FlowError(f"{self.path} cannot be decoded beyond frame {decoded} of {self.frames}")
+                    decoded += 1
+                _, bgr = capture.retrieve()
+                yield cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         finally:
             capture.release()
 

@@ -16,10 +16,11 @@ from PIL import Image
 
 from segmentation import cli
 from segmentation.data.source_names import Benchmark
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_png
 from tests.segmentation import trees
 from tests.segmentation.commands import Command, Outcome, refusal
 from tests.segmentation.drawn_videos import draw_davis, plain_mask, read_grey, read_rgb, save_small_network
+from tests.segmentation.stand_in_raft import moving_texture
 from tests.segmentation.video_flows import read_flow
 
 
@@ -165,6 +166,51 @@ def test_the_network_can_see_larger_pictures_than_in_training(evaluate: Command,
         assert evaluate(dataset, output=tmp_path / name, options=options)[0] == 0
     masks = [hashes(tmp_path / name / "fbms") for name in ("as trained", "64", "128")]
     assert masks[0] == masks[1] != masks[2]
+
+
+def draw_sparse(root: Path, frames: int, step: int) -> None:
+    """Write a YouTube-Objects tree of one video, of which every `step`-th frame has a mask."""
+    folder = root / "aeroplane/data/0001/shots/001"
+    for k, frame in enumerate(moving_texture(frames), 1):
+        write_png(folder / f"images/frame{k:04d}.png", frame)
+        if k % step == 1:
+            mask = np.zeros(frame.shape[:2], np.uint8)
+            mask[30:90, 20:80] = 255
+            write_png(folder / f"labels/{k:04d}.png", mask)
+
+
+def test_flow_is_estimated_for_frames_with_masks_alone(
+    evaluate: Command, segmentation: Command, raft: Path, tmp_path: Path
+) -> None:
+    root, whole = tmp_path / "YTOBJ", tmp_path / "whole.zarr"
+    draw_sparse(root, 11, 5)
+    options = ["--raft", raft, "--raft-iterations", "1", "--workers", "0"]
+    assert segmentation("flows", "--dataset", "ytobj", "--root", root, "--output", whole, *options)[0] == 0
+    assert evaluate(f"ytobj={root}:{whole}", output=tmp_path / "all")[0] == 0
+    (root / "aeroplane/data/0001/shots/001/images/frame0004.png").write_bytes(b"needed for no prediction")
+    code, printed = evaluate(f"ytobj={root}")
+    assert code == 0, printed
+    assert "1 video, 3 frames to do" in printed
+    stored = dict(read_flow(str(tmp_path / "out/flows/ytobj.zarr"), "aeroplane/0001"))
+    expected = dict(read_flow(str(whole), "aeroplane/0001"))
+    assert list(stored) == ["frame0001", "frame0006", "frame0011"]  # the last by the frame before it
+    assert all((flow_px == expected[name]).all() for name, flow_px in stored.items())
+    assert len(hashes(tmp_path / "out/ytobj")) == 3
+    assert hashes(tmp_path / "out/ytobj") == hashes(tmp_path / "all/ytobj")
+
+
+@pytest.mark.parametrize(("flow", "frames"), [("raft", 4), ("dis", 18)])  # 18 frames are two shards of flow
+def test_predict_gives_the_masks_of_evaluate(
+    evaluate: Command, segmentation: Command, raft: Path, checkpoint: Path, tmp_path: Path, flow: str, frames: int
+) -> None:
+    root = draw_davis(tmp_path / "DAVIS", libby=frames)
+    assert evaluate(f"davis16={root}", options=("--flow", flow))[0] == 0
+    options = ["--flow", flow, "--raft", raft, "--raft-iterations", "1", "--checkpoint", checkpoint]
+    clip = root / "JPEGImages/480p/libby"
+    assert segmentation("predict", clip, *options, "--output", tmp_path / "own")[0] == 0
+    masks = hashes(tmp_path / "own/libby/masks")
+    assert len(masks) == frames
+    assert masks == hashes(tmp_path / "out/davis16/libby")
 
 
 def test_other_settings_or_files_at_the_output_are_refused(evaluate: Command, tmp_path: Path) -> None:

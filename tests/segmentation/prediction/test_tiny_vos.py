@@ -42,7 +42,7 @@ def test_the_box_of_the_example_clip_is_found_without_training(
     segmentation: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     footage = open_footage(ROOT / "examples/box.mp4")
-    frames = list(footage.read(0, FRAMES))
+    frames = list(footage.read(range(FRAMES)))
     for k, frame in enumerate(frames):
         write_png(tmp_path / f"box/{k:03d}.png", frame)
     code, printed = segmentation("predict", tmp_path / "box", "--flow", "dis", "--output", tmp_path / "out")

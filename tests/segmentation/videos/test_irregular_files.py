@@ -48,7 +48,7 @@ def test_a_frame_that_is_a_pipe_or_a_device_is_named(tmp_path: Path, pipe: Path)
         (tmp_path / "clip/00001.png").symlink_to(target)
         footage = open_footage(tmp_path / "clip")
         with pytest.raises(FlowError, match=rf"frame .*00001.png cannot be read: this is {kind}"):
-            list(footage.read(0, 3))
+            list(footage.read(range(3)))
 
 
 def test_a_video_that_is_a_pipe_or_a_device_is_refused(pipe: Path) -> None:
