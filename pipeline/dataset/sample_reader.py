@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from pipeline.dataset.inventory import how_to_mend
 from pipeline.dataset.keys import shard_key
 from pipeline.dataset.sharded_store import AnyLayout, ShardedStore
-from pipeline.dataset.shards import decode_chunk, decode_index, index_bytes
+from pipeline.dataset.shards import ABSENT, decode_chunk, decode_index, index_bytes
 from pipeline.errors import PipelineError
 from pipeline.files.regular_files import open_regular
-
-ABSENT = 2**64 - 1
 
 
 class SampleReader:

@@ -22,6 +22,8 @@ from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 LEVEL = 1
+ABSENT = 2**64 - 1
+"""Offset and length in a shard's index of a chunk that is not there."""
 
 
 def chunk_codecs(dtype: np.dtype[Any]) -> list[BytesBytesCodec]:
@@ -42,13 +44,36 @@ def encode_shard(samples: NDArray[Any], chunks: int, parallel: Map = map) -> byt
         parallel: `map`, or the `map` of an executor, that encodes the samples; the bytes do not depend on it.
     """
     blosc = Blosc(cname="zstd", clevel=LEVEL, shuffle=BITSHUFFLE, typesize=samples.dtype.itemsize)
-    index = np.full((chunks, 2), 2**64 - 1, "<u8")
+    index = np.full((chunks, 2), ABSENT, "<u8")
     parts, offset = [], 0
     for row, compressed in enumerate(parallel(blosc.encode, samples)):
         parts += [compressed, _checksum(compressed)]
         length = len(compressed) + 4
         index[row] = offset, length
         offset += length
+    encoded_index = index.tobytes()
+    return b"".join([*parts, encoded_index, _checksum(encoded_index)])
+
+
+def join_shards(shards: Iterable[bytes], chunks: int, joined_chunks: int) -> bytes:
+    """Return one shard with the chunks of several, which are copied as they are.
+
+    Args:
+        shards: contents of neighbouring shards, in order.
+        chunks: number of chunks of each of them when it is full.
+        joined_chunks: number of chunks of the new shard when it is full.
+
+    Raises:
+        ValueError: the index of a shard is damaged.
+    """
+    index = np.full((joined_chunks, 2), ABSENT, "<u8")
+    parts, offset = [], 0
+    for number, content in enumerate(shards):
+        for row, (start, length) in enumerate(decode_index(content[-index_bytes(chunks) :]).tolist(), number * chunks):
+            if start != ABSENT:
+                parts.append(content[start : start + length])
+                index[row] = offset, length
+                offset += length
     encoded_index = index.tobytes()
     return b"".join([*parts, encoded_index, _checksum(encoded_index)])
 

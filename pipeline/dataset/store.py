@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.dataset.array_spec import ArraySpec
 from pipeline.dataset.keys import ROOT_METADATA
 from pipeline.dataset.schema import NOT_MADE, OLDER_VERSIONS, SCHEMA_VERSION, USABLE, Layout, array_specs
+from pipeline.dataset.sealed import FIELD
 from pipeline.dataset.sharded_store import PHOTOS, ShardedStore
 
 
@@ -40,6 +41,11 @@ class DatasetStore(ShardedStore[Layout]):
     def read_layout(stored: Mapping[str, Any]) -> Layout:
         """Return the layout that `create` kept as plain values."""
         return Layout(**{**stored, "motion_parameters": tuple(stored["motion_parameters"])})
+
+    def metadata_with(self, layout: Layout) -> dict[str, bytes]:
+        """Return key -> content of the metadata of a dataset with the same attributes and other sizes."""
+        others = {"kind", "layout", "metadata", FIELD}
+        return self._metadata(layout, {name: value for name, value in self.attributes.items() if name not in others})
 
     def states(self) -> NDArray[np.uint8]:
         """Return the status of every row; rows of shards without a commit record are `NOT_MADE`, whatever is stored."""

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import PurePosixPath
 from shlex import quote
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 from pipeline.checking.file_check import NO_PART
 from pipeline.checking.verify import verify
 from pipeline.command.progress import Progress
+from pipeline.dataset.commits import COMMITS_NOTE
 from pipeline.dataset.keys import ROOT_METADATA
 from pipeline.dataset.published_files import (
     CARD,
@@ -38,12 +40,14 @@ from pipeline.files.storage import Storage
 from pipeline.files.whole_files import PARTIAL
 from pipeline.sharing.card import dataset_card
 from pipeline.sharing.croissant import croissant_json, published_on
+from pipeline.sharing.larger_shards import LargerShards, Limits, shards_to_join
 from pipeline.sharing.viewer_samples import viewer_samples
 from pipeline.showing.preview import contact_sheet
 
 COPIES = 4
 """Number of files that are copied, and held in memory, at the same time."""
 PREVIEW_ROWS = 6
+HUB = Limits()
 
 
 @dataclass(frozen=True)
@@ -73,13 +77,14 @@ class _Copied(NamedTuple):
     is_new: bool
 
 
-def publish(source: str, destination: str, progress: Progress) -> Published:
+def publish(source: str, destination: str, progress: Progress, *, limits: Limits = HUB) -> Published:
     """Copy a dataset of photos to a place where others can read it; the same command again continues.
 
     Args:
         source: a complete dataset.
         destination: folder or URL.
         progress: watcher that is told the number of copied files.
+        limits: what the destination can hold; a dataset of more shards is published in fewer, larger ones.
 
     Raises:
         PipelineError: the dataset is incomplete or damaged, or the destination holds something else or fails.
@@ -90,6 +95,9 @@ def publish(source: str, destination: str, progress: Progress) -> Published:
     if target.is_file():
         raise PipelineError(f"{target.name} is a file. Choose a place that does not exist yet.")
     shard_files, metadata = _whole_files(store, progress)
+    if (joined := shards_to_join(store, limits)) > 1:
+        progress.announce(f"joining {joined} shards into one: {store.layout.shard_count} are more than hubs hold well")
+        shard_files, metadata = _in_larger_shards(LargerShards(store, joined), shard_files)
     wanted = {file.key for file in [*shard_files, *metadata]} | {MANIFEST, *PUBLISHED_EXTRAS}
     _refuse_foreign(target, target.sizes(), wanted, metadata[-1])  # before the lock is added to them
     with sole_writer(target, LOCK, progress.announce) as lock:
@@ -229,6 +237,23 @@ def _whole_files(store: DatasetStore, progress: Progress) -> tuple[list[_File], 
     return shard_files, [file for file in files if file.key.endswith(ROOT_METADATA)]
 
 
+def _in_larger_shards(larger: LargerShards, files: Sequence[_File]) -> tuple[list[_File], list[_File]]:
+    """Return the files of a copy in larger shards, and its metadata with those of the root last."""
+
+    def shard_of_copy(shard: int) -> list[_File]:
+        objects = [_computed(key, partial(larger.content, key)) for key in larger.keys(shard)]
+        return [*objects, _made(*larger.record(shard, {file.key: file.sha256 for file in objects}))]
+
+    with ThreadPoolExecutor(COPIES, thread_name_prefix="join") as pool:
+        shards = list(pool.map(shard_of_copy, range(larger.layout.shard_count)))
+    contents = larger.metadata()
+    metadata = [_made(key, contents[key]) for key in sorted(contents, key=lambda key: (key == ROOT_METADATA, key))]
+    return [
+        *(file for shard in shards for file in shard),
+        *(file for file in files if file.key == COMMITS_NOTE),
+    ], metadata
+
+
 def _extras(store: DatasetStore, root: _File, day: str) -> list[_File]:
     """Return the files for people and hubs: the card, its picture, samples for the viewer, and Croissant metadata."""
     picture = io.BytesIO()
@@ -245,6 +270,11 @@ def _extras(store: DatasetStore, root: _File, day: str) -> list[_File]:
 
 def _stored(store: DatasetStore, key: str, sha256: str) -> _File:
     return _File(key, sha256, lambda: store.storage.read_if_there(key) or b"")
+
+
+def _computed(key: str, content: Callable[[], bytes]) -> _File:
+    """Return a file whose content is computed when it is needed, and not kept."""
+    return _File(key, _sha256(content()), content)
 
 
 def _made(key: str, content: bytes) -> _File:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib import metadata
 from pathlib import Path
 
 import datasets
 import mlcroissant
 import numpy as np
 import pytest
+import yaml
 from huggingface_hub import DatasetCard
 
 from flowsim import flow_to_rgb
@@ -17,9 +19,11 @@ from pipeline.checking.verify import verify
 from pipeline.dataset.store import DatasetStore
 from pipeline.making.config import ImportSettings
 from pipeline.making.import_tree import import_tree
+from pipeline.sharing.citation import bibtex
 from pipeline.sharing.export import export_tree
 from pipeline.sharing.publish import publish
 from pipeline.sharing.viewer_samples import viewer_samples
+from tests.conftest import ROOT
 from tests.pipeline.checking.damage import Silent
 from tests.pipeline.drawn_dataset import make_dataset
 from tests.pipeline.making.test_run import Watcher
@@ -99,6 +103,19 @@ def test_the_front_matter_is_what_the_hub_reads(made: Path) -> None:
     (config,) = said["configs"]
     assert config["data_files"] == [{"split": "preview", "path": "preview.parquet"}]
     assert "@misc{cho2024fakeflow" in card.text
+
+
+def test_bibtex_and_the_citation_file_name_the_same_works() -> None:
+    said = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert said["version"] == metadata.version("fakeflow")
+    (paper,) = said["references"]
+    names = [f"{author['family-names']}, {author['given-names']}" for author in paper["authors"]]
+    entries = bibtex()
+    assert f"title = {{{said['title']}}}" in entries
+    assert f"title = {{{paper['title']}}}" in entries
+    assert f"author = {{{' and '.join(names)}}}" in entries
+    assert f"version = {{{said['version']}}}" in entries
+    assert paper["identifiers"][0]["value"].removeprefix("arXiv:") in entries
 
 
 def test_samples_are_spread_and_not_enlarged(made: Path, tmp_path: Path) -> None:
