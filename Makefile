@@ -42,11 +42,11 @@ check: test lint
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@if UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=1 $(INSTALL) --quiet --dry-run --reinstall --torch-backend auto torch torchvision 2>/dev/null; then \
 		echo "Installing fakeflow with the PyTorch that fits this machine (for CPUs only if there is no GPU)"; \
-		$(INSTALL) --torch-backend auto --compile-bytecode --editable '.[dev,docs,s3]'; \
+		$(INSTALL) --torch-backend auto --compile-bytecode --editable '.[dev,docs,s3,view]'; \
 	else \
 		echo "PyTorch's own package index cannot be reached. Installing fakeflow with the PyTorch of your default index;"; \
 		echo "on Linux that includes CUDA libraries of several GB, even if there is no GPU"; \
-		$(INSTALL) --compile-bytecode --editable '.[dev,docs,s3]'; \
+		$(INSTALL) --compile-bytecode --editable '.[dev,docs,s3,view]'; \
 	fi
 	@touch $@
 

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from benchmarks.record import ROOT
 from flowsim import flow_to_rgb
 from pipeline.dataset.store import DatasetStore
-from pipeline.showing.preview import OUTLINE, sample_pictures
+from pipeline.showing.preview import OUTLINES, sample_pictures
 from segmentation.training.motion_fit import fields_of_folder
 
 TILE, GAP, HEADER, APART = (264, 176), 6, 26, 22
@@ -42,7 +42,9 @@ def real_tile(flow_px: np.ndarray, mask: np.ndarray) -> Image.Image:
     longest = float(np.quantile(np.linalg.norm(flow_px, axis=-1), 0.98))
     picture = cv2.resize(np.asarray(flow_to_rgb(flow_px, longest)), None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
     outline = cv2.resize(mask.astype(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
-    cv2.drawContours(picture, cv2.findContours(outline, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], -1, OUTLINE, 2)
+    cv2.drawContours(
+        picture, cv2.findContours(outline, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], -1, OUTLINES[0], 2
+    )
     return tile(picture)
 
 

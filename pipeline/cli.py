@@ -21,6 +21,7 @@ from pipeline.command_settings import (
     ReportSettings,
     StatusSettings,
     VerifySettings,
+    ViewSettings,
 )
 from pipeline.engine.placement import count_of
 from pipeline.errors import PipelineError
@@ -211,6 +212,15 @@ def report_command(settings: ReportSettings) -> None:
         else:
             write_flow_report(store, output, line)
     typer.echo(str(output.resolve()))
+
+
+@app.command("view", examples=("pipeline view dutsv2.zarr", "pipeline view s3://bucket/dutsv2 --port 9000"))
+@takes(ViewSettings)
+def view_command(settings: ViewSettings) -> None:
+    """Look at the samples of a dataset in a browser on this machine; Ctrl-C ends it."""
+    from pipeline.viewing.server import view
+
+    view(settings.dataset, settings.port, typer.echo)
 
 
 @app.command(

@@ -67,6 +67,17 @@ class ReportSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ViewSettings:
+    """Settings of `pipeline view`."""
+
+    dataset: str = argument(DATASET)
+    port: int = setting("Port on this machine of the page; 0 = any that is free.", at_least=0, default=8765)
+
+    def __post_init__(self) -> None:
+        check_limits(self, PipelineError)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportSettings:
     """Settings of `pipeline export`."""
 

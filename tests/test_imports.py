@@ -23,6 +23,7 @@ FLOORS = {
         "photos",
         "dataset",
         "showing",
+        "viewing",
         "making",
         "checking",
         "sharing",

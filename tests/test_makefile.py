@@ -44,14 +44,14 @@ def install(folder: Path, index_is_unreachable: int, stand_in: str = STAND_IN) -
 def test_torch_fits_the_machine(tmp_path: Path) -> None:
     (call,), printed = install(tmp_path, 0)
     assert "--torch-backend auto" in call
-    assert call.endswith("--editable .[dev,docs,s3]")
+    assert call.endswith("--editable .[dev,docs,s3,view]")
     assert "Installing fakeflow with the PyTorch that fits this machine" in printed
 
 
 def test_an_index_that_cannot_be_reached_is_said_and_done_without(tmp_path: Path) -> None:
     (call,), printed = install(tmp_path, 2)
     assert "--torch-backend" not in call
-    assert call.endswith("--editable .[dev,docs,s3]")
+    assert call.endswith("--editable .[dev,docs,s3,view]")
     assert "PyTorch's own package index cannot be reached." in printed
     assert "CUDA libraries of several GB" in printed
 

@@ -90,6 +90,12 @@ class SampleReader:
             return []
         paths, starts, stops = (list(part) for part in zip(*ranges, strict=True))
         contents: list[bytes] = self._store.storage.filesystem.cat_ranges(paths, starts, stops, on_error="raise")
+        for content, (_, start, stop) in zip(contents, ranges, strict=True):
+            if len(content) > (-start if stop is None else stop - start):
+                raise PipelineError(
+                    f"{self._store.name}: the server sends whole files where parts are requested. Serve the dataset by "
+                    "one that answers range requests, or copy it to a folder."
+                )
         return contents
 
 

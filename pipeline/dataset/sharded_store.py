@@ -141,9 +141,9 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         store = cls(url)
         store._advice = f"Expected what `{cls.made_by.format(url='FOLDER')}` makes."
         if not store.exists():
-            raise PipelineError(
-                f"{store.name}: there is no dataset here. Make one with `{cls.made_by.format(url=quote(store.name))}`."
-            )
+            how = f"Make one with `{cls.made_by.format(url=quote(store.name))}`."
+            repair = "Check the address." if store.storage.is_http else how
+            raise PipelineError(f"{store.name}: there is no dataset here. {repair}")
         return store
 
     @property

@@ -136,9 +136,12 @@ class Storage:
 
     def is_there(self) -> bool:
         """Return whether anything is at the URL."""
-        with explained(self.name, "read"):
+        is_there = False
+        with suppress(FileNotFoundError), explained(self.name, "read"):
             self.filesystem.invalidate_cache(self.root)
             is_there = bool(self.filesystem.exists(self.root))
+            if self.is_http and not is_there:
+                self.filesystem.cat_file(self.root)  # fails if the server does not answer
         self._was_there |= is_there
         return is_there
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from shlex import quote
 
@@ -17,7 +18,16 @@ from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.showing.sheets import TILE, Line, draw_sheet, scaled_to
 
-OUTLINE = (255, 64, 64)
+OUTLINES = (
+    (255, 64, 64),
+    (64, 160, 255),
+    (255, 200, 40),
+    (90, 210, 90),
+    (220, 110, 255),
+    (255, 140, 40),
+    (60, 220, 220),
+)
+"""Colours of the outlines of objects 1, 2, ..., in turn."""
 
 
 def contact_sheet(store: DatasetStore, rows: int) -> Image.Image:
@@ -45,6 +55,31 @@ def depth_in_colour(inverse_depth: NDArray[np.float32]) -> NDArray[np.uint8]:
     in_colour = cv2.applyColorMap((inverse_depth * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     rgb: NDArray[np.uint8] = cv2.cvtColor(in_colour, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
     return rgb
+
+
+def color_wheel_png() -> bytes:
+    """Return the colours of flow as a round PNG: each point has the colour of motion from the centre to it."""
+    side = np.linspace(-1, 1, 121, dtype=np.float32)
+    flow = np.stack(np.meshgrid(side, side), -1)
+    inside = np.where(np.hypot(flow[..., 0], flow[..., 1]) <= 1, 255, 0).astype(np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(np.dstack([np.asarray(flow_to_rgb(flow, 1.0)), inside])).save(content, "PNG")
+    return content.getvalue()
+
+
+def outlined(photo: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Darken a photo outside of its objects and draw their outlines.
+
+    Args:
+        photo: (h, w, 3) uint8 RGB.
+        labels: (h, w) uint8: 0 = background, i = object i.
+    """
+    shaded = np.where(labels[..., None] > 0, photo, photo // 3).astype(np.uint8)
+    width_px = max(1, max(labels.shape) // 200)
+    for number in np.unique(labels[labels > 0]).tolist():
+        contours, _ = cv2.findContours((labels == number).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(shaded, contours, -1, OUTLINES[(number - 1) % len(OUTLINES)], width_px)
+    return shaded
 
 
 def spread(rows: NDArray[np.int64], count: int) -> list[int]:
@@ -88,9 +123,7 @@ def sample_pictures(store: DatasetStore, row: int) -> SamplePictures:
     if store.layout.is_simulated:
         depth = depth_in_colour(schema.decode_inverse_depth(store.read("inverse_depth", row)[:height, :width]))
     flows = schema.decode_flow(store.read("flow", row)[:, :height, :width])
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    shaded = np.where(mask[..., None] > 0, photo, photo // 3).astype(np.uint8)
-    cv2.drawContours(shaded, contours, -1, OUTLINE, max(1, max(height, width) // 200))
+    shaded = outlined(photo, (mask > 0).astype(np.uint8))
     lengths = np.hypot(flows[..., 0], flows[..., 1])
     longest_px = float(np.max(lengths, initial=0, where=np.isfinite(lengths)))
     colours = [np.asarray(flow_to_rgb(flow)) for flow in flows]

@@ -12,12 +12,11 @@ from string import Template
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from flowsim import flow_to_rgb
 from pipeline.errors import PipelineError
 from pipeline.files.ids import shown
 from pipeline.files.whole_files import write_whole
+from pipeline.showing.preview import color_wheel_png
 from pipeline.showing.report_measures import Quantity
 from pipeline.showing.report_plots import histogram, in_words
 from pipeline.showing.sheets import scaled_to
@@ -43,14 +42,7 @@ def write_page(path: Path, title: str, columns: int, sections: Sequence[str]) ->
 
 def color_legend() -> str:
     """Return the colour wheel of flow with its explanation, as HTML."""
-    side = np.linspace(-1, 1, 121, dtype=np.float32)
-    flow = np.stack(np.meshgrid(side, side), -1)
-    wheel = np.asarray(flow_to_rgb(flow, 1.0))
-    inside = np.hypot(flow[..., 0], flow[..., 1]) <= 1
-    picture = Image.fromarray(np.dstack([wheel, np.where(inside, 255, 0).astype(np.uint8)]))
-    content = io.BytesIO()
-    picture.save(content, "PNG")
-    source = f"data:image/png;base64,{b64encode(content.getvalue()).decode()}"
+    source = f"data:image/png;base64,{b64encode(color_wheel_png()).decode()}"
     return (
         f'<p class="soft legend"><img width="60" height="60" alt="colour wheel" src="{source}">'
         "Each point of the wheel has the colour of motion from the centre to it.</p>"

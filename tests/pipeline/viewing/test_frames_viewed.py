@@ -1,0 +1,120 @@
+"""The frames of pairs and clips in the viewer, and the next frame that it renders of single photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+from starlette.testclient import TestClient
+
+from pipeline.dataset.schema import decode_flow
+from pipeline.dataset.store import DatasetStore
+from pipeline.making.config import RunConfig
+from pipeline.making.run import run
+from tests.conftest import draw_duts
+from tests.pipeline.faulty_s3 import BUCKET, faulty_s3
+from tests.pipeline.making.test_run import Watcher
+from tests.pipeline.viewing.conftest import OpenPage, Serve
+from tests.pipeline.viewing.datasets import make_dataset
+from tests.pipeline.viewing.test_application import client_of, decode
+
+HEIGHT, WIDTH = 72, 96
+ROW = 1
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the same photos as `clips.zarr` and `photos.zarr`."""
+    folder = tmp_path_factory.mktemp("frames")
+    draw_duts(folder / "DUTS", 3)
+    for name, frames in (("clips.zarr", 3), ("photos.zarr", 1)):
+        made = {"input": str(folder / "DUTS"), "output": str(folder / name), "frames": frames, "motions": 2}
+        run(RunConfig(**made, depth_model="tiny-dpt", max_side=96, workers=0), Watcher())  # type: ignore[arg-type]
+    return folder
+
+
+@pytest.fixture
+def clips(made_once: Path) -> TestClient:
+    return client_of(made_once / "clips.zarr")
+
+
+@pytest.mark.parametrize(("motion", "step"), [(0, 0), (1, 0), (1, 1)])
+def test_frames_and_flow_of_each_step_are_those_stored(
+    clips: TestClient, made_once: Path, motion: int, step: int
+) -> None:
+    store = DatasetStore.open(str(made_once / "clips.zarr"))
+    inside = slice(HEIGHT), slice(WIDTH)
+    with clips as client:
+        chosen = f"motion={motion}&step={step}"
+        frame = decode(client.get(f"/picture/{ROW}/next?{chosen}").content)
+        np.testing.assert_array_equal(frame, store.read("next_image", ROW)[motion, step][inside])
+        steps = np.frombuffer(client.get(f"/flow/{ROW}?{chosen}").content, "<i2").reshape(HEIGHT, WIDTH, 2)
+        flow = store.read("later_flow", ROW)[motion, 0] if step else store.read("flow", ROW)[motion]
+        np.testing.assert_array_equal(steps, flow[inside])
+        occlusion = decode(client.get(f"/picture/{ROW}/occlusion?{chosen}").content).astype(int)
+        hidden = store.read("occlusion", ROW)[motion, step][inside] == 1
+        assert hidden.any()
+        assert (occlusion[hidden][:, 0] - occlusion[hidden][:, 2] > 100).all()
+        windows = client.get(f"/api/sample/{ROW}").json()["windows"]
+        assert windows == store.read("window", ROW).tolist()
+
+
+def test_the_rendered_next_frame_is_moved_by_the_flow(made_once: Path) -> None:
+    store = DatasetStore.open(str(made_once / "photos.zarr"))
+    photo = store.read("image", ROW)[:HEIGHT, :WIDTH].astype(int)
+    with client_of(made_once / "photos.zarr") as client:
+        for motion in range(2):
+            frame = decode(client.get(f"/picture/{ROW}/next?motion={motion}").content).astype(int)
+            flow = decode_flow(store.read("flow", ROW)[motion, :HEIGHT, :WIDTH])
+            rows, columns = np.mgrid[12 : HEIGHT - 12, 12 : WIDTH - 12]
+            u, v = np.rint(flow[rows, columns]).astype(int).transpose(2, 0, 1)
+            moved = frame[np.clip(rows + v, 0, HEIGHT - 1), np.clip(columns + u, 0, WIDTH - 1)]
+            error, unmoved = (np.median(np.abs(one - photo[rows, columns])) for one in (moved, frame[rows, columns]))
+            assert error < 0.8 * unmoved
+
+
+def test_motions_and_steps_are_chosen_and_frames_flicker(serve: Serve, open_page: OpenPage, made_once: Path) -> None:
+    page = open_page(f"{serve(made_once / 'clips.zarr')}#row={ROW}&picture=next")
+    expect(page.locator("#caption")).to_have_text("Frame 2, as stored.")
+    flow = page.locator("#about dd").nth(2)
+    expect(flow).to_contain_text("longest")
+    first = flow.text_content()
+    page.locator("#motion").select_option("2 of 2")
+    expect(flow).not_to_have_text(first or "")
+    page.locator("#step").select_option("frame 2 to 3")
+    expect(page.locator("#caption")).to_have_text("Frame 3, as stored.")
+    assert page.url.endswith("#row=1&picture=next&motion=1&step=1")
+    page.get_by_role("button", name="Occlusion").click()
+    expect(page.locator("#caption")).to_contain_text("Red: hidden by the step.")
+    page.get_by_role("button", name="Flicker").click()
+    seen = set()
+    for caption in ("Frame 1, the photo", "Frame 2", "Frame 3"):
+        expect(page.locator("#caption")).to_have_text(caption)
+        seen.add(page.locator("#shown").get_attribute("src"))
+    assert len(seen) == 3
+
+
+def test_imported_flow_has_neither_depth_nor_next_frame(made_once: Path, tmp_path: Path) -> None:
+    from pipeline.making.config import ImportSettings
+    from pipeline.making.import_tree import import_tree
+    from pipeline.sharing.export import export_tree
+
+    export_tree(DatasetStore.open(str(made_once / "photos.zarr")), tmp_path / "tree", Watcher())
+    import_tree(str(tmp_path / "tree"), str(tmp_path / "imported.zarr"), ImportSettings(max_side=96), Watcher())
+    with client_of(tmp_path / "imported.zarr") as client:
+        facts = client.get("/api/dataset").json()
+        assert (facts["layers"], facts["kinds"], facts["lengths_are_relative"]) == (["photo", "flow", "mask"], [], True)
+        assert client.get("/api/sample/0").json()["motions"] == []
+        assert client.get("/picture/0/flow").status_code == 200
+
+
+def test_an_object_store_is_looked_at_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    with faulty_s3(monkeypatch):
+        url = f"s3://{BUCKET}/x.zarr"
+        make_dataset(url, ["a", "b", "c", "d", "e"])
+        with client_of(url) as client:
+            assert client.get("/api/index").json()["ids"] == ["a", "b", "c", "d", "e"]
+            for path in ("/thumbnail/4/photo", "/picture/4/next", "/flow/4", "/api/sample/4"):
+                assert client.get(path).status_code == 200
