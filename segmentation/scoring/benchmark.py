@@ -36,6 +36,7 @@ class Entry:
         masks: folder of its masks.
         protocol: the protocol.
         dataset: title and split of the dataset in words.
+        sequences: number of sequences of the dataset at hand.
         flow: what the flow was that the method saw; None if nothing beside the masks says so.
         scores: its scores; None if it cannot be scored.
         problem: the reason why it cannot be scored; empty if it is.
@@ -45,6 +46,7 @@ class Entry:
     masks: Path
     protocol: Protocol
     dataset: str
+    sequences: int
     flow: str | None
     scores: Scores | None = None
     problem: str = ""
@@ -107,13 +109,14 @@ def _score(method: str, folder: Path, ground: Ground, progress: Progress) -> Ent
     dataset, protocol = ground.dataset, ground.protocol
     masks = folder / dataset.row.name if (folder / dataset.row.name).is_dir() else folder
     words = f"{dataset.row.title} {dataset.split}" if dataset.split else dataset.row.title
-    flow = _flow_of(masks, [video.name for video in dataset.videos])
+    videos = [video.name for video in dataset.videos]
+    flow = _flow_of(masks, videos)
     progress.announce(f"{method}: {protocol.name}")
     try:
         scores = score_predictions(dataset, masks, protocol, threshold=THRESHOLD, allow_missing=True, progress=progress)
     except SegmentationError as problem:
-        return Entry(method, masks, protocol, words, flow, problem=str(problem))
-    return Entry(method, masks, protocol, words, flow, scores)
+        return Entry(method, masks, protocol, words, len(videos), flow, problem=str(problem))
+    return Entry(method, masks, protocol, words, len(videos), flow, scores)
 
 
 def _flow_of(masks: Path, videos: Sequence[str]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,9 +18,11 @@ from pipeline.files.whole_files import write_whole
 from segmentation.errors import writing
 from segmentation.scoring.benchmark import THRESHOLD, Entry
 from segmentation.scoring.printing import write_json
+from segmentation.scoring.published import load_published
 
 _HEADS = ("protocol", "method", "J", "F", "J&F", "sequences", "frames", "missing", "flow", "masks")
 _NUMBERS = frozenset({"J", "F", "J&F", "sequences", "frames", "missing"})
+_ENTITY = re.compile(r"&(?=#?\w+;)")
 _LEVEL = math.ceil(THRESHOLD * 255)
 
 
@@ -79,12 +82,15 @@ def _means(entry: Entry) -> dict[str, float]:
 
 def _notes(entries: Sequence[Entry]) -> Iterator[str]:
     """Yield sentences on what the figures mean and what is wrong with them."""
+    usual = load_published().sequences
     for entry in {each.protocol.name: each for each in entries}.values():
-        said = entry.protocol.definition
+        said, number = entry.protocol.definition, usual.get(entry.protocol.dataset, entry.sequences)
         yield (
             f"{entry.protocol.name}: {entry.dataset}; {said['measures']}, {said['frames']}; empty ground truth: "
             f"{said['empty ground truth']}; means {said['means']}. Source: {said['source']}."
         )
+        if entry.sequences != number:
+            yield f"{entry.protocol.name}: the dataset at hand has {entry.sequences} of the usual {number} sequences."
     for entry in entries:
         place = f"{entry.method}, {entry.protocol.name}"
         if entry.problem:
@@ -94,7 +100,10 @@ def _notes(entries: Sequence[Entry]) -> Iterator[str]:
                 yield f"{place}: mean over classes J {100 * entry.scores.mean_over_classes['J'].mean:.1f}."
             yield from (f"{place}: {note}." for note in entry.scores.notes)
     if any(entry.scores is not None and entry.scores.missing for entry in entries):
-        yield "A method with missing frames is scored on the others, so its figures compare with no other row's."
+        yield (
+            "A method with missing frames is scored on the others alone; its figures cannot be compared with those of "
+            "complete methods."
+        )
     yield (
         f"J, F and J&F are means in percent. Grey levels from {_LEVEL} on are object. Flow: what `segmentation` wrote "
         f"beside the masks. Scored by fakeflow {version('fakeflow')}."
@@ -128,7 +137,7 @@ def _html(report: _Report) -> str:
 
 def _escaped(text: str) -> str:
     """Return a text on one line that Markdown shows as it is."""
-    escaped = html.escape(shown(text), quote=False)
+    escaped = _ENTITY.sub("&amp;", shown(text)).replace("<", "&lt;").replace(">", "&gt;")
     return "".join(f"&#{ord(character)};" if character in "|[]*\\_~" else character for character in escaped)
 
 

@@ -57,6 +57,8 @@ def test_methods_are_ordered_by_score_with_their_provenance(davis: Path, tmp_pat
     assert line(markdown, "near")[2] == f"{100 * region:.1f}"
     assert line(markdown, "near")[5:9] == ["1", "4", "0", "not stated"]
     assert entries["davis16 near"]["scores"]["mean"]["J"]["mean"] == pytest.approx(region)
+    assert "davis16: the dataset at hand has 1 of the usual 20 sequences" in markdown
+    assert "J, F and J&F are means" in markdown
     for words in ("DAVIS-2016 val", "all annotated frames but the first and the last", "Grey levels from 128 on"):
         assert words in markdown
         assert words in (tmp_path / "table/benchmark.html").read_text()
@@ -87,7 +89,7 @@ def test_missing_frames_are_counted_and_rank_below_complete_methods(davis: Path,
     assert entries["davis16 part"]["scores"]["missing frames"] == 2
     assert markdown.index("| whole |") < markdown.index("| part |")
     assert "2 of 4 predictions are missing" in markdown
-    assert "compare with no other row" in markdown
+    assert "its figures cannot be compared with those of complete methods" in markdown
 
 
 def test_a_folder_of_another_dataset_is_named_and_the_others_are_scored(
