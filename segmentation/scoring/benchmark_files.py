@@ -64,9 +64,9 @@ def _ordered(entries: Sequence[Entry]) -> list[Entry]:
 
 def _row(entry: Entry) -> tuple[str, ...]:
     means = _means(entry)
-    figures = [f"{means[name]:.1f}" if name in means else "" for name in ("J", "F", "J&F")]
-    counted = ["not scored", "", ""]
+    figures, counted = ["not scored", "", ""], ["", "", ""]
     if entry.scores is not None:
+        figures = [f"{means[name]:.1f}" if name in means else "" for name in ("J", "F", "J&F")]
         counted = [str(len(entry.scores.sequences)), str(entry.frames), str(entry.scores.missing)]
     flow = entry.flow or "not stated"
     return (entry.protocol.name, entry.method, *figures, *counted, flow, str(entry.masks))
@@ -105,7 +105,7 @@ def _notes(entries: Sequence[Entry]) -> Iterator[str]:
             "complete methods."
         )
     yield (
-        f"J, F and J&F are means in percent. Grey levels from {_LEVEL} on are object. Flow: what `segmentation` wrote "
+        f"J, F and J&F are means in percent. Grey levels from {_LEVEL} on are object. Flow is what fakeflow wrote "
         f"beside the masks. Scored by fakeflow {version('fakeflow')}."
     )
 

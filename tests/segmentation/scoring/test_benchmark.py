@@ -104,7 +104,7 @@ def test_a_folder_of_another_dataset_is_named_and_the_others_are_scored(
     )
     assert code == 3
     assert "holds masks of DAVIS-2016 (blackswan, camel, tennis), not of FBMS-59" in entries["fbms bad"]["problem"]
-    assert line(markdown, "bad")[2:6] == ["", "", "", "not scored"]
+    assert line(markdown, "bad")[2:6] == ["not scored", "", "", ""]
     assert entries["fbms good"]["frames"] == 2
 
 
