@@ -123,7 +123,7 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     figures: dict[str, Any] = {
         "device": device,
-        "precision": {"ours": "float32", "rival": "float32"},
+        "precision": {"ours": "float32" if device == "cpu" else "default of the command", "rival": "float32"},
         "cores": len(os.sched_getaffinity(0)),
         "load_average_before": round(load, 2),
         "network": given.encoder if given.checkpoint is None else given.checkpoint.name,

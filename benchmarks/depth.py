@@ -46,6 +46,18 @@ DEPTH_ANYTHING_SMALL = {
     "neck_hidden_sizes": [48, 96, 192, 384],
     "fusion_hidden_size": 64,
 }
+TINY_DPT = {
+    "hidden_size": 32,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "backbone_out_indices": [0, 1, 2, 3],
+    "neck_hidden_sizes": [16, 16, 16, 16],
+    "fusion_hidden_size": 16,
+    "image_size": 64,
+}
+DPT = {"dpt-hybrid": HYBRID, "dpt-large": LARGE, "dpt-tiny": TINY_DPT}
+"""Configurations of DPT; the last is for trials of the benchmarks themselves."""
 NETWORKS = ("dpt-hybrid", "dpt-large", "depth-anything-v2-small")
 
 
@@ -65,7 +77,7 @@ def save_random_network(name: str, folder: Path) -> Path:
         statistics_of = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
         size = {"height": 518, "width": 518}
     else:
-        model = DPTForDepthEstimation(DPTConfig(**(HYBRID if name == "dpt-hybrid" else LARGE)))
+        model = DPTForDepthEstimation(DPTConfig(**DPT[name]))
         statistics_of = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
         size = {"height": 384, "width": 384}
     with torch.no_grad():
@@ -101,16 +113,15 @@ def seconds_of_rounds(contestants: dict[str, Callable[[], Any]], rounds: int) ->
     return {name: values[1:] for name, values in seconds.items()}
 
 
-def _count_flops(network: torch.nn.Module, photo: torch.Tensor) -> int:
+def count_flops(network: torch.nn.Module, photo: torch.Tensor) -> int:
     """Return the floating point operations of one forward pass; a multiply-add counts as two."""
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network(photo)
     return int(counter.get_total_flops())
 
 
-def measure_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Return the FLOP/s of a large matrix product, as the peak of this device in this run."""
-    side = 8192 if device.type == "cuda" else 2048
+def measure_peak(device: torch.device, dtype: torch.dtype, side: int) -> float:
+    """Return the FLOP/s of a matrix product of this side, as the peak of this device in this run."""
     a = torch.randn(side, side, device=device, dtype=dtype)
 
     def run() -> None:
@@ -137,9 +148,9 @@ def compare(name: str, photos: list[np.ndarray], arguments: argparse.Namespace) 
     taken = seconds_of_rounds({"ours": lambda: ours(photos), "rival": lambda: rival(images)}, arguments.rounds)
     seconds = {name: statistics.median(some) for name, some in taken.items()}
     square = torch.zeros(1, 3, rule["side"], rule["side"], device=ours.device)
-    flops = _count_flops(ours._network, square)
+    flops = count_flops(ours._network, square)
     precision = ours.provenance()["precision"]
-    peak = measure_peak(ours.device, getattr(torch, precision))
+    peak = measure_peak(ours.device, getattr(torch, precision), 8192 if ours.device.type == "cuda" else 2048)
     achieved = flops * len(photos) / seconds["ours"]
     return {
         "network": name,

@@ -81,11 +81,11 @@ def whole_path(arguments: argparse.Namespace, output: Path, limit: int) -> dict[
     seconds = time.perf_counter() - started
     if done.returncode:
         raise SystemExit(done.stderr)
-    rates = re.findall(rf"^{limit}/{limit} photos ([\d.]+)/s", done.stderr, re.MULTILINE)
+    rates = re.findall(rf"^{limit}/{limit} photos, ([\d.]+)/(s|min)", done.stderr, re.MULTILINE)
     peak = re.findall(r"^peak memory (\d+) kB", done.stderr, re.MULTILINE)
     return {
         "photos": limit,
-        "photos_per_second": float(rates[-1]),
+        "photos_per_second": round(float(rates[-1][0]) / (60 if rates[-1][1] == "min" else 1), 3),
         "seconds_with_start": round(seconds, 1),
         "peak_memory_mb": round(int(peak[-1]) / 1024),
     }
