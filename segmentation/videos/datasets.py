@@ -184,7 +184,6 @@ def open_dataset(name: str, root: Path, split: str | None = None) -> OpenedDatas
             if needs_masks or "JPEGImages" in tree.images:
                 found = find_videos(root, tree, folder, needs_masks=needs_masks)
                 if found:
-                    _refuse_names_of_another(row, root, found)
                     return _select(row, root, split, tree, found, _flow_pictures(row, tree, folder, split))
     raise DatasetError(_not_recognised(row, root, split))
 
@@ -237,6 +236,7 @@ def _select(
         if not problems:
             raise DatasetError(f"the list of split {split} of {row.title} in {root} is empty; expected names of videos")
         raise DatasetError(f"none of the videos that {row.title} lists for {split} is in {root}: {some(problems)}")
+    _refuse_names_of_another(row, root, [video.name for video in videos])
     return OpenedDataset(row, root, split, tuple(videos), problems, flow_pictures)
 
 

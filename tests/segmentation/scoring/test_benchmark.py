@@ -121,6 +121,16 @@ def test_a_root_of_another_dataset_is_refused_whatever_its_folders_are_called(tm
         open_dataset("fbms", root)
 
 
+def test_videos_of_another_dataset_that_the_split_does_not_list_do_not_matter(davis: Path) -> None:
+    for video in ("birdfall", "cheetah", "worm"):
+        trees.photo(davis / f"JPEGImages/480p/{video}/00000.jpg")
+        trees.save(davis / f"Annotations/480p/{video}/00000.png", trees.grey(trees.square(0)))
+    assert [video.name for video in open_dataset("davis16", davis).videos] == ["libby"]
+    (davis / "ImageSets/480p/val.txt").write_text("libby\nbirdfall\ncheetah\n")
+    with pytest.raises(DatasetError, match=r"looks like SegTrack-v2 .*: it holds birdfall, cheetah"):
+        open_dataset("davis16", davis)
+
+
 def test_names_that_nobody_knows_are_no_reason_to_refuse(tmp_path: Path) -> None:
     assert other_dataset(["mine", "yours"], "fbms") is None
     assert other_dataset(["tennis"], "fbms") is None
