@@ -34,7 +34,7 @@ from pipeline.engine.cluster import ray_session
 from pipeline.engine.placement import Placement, Share
 from pipeline.engine.run_tasks import run_tasks
 from pipeline.making.config import RunConfig
-from pipeline.making.plan import ShardTask, make_plan, prepare
+from pipeline.making.plan import ShardTask, content_of, make_plan, prepare
 from pipeline.photos.listing import Listing
 from pipeline.photos.rows import Row, Rows
 
@@ -132,7 +132,7 @@ def memory_of_a_plan(samples: int) -> dict[str, float]:
         listed = resident_mb()
         store = DatasetStore(f"{folder}/x.zarr")
         settings = RunConfig(input="s3://bucket/DUTS", output=store.url)
-        prepare(store, settings, listing, Layout(samples, 1, 400, ("x",), PHOTOS_PER_SHARD), {})
+        prepare(store, content_of(settings, listing, {}), listing, Layout(samples, 1, 400, ("x",), PHOTOS_PER_SHARD))
         plan = make_plan(store, listing, retry_failed=False)
         planned = highest = resident_mb()
         for number, _ in enumerate(run_tasks(no_work, plan.tasks, Placement(1, "cpu"), silence)):

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline import telling
 from pipeline.command.options import make_app, options_of, stoppable, takes
 from pipeline.command.progress import ProgressLine
 from pipeline.command.stopping import INTERRUPTED, stopped_by_signals
 from pipeline.command_settings import (
     DepthSettings,
-    ExportSettings,
     ImportCommandSettings,
     PreviewSettings,
-    PublishSettings,
     ReportSettings,
     StatusSettings,
     VerifySettings,
@@ -29,14 +27,15 @@ from pipeline.files.ids import shown
 from pipeline.files.places import refuse_as_output
 from pipeline.making.config import ImportSettings, RunConfig, load_config
 from pipeline.redaction import redact_output
+from pipeline.sharing_cli import add_commands
+from pipeline.telling import BROKEN, TOO_MANY_FAILURES
 
 if TYPE_CHECKING:
-    from pipeline.dataset.commits import Failure
+    from pipeline.making.run import RunSummary
+    from pipeline.recipe.verdict import Verdict
 
 app = make_app("Turn photos with masks into a Zarr dataset of image-flow-mask triplets.", aliases={"info": "status"})
-TOO_MANY_FAILURES = 3
-BROKEN = 4
-LISTED_FINDINGS = 50
+add_commands(app)
 
 
 @app.command(
@@ -46,6 +45,7 @@ LISTED_FINDINGS = 50
         "pipeline run --input examples/DUTS --depth-model tiny-dpt --output dutsv2.zarr",
         "pipeline run --images photos --masks masks --motion camera --output own.zarr",
         "pipeline run --config run.toml --seed 1 --output second.zarr",
+        "pipeline run --recipe dutsv2.recipe.json --input DUTS --output again.zarr",
     ),
 )
 @options_of(RunConfig)
@@ -56,37 +56,64 @@ def run_command(
             "--config", help="TOML file with any of these settings; options win over it.", rich_help_panel="Input"
         ),
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            help="Recipe of a dataset to make again from the same photos; a file or URL. It holds all settings.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
     **given: Any,
 ) -> None:
     """Make a dataset, or continue one: the same command makes the missing part."""
+    if recipe is not None:
+        follow_recipe(recipe, config, given)
+        return
     settings = load_config(given, config)
     refuse_as_output(settings.output)
     from pipeline.making.run import run
 
     with stoppable(), ProgressLine("photos") as line:
         summary = run(settings, line)
-    for note in summary.listing_notes:
-        typer.echo(f"note: {note}", err=True)
+    tell(telling.run_summary(settings, summary, line.rate))
+    refuse_failures(settings, summary)
+
+
+def follow_recipe(recipe: str, config: Path | None, given: dict[str, Any]) -> None:
+    """Make a dataset again as a recipe says, and tell how it compares with the first one."""
+    from pipeline.recipe.following import run_recipe
+
+    if config is not None:
+        raise PipelineError("--config cannot be given with --recipe, which holds all settings. Leave one of them out.")
+    places = {name: value for name, value in given.items() if value is not None}
+    refuse_as_output(places.get("output", ""))
+    with stoppable(), ProgressLine("photos") as line:
+        settings, summary, verdict = run_recipe(recipe, places, line)
+    tell(telling.run_summary(settings, summary, line.rate))
+    refuse_difference(settings.output, verdict)
+    refuse_failures(settings, summary)
+
+
+def refuse_difference(dataset: str, verdict: Verdict) -> None:
+    """Print how a dataset compares with a recipe; end the command with an exit code of its own if it differs."""
+    tell(telling.verdict(dataset, verdict))
+    if verdict.kind == "different":
+        raise typer.Exit(BROKEN)
+
+
+def tell(lines: list[telling.Line]) -> None:
+    """Print lines."""
+    for line in lines:
+        typer.echo(line.text, err=line.is_error)
+
+
+def refuse_failures(settings: RunConfig, summary: RunSummary) -> None:
+    """End the command with an exit code of its own if more photos failed than are allowed."""
     failed = len(summary.failures)
-    made = summary.photos_made_now
-    now = f"{made} in this run" + (f" at {line.rate}" if line.rate else "")
-    typer.echo(f"{settings.output}: {summary.photos - failed} of {summary.photos} photos usable, {now}")
-    tell_failures(settings.output, summary.failures)
-    typer.echo(f"Look at it:  pipeline preview {quote(settings.output)} --output preview.png")
     if failed > settings.max_failures:
         typer.echo(f"{count_of(failed, 'photo')} failed; --max-failures allows {settings.max_failures}.", err=True)
         raise typer.Exit(TOO_MANY_FAILURES)
-
-
-def tell_failures(dataset: str, failures: tuple[Failure, ...]) -> None:
-    """Print the number of failed photos for each reason, and what to do."""
-    from pipeline.making.run import reasons
-
-    for reason, count in reasons(failures):
-        typer.echo(f"  {count} failed: {reason}")
-    if failures:
-        typer.echo(f"  which and why:     pipeline status {quote(dataset)} --failures")
-        typer.echo("  after the repair:  the same command with --retry-failed")
 
 
 @app.command("status", examples=("pipeline status dutsv2.zarr", "pipeline status dutsv2.zarr --failures"))
@@ -103,38 +130,37 @@ def status_command(settings: StatusSettings) -> None:
             typer.echo("\t".join(map(shown, (failure.id, failure.reason, failure.message))))
 
 
-@app.command("verify", examples=("pipeline verify dutsv2.zarr", "pipeline verify dutsv2.zarr --all --repair"))
+@app.command(
+    "verify",
+    examples=(
+        "pipeline verify dutsv2.zarr",
+        "pipeline verify dutsv2.zarr --all --repair",
+        "pipeline verify dutsv2.zarr --against dutsv2.recipe.json",
+    ),
+)
 @takes(VerifySettings)
 def verify_command(settings: VerifySettings) -> None:
     """Check the checksums of all files, the schema and the values; flow is made again from the stored motion."""
     from pipeline.checking import verify
+    from pipeline.recipe.recipe import read_recipe
 
     dataset = settings.dataset
+    wanted = None if settings.against is None else read_recipe(settings.against)
     try:
         with ProgressLine("checked") as line:
             result = verify.verify(dataset, line, settings.all_rows)
     except KeyboardInterrupt:
         typer.echo("Stopped; nothing was changed.", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    for finding in result.findings[:LISTED_FINDINGS]:
-        whose = " to ".join(dict.fromkeys([*finding.ids[:1], *finding.ids[-1:]]))
-        whose = f" (sample{'s' * (len(finding.ids) > 1)} {whose})" if whose else ""
-        typer.echo(shown(f"{finding.key}{whose}: {finding.problem}"))
-    if len(result.findings) > LISTED_FINDINGS:
-        typer.echo(f"... and {len(result.findings) - LISTED_FINDINGS} more")
-    for note in result.notes:
-        typer.echo(f"note: {note}")
-    shards = count_of(result.shard_count - result.missing_shard_count, "shard")
-    done = f"{count_of(result.objects, 'object')} of {shards} by checksum"
-    done += f", {count_of(result.rows_compared, 'sample')} by value"
+    tell(telling.verification(dataset, result))
     if result.is_whole:
-        typer.echo(f"{dataset}: intact; {done}")
+        if wanted is not None:
+            from pipeline.dataset.store import DatasetStore
+            from pipeline.recipe.verdict import compare
+
+            with ProgressLine("compared") as line:
+                refuse_difference(dataset, compare(DatasetStore.open(dataset), wanted, line))
         return
-    if result.findings:
-        typer.echo(f"{dataset}: {count_of(len(result.findings), 'finding')}; {done}", err=True)
-    if result.missing_shard_count:
-        missing = f"{result.missing_shard_count} of {count_of(result.shard_count, 'shard')} not made yet"
-        typer.echo(f"{dataset}: {missing}; run the command that made the dataset again", err=True)
     if settings.repair and result.findings:
         from pipeline.checking.repair import repair as repair_dataset
 
@@ -145,26 +171,6 @@ def verify_command(settings: VerifySettings) -> None:
             "Remove the broken shards with --repair, then run the command that made the dataset again.", err=True
         )
     raise typer.Exit(BROKEN)
-
-
-@app.command(
-    "publish", examples=("pipeline publish dutsv2.zarr s3://bucket/dutsv2", "pipeline publish dutsv2.zarr published")
-)
-@takes(PublishSettings)
-def publish_command(settings: PublishSettings) -> None:
-    """Verify and copy a complete dataset, with manifest and card; it becomes visible when the copy is complete."""
-    from pipeline.sharing.publish import publish
-
-    destination = settings.destination
-    refuse_as_output(destination)
-    try:
-        with ProgressLine("files") as line:
-            summary = publish(settings.dataset, destination, line)
-    except KeyboardInterrupt:
-        typer.echo("Stopped; nothing is visible yet. The same command continues.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    typer.echo(f"{destination}: {count_of(summary.files, 'file')}, {summary.size:,} bytes; {summary.copied} copied now")
-    typer.echo(f"Check it there:  pipeline verify {quote(destination)}")
 
 
 @app.command(
@@ -224,29 +230,6 @@ def view_command(settings: ViewSettings) -> None:
 
 
 @app.command(
-    "export", examples=("pipeline export dutsv2.zarr DUTSv2", "pipeline export pairs.zarr trees --layout sintel")
-)
-@takes(ExportSettings)
-def export_command(settings: ExportSettings) -> None:
-    """Write a dataset as a folder tree that other programs read."""
-    from pipeline.dataset.store import DatasetStore
-    from pipeline.sharing.export import export_tree
-
-    dataset, folder = settings.dataset, settings.folder
-    with stoppable(), ProgressLine("samples") as line:
-        summary = export_tree(DatasetStore.open(dataset), folder, line, settings.layout)
-    typer.echo(f"{folder}: {count_of(summary.samples, 'sample')}, {summary.written_now} written now")
-    if summary.left_out:
-        which = f"pipeline status {quote(dataset)} --failures"
-        typer.echo(f"  {count_of(summary.left_out, 'failed photo')} left out: {which}")
-    for sample_id, why in summary.failures[:LISTED_FINDINGS]:
-        typer.echo(f"  not written: {shown(sample_id) or '(no id)'}: {shown(why)}")
-    if summary.failures:
-        typer.echo(f"{folder}: {count_of(len(summary.failures), 'sample')} could not be written", err=True)
-        raise typer.Exit(TOO_MANY_FAILURES)
-
-
-@app.command(
     "import", examples=("pipeline import DUTSv2 dutsv2.zarr", "pipeline import DUTSv2 dutsv2.zarr --longest 30")
 )
 @takes(ImportCommandSettings)
@@ -263,7 +246,7 @@ def import_command(settings: ImportCommandSettings) -> None:
         typer.echo(f"note: {note}", err=True)
     failed = len(summary.failures)
     typer.echo(f"{dataset}: {summary.photos - failed} of {summary.photos} photos usable, {summary.photos_made_now} now")
-    tell_failures(dataset, summary.failures)
+    tell(telling.failed_photos(dataset, summary.failures))
     if failed:
         raise typer.Exit(TOO_MANY_FAILURES)
 

@@ -32,6 +32,17 @@ class VerifySettings:
     repair: bool = setting(
         "Remove the shards that are broken, so that the command that made the dataset makes them again.", default=False
     )
+    against: str | None = setting(
+        "Recipe to compare the dataset with; a file or URL.", unset="no comparison", default=None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeSettings:
+    """Settings of `pipeline recipe`."""
+
+    dataset: str = argument("Complete dataset of pipeline run; a folder or URL.")
+    recipe: str = argument("File to write, such as dutsv2.recipe.json; a path or URL.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +51,12 @@ class PublishSettings:
 
     dataset: str = argument("Complete dataset to copy; a folder or URL.")
     destination: str = argument("Folder or URL to copy to, such as s3://bucket/name or hf://datasets/user/name.")
+    without: Literal["images"] | None = setting(
+        "Leave out what shows or follows from the photos (images): readers make flow and frames again from depth and "
+        "motion, and images from their own copy of the photos.",
+        unset="everything is published",
+        default=None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

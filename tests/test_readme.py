@@ -23,6 +23,7 @@ from tests.segmentation.video_flows import store_flow
 PAGES = (
     "README.md",
     *(f"docs/{page}.md" for page in ("howto/published-tree", "howto/object-store", "tutorial", "howto/own-network")),
+    "docs/howto/recipe.md",
     "docs/howto/train-optical-flow.md",
 )
 README = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)

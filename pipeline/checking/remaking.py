@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flowsim import FlowsimError, MotionSample, simulate_flow
+from flowsim import FlowsimError
 from pipeline.dataset import schema
-from pipeline.dataset.clips import arrays_of_clip, clip_of_row, motions_of_row
+from pipeline.dataset.regeneration import make_arrays
 
 FLOW_TOLERANCE_PX = 1 / schema.FLOW_STEPS_PER_PIXEL
 """Largest difference between stored and repeated flow: one step of storage, because processors round differently."""
@@ -33,34 +33,17 @@ def compare_flows(
         size: true height and width.
         frames: number of frames of a sample, the photo included.
     """
-    inside = {
-        name: values if name == "window" else values[schema.picture_part(name, *size)]
-        for name, values in pictures.items()
-    }
+    inside = _without_padding(pictures, size)
     try:
-        if frames > 1:
-            return _compare_clips(inside, motions, frames)
-        depth = schema.decode_inverse_depth(inside["inverse_depth"])
-        for index, stored in enumerate(inside["flow"]):
-            again = simulate_flow(depth, inside["mask"] > 0, MotionSample.from_vector(motions[index]))
-            difference = _flow_difference(stored, schema.encode_flow(again.flow, again.valid), UNKNOWN_TOLERANCE)
-            if difference:
-                return f"flow {index}: {difference}"
+        made = make_arrays(inside, motions, frames)
     except FlowsimError as error:
         return f"flow cannot be made again ({error})"
-    return ""
-
-
-def _compare_clips(inside: Mapping[str, NDArray[Any]], motions: NDArray[np.float64], frames: int) -> str:
-    """Make the clips of one sample again; return a description of the first difference, or an empty text."""
-    labels = inside["labels"] if "labels" in inside else (inside["mask"] > 0).astype(np.uint8)
-    drawn = [motions_of_row(parameters, labels) for parameters in motions]
-    clips = clip_of_row(inside["image"], labels, inside["opacity"], inside["inverse_depth"], drawn, frames)
-    for index, clip in enumerate(clips):
-        for name, again in arrays_of_clip(clip).items():
-            stored = inside[name][index]
+    unknown_tolerance = UNKNOWN_TOLERANCE if frames == 1 else FRAME_TOLERANCE
+    for index in range(len(motions)):
+        for name, every in made.items():
+            stored, again = inside[name][index], every[index]
             if name.endswith("flow"):
-                difference = _flow_difference(stored, again, FRAME_TOLERANCE)
+                difference = _flow_difference(stored, again, unknown_tolerance)
             else:
                 tolerance = LEVEL_TOLERANCE if name in ("next_image", "window") else 0
                 share = float((np.abs(stored.astype(int) - again) > tolerance).mean())
@@ -68,6 +51,28 @@ def _compare_clips(inside: Mapping[str, NDArray[Any]], motions: NDArray[np.float
             if difference:
                 return f"{name} {index}: {difference}"
     return ""
+
+
+def names_of_other_bits(
+    pictures: Mapping[str, NDArray[Any]], motions: NDArray[np.float64], size: tuple[int, int], frames: int
+) -> list[str]:
+    """Make flow and frames of one sample again; return the names of the arrays that are not equal to the bit.
+
+    The arguments are those of `compare_flows`.
+
+    Raises:
+        FlowsimError: the values are no picture that can be moved.
+    """
+    inside = _without_padding(pictures, size)
+    made = make_arrays(inside, motions, frames)
+    return [name for name, values in made.items() if not np.array_equal(values, inside[name])]
+
+
+def _without_padding(pictures: Mapping[str, NDArray[Any]], size: tuple[int, int]) -> dict[str, NDArray[Any]]:
+    return {
+        name: values if name == "window" else np.ascontiguousarray(values[schema.picture_part(name, *size)])
+        for name, values in pictures.items()
+    }
 
 
 def _flow_difference(stored: NDArray[np.int16], again: NDArray[np.int16], unknown_tolerance: float) -> str:

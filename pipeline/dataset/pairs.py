@@ -38,17 +38,25 @@ class ClipDataset(Dataset[dict[str, Any]]):
         seed: seed of the places of the crops, which depend on nothing else but the epoch and the item's number.
         cut_to_window: whether items are limited to the part in which all frames show nothing but the photo, where the
             motion allows it.
+        photos: folder or URL of the photos of a dataset that was published without images.
 
     Raises:
         PipelineError: there is no dataset, or it is unfinished, holds single photos or has no usable sample.
     """
 
     def __init__(
-        self, url: str, *, crop: tuple[int, int] | None = None, seed: int = 0, cut_to_window: bool = True
+        self,
+        url: str,
+        *,
+        crop: tuple[int, int] | None = None,
+        seed: int = 0,
+        cut_to_window: bool = True,
+        photos: str | None = None,
     ) -> None:
         if crop is not None and min(crop) < 1:
             raise ValueError(f"crop is {crop}; expected a height and a width of at least 1")
         self.url, self.crop, self.seed, self.cut_to_window, self.epoch = url, crop, seed, cut_to_window, 0
+        self.photos = photos
         store = DatasetStore.open(url)
         refuse_single_photos(store)
         if missing := store.layout.shard_count - len(store.committed()):
@@ -92,7 +100,8 @@ class ClipDataset(Dataset[dict[str, Any]]):
     def _read_clip(self, number: int, index: int) -> StoredClip:
         """Read a clip and cut out the crop of an item."""
         if self._reader is None or self._reading_process != os.getpid():  # a forked process shares no session
-            self._reader, self._reading_process = ClipReader(DatasetStore.open(self.url)), os.getpid()
+            store = DatasetStore.open(self.url).with_photos(self.photos)
+            self._reader, self._reading_process = ClipReader(store), os.getpid()
         place, motion = divmod(number, self._motions)
         clip = self._reader.read(int(self._rows[place]), motion, self.cut_to_window)
         if self.crop is None:

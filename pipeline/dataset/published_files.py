@@ -19,6 +19,8 @@ MADE_BY_HOSTS = {".gitattributes"}
 """Files that a repository of the Hugging Face Hub has from the start."""
 PUBLISHED_EXTRAS = (CARD, PREVIEW, VIEWER_SAMPLES, CROISSANT)
 """Files that publishing adds to a dataset, apart from the manifest."""
+PUBLISHED_EXTRAS_WITHOUT_IMAGES = (CARD, VIEWER_SAMPLES, CROISSANT)
+"""Those of them that a copy without images has."""
 
 
 def manifest_json(fingerprint: str, files: Mapping[str, Mapping[str, Any]]) -> bytes:

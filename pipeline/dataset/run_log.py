@@ -1,15 +1,19 @@
 """Records of runs: when each run of a dataset began, what it ran on, and how long it took.
 
-They lie beside the commit records and are no part of the dataset's content.
+They lie beside the commit records and are no part of the dataset's content. They name the versions of the libraries on
+which the content depends.
 """
 
 from __future__ import annotations
 
 import json
+import platform
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pipeline.command.progress import Progress
@@ -18,6 +22,7 @@ from pipeline.dataset.sealed import is_intact, sealed_json
 from pipeline.dataset.sharded_store import AnyLayout, ShardedStore
 
 RUNS = f"{PRIVATE_FOLDER}/runs"
+_LIBRARIES = ("fakeflow", "numpy", "pillow", "opencv-python-headless", "torch", "transformers", "numba", "numcodecs")
 
 
 class RunLog:
@@ -58,12 +63,22 @@ class RunLog:
         record = {
             "began": self.began.isoformat(timespec="seconds"),
             "ran_on": self.ran_on,
+            "software": installed_software(),
             "photos": self._photos,
             "failed": self._failed,
             "seconds": round(time.monotonic() - self._started, 3),
             "stage_seconds": {stage: round(seconds, 3) for stage, seconds in self._seconds.items()},
         }
         store.storage.write(f"{RUNS}/{self.began:%Y%m%dT%H%M%S.%fZ}.json", sealed_json(record))
+
+
+def installed_software() -> dict[str, str]:
+    """Return the versions of Python and of the installed libraries on which the values of a dataset depend."""
+    versions = {"python": platform.python_version()}
+    for library in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            versions[library] = version(library)
+    return versions
 
 
 def run_records(store: ShardedStore[AnyLayout]) -> dict[str, dict[str, Any]]:

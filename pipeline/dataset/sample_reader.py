@@ -34,6 +34,8 @@ class SampleReader:
     def read(self, name: str, rows: Sequence[int]) -> list[NDArray[Any]]:
         """Return the stored values (not decoded) of some rows of one array, as writable views of one block.
 
+        Arrays that the dataset leaves out are made again.
+
         Args:
             name: name of the array.
             rows: numbers of rows, in any order.
@@ -41,6 +43,8 @@ class SampleReader:
         Raises:
             PipelineError: a shard is missing, is damaged, or was written anew in the meantime.
         """
+        if (remade := self._store.remade(name, rows)) is not None:
+            return remade
         array = self._array(name)
         # One block, because NumPy asks for huge pages for large blocks; the first access to small pages is slow.
         samples = list(np.empty((len(rows), *array.shape[1:]), array.dtype))

@@ -135,13 +135,14 @@ class Dataset(Sequence[Sample]):
         )
 
 
-def open_dataset(url: str) -> Dataset:
+def open_dataset(url: str, *, photos: str | None = None) -> Dataset:
     """Open a dataset of photos for reading.
 
     Args:
         url: folder or URL of the dataset.
+        photos: folder or URL of the photos of a dataset that was published without images; flow is read without them.
 
     Raises:
         PipelineError: there is no dataset, or it is damaged.
     """
-    return Dataset(DatasetStore.open(url))
+    return Dataset(DatasetStore.open(url).with_photos(photos))

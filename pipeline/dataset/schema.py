@@ -21,6 +21,13 @@ from pipeline.dataset.flow_convention import COMPONENT_DIMENSION, flow_attribute
 SCHEMA_VERSION = 3
 OLDER_VERSIONS = frozenset({2})
 """Versions that are read and continued as well: version 2 has neither further frames nor several objects."""
+VERSION_WITHOUT_IMAGES = 4
+"""Version of datasets of which some arrays are left out, so that earlier versions of fakeflow refuse them."""
+MADE_FROM_OTHERS = (
+    *("image", "flow", "later_flow", "next_image", "next_labels"),
+    *("occlusion", "backward_flow", "backward_occlusion"),
+)
+"""Arrays that can be left out, because the others and the photos are enough to make them again."""
 
 USABLE, FAILED, NOT_MADE = 0, 1, 255
 INVERSE_DEPTH_STEPS = 4095
@@ -50,6 +57,7 @@ class Layout(InShards):
             given. The pictures are kept beside it, but there is no inverse depth and no motion then.
         frames: number of frames of a sample, the photo included; with 1 there is the photo alone.
         objects: largest number of objects of a photo that move on their own; with 1 the mask is the object.
+        left_out: names of arrays that are not stored but made again when they are read.
     """
 
     samples: int
@@ -60,6 +68,7 @@ class Layout(InShards):
     imported_longest_px: float | None = None
     frames: int = 1
     objects: int = 1
+    left_out: tuple[str, ...] = ()
 
     @property
     def is_simulated(self) -> bool:
@@ -72,6 +81,7 @@ def array_specs(layout: Layout) -> dict[str, ArraySpec]:
     specs = {**_photo_specs(layout), **_flow_specs(layout), **_row_specs(layout), **_frame_specs(layout)}
     absent = {"flow_rgb"} if layout.is_simulated else {"inverse_depth", "motion"}
     absent |= {"labels"} if layout.objects == 1 else set()
+    absent |= set(layout.left_out)
     return {name: spec for name, spec in specs.items() if name not in absent}
 
 

@@ -8,7 +8,7 @@ checksums of the metadata, and its own.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from shlex import quote
@@ -56,12 +56,14 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         version: version of the arrays of this kind.
         older_versions: versions that are read and continued as well.
         made_by: command that makes such a dataset; `{url}` stands for its place.
+        rare_sizes: fields of the layout that are stored only if they are not empty.
     """
 
     kind: ClassVar[str]
     version: ClassVar[int]
     older_versions: ClassVar[frozenset[int]] = frozenset()
     made_by: ClassVar[str]
+    rare_sizes: ClassVar[frozenset[str]] = frozenset()
 
     @staticmethod
     @abstractmethod
@@ -229,6 +231,9 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         records = self.commits.read_all(sorted(self.committed()))
         return [Failure(**failure) for _, record in records for failure in record["failures"]]
 
+    def remade(self, name: str, rows: Sequence[int]) -> list[NDArray[Any]] | None:
+        """Return rows of an array that the dataset leaves out, made again; None if it does not leave it out."""
+
     def read(self, name: str, rows: int | slice) -> NDArray[Any]:
         """Return the stored values, not decoded, of some rows of one array.
 
@@ -254,7 +259,8 @@ class ShardedStore(ABC, Generic[AnyLayout]):
     def _metadata(self, layout: AnyLayout, attributes: Mapping[str, Any]) -> dict[str, bytes]:
         from pipeline.dataset.metadata import metadata_files
 
-        whole = {"kind": self.kind, "schema_version": self.version, "layout": asdict(layout), **attributes}
+        sizes = {name: value for name, value in asdict(layout).items() if value or name not in self.rare_sizes}
+        whole = {"kind": self.kind, "schema_version": self.version, "layout": sizes, **attributes}
         return metadata_files(self.specs(layout), layout.samples_per_shard, whole)
 
     def _write_metadata(self, files: Mapping[str, bytes]) -> None:

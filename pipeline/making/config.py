@@ -188,7 +188,6 @@ def load_config(given: Mapping[str, Any], config_file: Path | None) -> RunConfig
     Raises:
         PipelineError: a key is unknown, a value has the wrong type, or there is no output.
     """
-    hints = get_type_hints(RunConfig)
     values: dict[str, Any] = {}
     if config_file is not None:
         try:
@@ -197,17 +196,31 @@ def load_config(given: Mapping[str, Any], config_file: Path | None) -> RunConfig
             raise PipelineError(f"{config_file}: cannot be read as TOML ({error}).") from None
         for key, value in table.items():
             name = key.replace("-", "_")
-            if name not in hints:
-                raise PipelineError(f"{config_file}: unknown setting {key!r}; known: {', '.join(sorted(hints))}.")
-            if not _fits(value, hints[name]):
-                raise PipelineError(
-                    f"{config_file}: {key} = {value!r} has the wrong type; expected {_words(hints[name])}."
-                )
+            refuse_unfit_setting(str(config_file), key, name, value)
             values[name] = value
     values |= {name: value for name, value in given.items() if value is not None}
     if not values.get("output"):
         raise PipelineError("No output given; pass --output dutsv2.zarr.")
     return RunConfig(**values)
+
+
+def refuse_unfit_setting(where: str, key: str, name: str, value: Any) -> None:
+    """Raise if a value of a file is none of a field of `RunConfig`.
+
+    Args:
+        where: the file, for messages.
+        key: name of the setting in the file.
+        name: name of the field.
+        value: value of the setting.
+
+    Raises:
+        PipelineError: there is no such field, or its values have another type.
+    """
+    hints = get_type_hints(RunConfig)
+    if name not in hints:
+        raise PipelineError(f"{where}: unknown setting {key!r}; known: {', '.join(sorted(hints))}.")
+    if not _fits(value, hints[name]):
+        raise PipelineError(f"{where}: {key} = {value!r} has the wrong type; expected {_words(hints[name])}.")
 
 
 def content_settings(config: RunConfig, **resolved: Any) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, Protocol
 
 from depth import DepthError
 from pipeline.command.progress import Progress, Silent
@@ -20,7 +22,7 @@ from pipeline.errors import PipelineError
 from pipeline.files.locks import WriterLock
 from pipeline.making.config import RunConfig
 from pipeline.making.network_identity import identify_network
-from pipeline.making.plan import make_plan, prepare
+from pipeline.making.plan import Content, Plan, content_of, make_plan, prepare
 from pipeline.photos.listing import Listing, build_listing
 from pipeline.photos.objects import LARGEST_NUMBER_OF_OBJECTS
 
@@ -46,13 +48,28 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
         PipelineError, depth.DepthError: the run cannot go on, for example because there is no usable input, the output
             is another dataset, the disk is full, or there is no such model. Shards that were committed before stay.
     """
-    progress = progress or Silent()
-    store = DatasetStore(config.output)
-    is_complete = store.exists() and len(store.committed()) == store.layout.shard_count
-    with nullcontext() if is_complete else early_ray(config.placement) as ray_start:
-        if ray_start is not None:
-            progress.announce("starting Ray")
-        listing = build_listing(
+    return make_dataset(config, _Ordered(config), progress or Silent())
+
+
+class Order(Protocol):
+    """What a run is to make."""
+
+    def find_photos(self, progress: Progress) -> Listing:
+        """List the photos."""
+
+    def content(self, listing: Listing, network: Mapping[str, Any]) -> Content:
+        """Return what the dataset is made to be, given the photos and the provenance of the depth network here."""
+
+
+class _Ordered:
+    """What settings order: the photos that are in the input, by the depth network that is on this machine."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+
+    def find_photos(self, progress: Progress) -> Listing:
+        config = self._config
+        return build_listing(
             config.input,
             images=config.images,
             masks=config.masks,
@@ -60,14 +77,37 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
             allow_missing_masks=config.allow_missing_masks,
             limit=config.limit,
         )
+
+    def content(self, listing: Listing, network: Mapping[str, Any]) -> Content:
+        resolved = {"depth": network, "motion_prior": self._config.motion_prior().to_dict()}
+        return content_of(self._config, listing, resolved)
+
+
+def make_dataset(config: RunConfig, order: Order, progress: Progress) -> RunSummary:
+    """Make the dataset that is ordered, or the missing part of it.
+
+    Args:
+        config: settings of the dataset and of the machines.
+        order: the photos and the content of the dataset.
+        progress: told about the course of the run.
+
+    Raises:
+        PipelineError, depth.DepthError: as in `run`.
+    """
+    store = DatasetStore(config.output)
+    is_complete = store.exists() and len(store.committed()) == store.layout.shard_count
+    with nullcontext() if is_complete else early_ray(config.placement) as ray_start:
+        if ray_start is not None:
+            progress.announce("starting Ray")
+        listing = order.find_photos(progress)
         progress.announce(f"{len(listing)} photos ({listing.source}); depth by {config.depth_model}")
-        network = identify_network(config, store, ray_start)
-        resolved = {"depth": network, "motion_prior": config.motion_prior().to_dict()}
+        content = order.content(listing, identify_network(config, store, ray_start))
         with store.sole_writer(progress.announce) as lock:
             is_new = not store.exists()
-            prepare(store, config, listing, _layout(config, listing), resolved, progress.announce)
+            prepare(store, content, listing, layout_of(config, len(listing)), progress.announce)
+            plan = make_plan(store, listing, config.retry_failed, content.expected)
             try:
-                made = _make(config, store, listing, lock, progress, ray_start)
+                made = _make(config, store, plan, lock, progress, ray_start)
             except DepthError:
                 if is_new:
                     # Its settings name a network that cannot be loaded, so nothing could continue it.
@@ -80,13 +120,12 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
 def _make(
     config: RunConfig,
     store: DatasetStore,
-    listing: Listing,
+    plan: Plan,
     lock: WriterLock,
     progress: Progress,
     ray_start: RayStart | None,
 ) -> int:
     """Make the missing part of a dataset; return the number of photos of this run."""
-    plan = make_plan(store, listing, config.retry_failed)
     done = failed = 0
     if plan.photos_done:
         progress.announce(f"{plan.photos_done} photos are done already")
@@ -110,11 +149,12 @@ def _make(
     return done
 
 
-def _layout(config: RunConfig, listing: Listing) -> Layout:
+def layout_of(config: RunConfig, photos: int) -> Layout:
+    """Return the sizes of the dataset of a number of photos."""
     from flowsim import MotionSample
 
     return Layout(
-        samples=len(listing),
+        samples=photos,
         motions=config.motions,
         side=config.max_side,
         motion_parameters=MotionSample.names,

@@ -31,7 +31,7 @@ from pipeline.making.sample import fill_row
 from pipeline.photos.decoding import decode_pair
 from pipeline.photos.labels import decode_labels
 from pipeline.photos.masks import decode_mask_levels
-from pipeline.photos.originals import Record, locate_photo_and_mask, read_original
+from pipeline.photos.originals import Expected, Record, locate_photo_and_mask, read_original
 from pipeline.photos.rows import Row
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -109,8 +109,11 @@ class ShardWorker:
 
     def _decode(self, position: int, task: ShardTask) -> tuple[Pair, Record] | Failure:
         row = task.rows[position]
+        expected = task.expected[position] if task.expected else None
+        if expected and expected.problem:
+            return self._failure(task, position, *expected.problem)
         try:
-            return _read_pair(row, self.config)
+            return _read_pair(row, self.config, expected)
         except UnusablePhoto as problem:
             return self._failure(task, position, problem.reason, str(problem))
         except Exception as problem:  # any error here concerns this photo alone
@@ -180,8 +183,10 @@ def _check_folders(config: RunConfig) -> None:
             )
 
 
-def _read_pair(row: Row, config: RunConfig) -> tuple[Pair, Record]:
+def _read_pair(row: Row, config: RunConfig, expected: Expected | None) -> tuple[Pair, Record]:
     files = {role: read_original(url, role) for role, url in locate_photo_and_mask(row).items()}
+    if expected:
+        expected.check(files)
     mask = files["mask"].content if "mask" in files else None
     decode = decode_labels if config.objects == "labels" else decode_mask_levels
     return decode_pair(files["photo"].content, mask, config.max_side, decode=decode), {

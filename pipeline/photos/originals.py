@@ -46,6 +46,33 @@ class Original(NamedTuple):
         return {"sha256": hashlib.sha256(self.content).hexdigest(), "stamp": self.stamp}
 
 
+class Expected(NamedTuple):
+    """What a recipe says about the files of one row.
+
+    Attributes:
+        digests: the first digits (hex) of the SHA-256 of each file, by its role.
+        problem: short reason and sentence if the row cannot be made; None if it can.
+    """
+
+    digests: Mapping[str, str]
+    problem: tuple[str, str] | None = None
+
+    def check(self, files: Mapping[str, Original]) -> None:
+        """Raise unless the files have the bytes that are expected.
+
+        Raises:
+            UnusablePhoto: `other_photo` or `other_mask`.
+        """
+        for role, digest in self.digests.items():
+            sha256 = files[role].record["sha256"]
+            if not sha256.startswith(digest):
+                raise UnusablePhoto(
+                    f"other_{role}",
+                    f"the {role} has other bytes than the recipe names: its SHA-256 begins with {sha256[:16]}, that in "
+                    f"the recipe with {digest[:16]}. Put the {role} there that the recipe was written for",
+                )
+
+
 def locate_photo_and_mask(row: Row) -> dict[str, str]:
     """Return the path or URL of the photo and, if there is one, of the mask of a row."""
     return {"photo": row.image} if row.mask is None else {"photo": row.image, "mask": row.mask}

@@ -6,13 +6,15 @@ Its text is the template `card.md`.
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from string import Template
 from typing import Any
 
+from pipeline.dataset.array_spec import ArraySpec
 from pipeline.dataset.provenance import origin
 from pipeline.dataset.published_files import CROISSANT, MANIFEST, PREVIEW, VIEWER_SAMPLES
+from pipeline.dataset.schema import MADE_FROM_OTHERS
 from pipeline.dataset.store import DatasetStore
 from pipeline.redaction import redact
 from pipeline.sharing.citation import bibtex
@@ -25,23 +27,43 @@ _SIMULATED = (
 _IMPORTED = (
     "Photos with a mask of the salient object, and optical flow of which only direction and relative length are known"
 )
+_READING = """import xarray
+
+dataset = xarray.open_zarr("...")  # the address of this folder
+sample = dataset.isel(sample=0)
+height, width = sample["size"].values
+flow_px = sample["flow"].values[0, :height, :width]  # u to the right, v down"""
+_READING_WITHOUT_IMAGES = """import pipeline  # pip install fakeflow, or a clone of it
+
+dataset = pipeline.open_dataset("...", photos="DUTS")  # the address of this folder, and the folder of the photos
+flow_px = dataset[0].flow_px[0]  # u to the right, v down"""
 _MEANINGS = {"id": "name of the photo's file, without its ending"}
 
 
-def dataset_card(store: DatasetStore) -> str:
-    """Return the text of the card; the same dataset always gives the same text."""
+def dataset_card(store: DatasetStore, *, with_images: bool = True) -> str:
+    """Return the text of the card; the same dataset always gives the same text.
+
+    Args:
+        store: the dataset.
+        with_images: whether the copy has all arrays; if not, those that can be made again are left out.
+    """
     layout, attributes, settings = store.layout, store.attributes, store.attributes["settings"]
     counted = counts(store)
-    size = sum(size for key, size in store.storage.sizes().items() if "/c/" in key)
+    specs = store.specs(layout)
+    left_out = [] if with_images else [name for name in MADE_FROM_OTHERS if name in specs]
+    kept = {name: spec for name, spec in specs.items() if name not in left_out}
+    sizes = store.storage.sizes().items()
+    size = sum(size for key, size in sizes if "/c/" in key and key.partition("/")[0] in kept)
     summary, how = (_SIMULATED, _simulation(settings)) if layout.is_simulated else (_IMPORTED, _import(attributes))
     template = Template((files("pipeline.sharing") / "card.md").read_text(encoding="utf-8"))
     return template.substitute(
         size_category=_size_category(layout.samples),
         summary=summary,
-        preview=PREVIEW,
         viewer_samples=VIEWER_SAMPLES,
         croissant=CROISSANT,
         bibtex=bibtex(),
+        preview=f"![some samples]({PREVIEW})" if with_images else _without(left_out),
+        reading=_READING if with_images else _READING_WITHOUT_IMAGES,
         photos=f"{layout.samples:,}",
         usable=f"{counted['usable']:,}",
         failed=f"{counted['failed']:,}",
@@ -49,7 +71,7 @@ def dataset_card(store: DatasetStore) -> str:
         side=layout.side,
         size=size_in_words(size),
         mean_size=size_in_words(size / max(1, layout.samples)),
-        arrays=_array_rows(store),
+        arrays=_array_rows(kept),
         source=_inert(attributes.get("source", "unknown")),
         listing=_inert(settings.get("listing_hash", "unknown")),
         how=how,
@@ -60,9 +82,17 @@ def dataset_card(store: DatasetStore) -> str:
     )
 
 
-def _array_rows(store: DatasetStore) -> str:
+def _without(left_out: Sequence[str]) -> str:
+    names = ", ".join(f"`{name}`" for name in left_out)
+    return (
+        f"Published without the photos' pixels. {names} are made again when they are read: flow from depth, mask and "
+        "motion; what shows the photo from the photos, which you need to have. Each of them is checked."
+    )
+
+
+def _array_rows(specs: Mapping[str, ArraySpec]) -> str:
     lines = []
-    for name, spec in store.specs(store.layout).items():
+    for name, spec in specs.items():
         shape = ", ".join(str(length) for length in spec.shape)
         unit = str(spec.attributes.get("units", ""))
         meaning = _MEANINGS.get(name) or spec.attributes.get("description") or spec.attributes.get("flag_meanings", "")

@@ -6,10 +6,9 @@ dataset without it. Those of the arrays are written just before it.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +20,7 @@ from typing import Any, NamedTuple
 from pipeline.checking.file_check import NO_PART
 from pipeline.checking.verify import verify
 from pipeline.command.progress import Progress
-from pipeline.dataset.commits import COMMITS_NOTE
+from pipeline.dataset.commits import COMMITS, COMMITS_NOTE, shard_of_record
 from pipeline.dataset.keys import ROOT_METADATA
 from pipeline.dataset.published_files import (
     CARD,
@@ -29,6 +28,7 @@ from pipeline.dataset.published_files import (
     MANIFEST,
     PREVIEW,
     PUBLISHED_EXTRAS,
+    PUBLISHED_EXTRAS_WITHOUT_IMAGES,
     VIEWER_SAMPLES,
     manifest_json,
 )
@@ -38,8 +38,10 @@ from pipeline.errors import PipelineError
 from pipeline.files.locks import WriterLock, sole_writer
 from pipeline.files.storage import Storage
 from pipeline.files.whole_files import PARTIAL
+from pipeline.sharing import without_images
 from pipeline.sharing.card import dataset_card
 from pipeline.sharing.croissant import croissant_json, published_on
+from pipeline.sharing.files_to_publish import PublishedFile, computed, made, root_last, sha256_of, stored
 from pipeline.sharing.larger_shards import LargerShards, Limits, shards_to_join
 from pipeline.sharing.viewer_samples import viewer_samples
 from pipeline.showing.preview import contact_sheet
@@ -59,15 +61,6 @@ class Published:
     copied: int
 
 
-@dataclass(frozen=True)
-class _File:
-    """A file to publish: its key, its checksum, and a function that returns its content."""
-
-    key: str
-    sha256: str
-    content: Callable[[], bytes]
-
-
 class _Copied(NamedTuple):
     """A file at the destination: its key, its size, its checksum, and whether this command copied it."""
 
@@ -77,17 +70,22 @@ class _Copied(NamedTuple):
     is_new: bool
 
 
-def publish(source: str, destination: str, progress: Progress, *, limits: Limits = HUB) -> Published:
+def publish(
+    source: str, destination: str, progress: Progress, *, with_images: bool = True, limits: Limits = HUB
+) -> Published:
     """Copy a dataset of photos to a place where others can read it; the same command again continues.
 
     Args:
         source: a complete dataset.
         destination: folder or URL.
         progress: watcher that is told the number of copied files.
-        limits: what the destination can hold; a dataset of more shards is published in fewer, larger ones.
+        with_images: whether to copy all arrays; without images, those that can be made again are left out.
+        limits: what the destination can hold; a dataset of more shards is published in fewer, larger ones, unless its
+            images are left out.
 
     Raises:
-        PipelineError: the dataset is incomplete or damaged, or the destination holds something else or fails.
+        PipelineError: the dataset is incomplete or damaged, its images cannot be left out, or the destination holds
+            something else or fails.
     """
     store = DatasetStore.open(source)
     target = Storage(destination)
@@ -95,10 +93,14 @@ def publish(source: str, destination: str, progress: Progress, *, limits: Limits
     if target.is_file():
         raise PipelineError(f"{target.name} is a file. Choose a place that does not exist yet.")
     shard_files, metadata = _whole_files(store, progress)
-    if (joined := shards_to_join(store, limits)) > 1:
+    if not with_images:
+        without_images.refuse_unfit(store, progress)
+        shard_files, metadata = _files_without_images(store, shard_files)
+    elif (joined := shards_to_join(store, limits)) > 1:
         progress.announce(f"joining {joined} shards into one: {store.layout.shard_count} are more than hubs hold well")
         shard_files, metadata = _in_larger_shards(LargerShards(store, joined), shard_files)
-    wanted = {file.key for file in [*shard_files, *metadata]} | {MANIFEST, *PUBLISHED_EXTRAS}
+    extras = set(PUBLISHED_EXTRAS if with_images else PUBLISHED_EXTRAS_WITHOUT_IMAGES)
+    wanted = {file.key for file in [*shard_files, *metadata]} | {MANIFEST} | extras
     _refuse_foreign(target, target.sizes(), wanted, metadata[-1])  # before the lock is added to them
     with sole_writer(target, LOCK, progress.announce) as lock:
         there = target.sizes()
@@ -108,11 +110,11 @@ def publish(source: str, destination: str, progress: Progress, *, limits: Limits
             target.delete(stray)
         progress.announce(f"copying {len(wanted)} files to {target.name}")
         copier.copy(shard_files)
-        copier.copy(_extras(store, metadata[-1], published_on(target)))
+        copier.copy(_extras(store, metadata[-1], published_on(target), with_images))
         files = {key: {"size": size, "sha256": sha256} for key, (size, sha256) in copier.done.items()}
         files |= {file.key: {"size": len(file.content()), "sha256": file.sha256} for file in metadata}
         manifest = manifest_json(store.attributes["fingerprint"], dict(sorted(files.items())))
-        copier.copy([_made(MANIFEST, manifest)])
+        copier.copy([made(MANIFEST, manifest)])
         copier.copy(metadata[:-1])
         copier.copy(metadata[-1:])
     return Published(len(copier.done), sum(size for size, _ in copier.done.values()), copier.copied)
@@ -122,7 +124,13 @@ class _Copier:
     """Copies a limited number of files at a time, and skips files that the destination holds already."""
 
     def __init__(
-        self, target: Storage, there: Mapping[str, int], mark: _File, progress: Progress, lock: WriterLock, to_do: int
+        self,
+        target: Storage,
+        there: Mapping[str, int],
+        mark: PublishedFile,
+        progress: Progress,
+        lock: WriterLock,
+        to_do: int,
     ) -> None:
         self.target, self.there, self.progress, self.lock, self.to_do = target, there, progress, lock, to_do
         self.done: dict[str, tuple[int, str]] = {}
@@ -131,7 +139,7 @@ class _Copier:
         self._is_visible = mark.key in there
         self._hiding = threading.Lock()
 
-    def copy(self, files: Iterable[_File]) -> None:
+    def copy(self, files: Iterable[PublishedFile]) -> None:
         """Copy files; each of them is read back and compared."""
         left = iter(files)
         copies = COPIES if self.target.files_at_once == 1 else 1  # one commit at a time
@@ -147,16 +155,16 @@ class _Copier:
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
-    def _has(self, file: _File) -> bool:
+    def _has(self, file: PublishedFile) -> bool:
         """Return whether the destination holds the same bytes already."""
-        return file.key in self.there and _sha256(self.target.read_if_there(file.key) or b"") == file.sha256
+        return file.key in self.there and sha256_of(self.target.read_if_there(file.key) or b"") == file.sha256
 
-    def _copy_some(self, files: Sequence[_File]) -> list[_Copied]:
+    def _copy_some(self, files: Sequence[PublishedFile]) -> list[_Copied]:
         contents = {}
         copied = []
         for file in files:
             content = file.content()
-            if _sha256(content) != file.sha256:
+            if sha256_of(content) != file.sha256:
                 raise PipelineError(
                     f"{file.key} of the dataset changed while it was published. Wait until nothing writes it any "
                     "more, then publish with the same command."
@@ -199,9 +207,9 @@ def _strays(there: Iterable[str], wanted: set[str]) -> set[str]:
     return {str(key) for key in unfinished if key.name.startswith(".") and key.parent in folders}
 
 
-def _refuse_foreign(target: Storage, there: Mapping[str, int], wanted: set[str], mark: _File) -> None:
+def _refuse_foreign(target: Storage, there: Mapping[str, int], wanted: set[str], mark: PublishedFile) -> None:
     """Refuse a place that holds another dataset or other files."""
-    if mark.key in there and _sha256(target.read_if_there(mark.key) or b"") != mark.sha256:
+    if mark.key in there and sha256_of(target.read_if_there(mark.key) or b"") != mark.sha256:
         raise PipelineError(f"{target.name} holds another dataset. Choose another place, or remove that one first.")
     if foreign := sorted(there.keys() - wanted - _strays(there, wanted) - NO_PART):
         raise PipelineError(
@@ -210,7 +218,7 @@ def _refuse_foreign(target: Storage, there: Mapping[str, int], wanted: set[str],
         )
 
 
-def _whole_files(store: DatasetStore, progress: Progress) -> tuple[list[_File], list[_File]]:
+def _whole_files(store: DatasetStore, progress: Progress) -> tuple[list[PublishedFile], list[PublishedFile]]:
     """Verify the dataset; return the files of its shards, and its metadata with those of the root last.
 
     Raises:
@@ -232,54 +240,60 @@ def _whole_files(store: DatasetStore, progress: Progress) -> tuple[list[_File], 
             f"{store.name} is incomplete: {found.missing_shard_count} of {found.shard_count} shards are not made. "
             "Run the command that made it again, then publish."
         )
-    files = [_stored(store, key, sha256) for key, sha256 in found.files.items()]
+    files = [stored(store, key, sha256) for key, sha256 in found.files.items()]
     shard_files = [file for file in files if not file.key.endswith(ROOT_METADATA)]
     return shard_files, [file for file in files if file.key.endswith(ROOT_METADATA)]
 
 
-def _in_larger_shards(larger: LargerShards, files: Sequence[_File]) -> tuple[list[_File], list[_File]]:
+def _in_larger_shards(
+    larger: LargerShards, files: Sequence[PublishedFile]
+) -> tuple[list[PublishedFile], list[PublishedFile]]:
     """Return the files of a copy in larger shards, and its metadata with those of the root last."""
 
-    def shard_of_copy(shard: int) -> list[_File]:
-        objects = [_computed(key, partial(larger.content, key)) for key in larger.keys(shard)]
-        return [*objects, _made(*larger.record(shard, {file.key: file.sha256 for file in objects}))]
+    def shard_of_copy(shard: int) -> list[PublishedFile]:
+        objects = [computed(key, partial(larger.content, key)) for key in larger.keys(shard)]
+        return [*objects, made(*larger.record(shard, {file.key: file.sha256 for file in objects}))]
 
     with ThreadPoolExecutor(COPIES, thread_name_prefix="join") as pool:
         shards = list(pool.map(shard_of_copy, range(larger.layout.shard_count)))
     contents = larger.metadata()
-    metadata = [_made(key, contents[key]) for key in sorted(contents, key=lambda key: (key == ROOT_METADATA, key))]
+    metadata = root_last(contents)
     return [
         *(file for shard in shards for file in shard),
         *(file for file in files if file.key == COMMITS_NOTE),
     ], metadata
 
 
-def _extras(store: DatasetStore, root: _File, day: str) -> list[_File]:
-    """Return the files for people and hubs: the card, its picture, samples for the viewer, and Croissant metadata."""
-    picture = io.BytesIO()
-    contact_sheet(store, PREVIEW_ROWS).save(picture, "PNG")
-    samples = viewer_samples(store)
-    described = {ROOT_METADATA: (len(root.content()), root.sha256), VIEWER_SAMPLES: (len(samples), _sha256(samples))}
-    return [
-        _made(PREVIEW, picture.getvalue()),
-        _made(VIEWER_SAMPLES, samples),
-        _made(CROISSANT, croissant_json(store, described, day)),
-        _made(CARD, dataset_card(store).encode()),
+def _files_without_images(
+    store: DatasetStore, shard_files: Sequence[PublishedFile]
+) -> tuple[list[PublishedFile], list[PublishedFile]]:
+    """Return the files of a copy without images, and its metadata with those of the root last."""
+    contents = store.metadata_without_images()
+    files = []
+    for file in shard_files:
+        folder, _, name = file.key.rpartition("/")
+        shard = shard_of_record(name) if folder == COMMITS else None
+        if shard is not None:
+            files.append(computed(file.key, partial(without_images.record_without_images, store, shard, contents)))
+        elif without_images.is_kept(file.key, contents):
+            files.append(file)
+    return files, root_last(contents)
+
+
+def _extras(store: DatasetStore, root: PublishedFile, day: str, with_images: bool) -> list[PublishedFile]:
+    """Return the files for people and hubs: the card, its picture, samples for the viewer, and Croissant metadata.
+
+    Without images there is no picture, and the samples show no photo.
+    """
+    samples = viewer_samples(store, with_images=with_images)
+    described = {ROOT_METADATA: (len(root.content()), root.sha256), VIEWER_SAMPLES: (len(samples), sha256_of(samples))}
+    extras = [
+        made(VIEWER_SAMPLES, samples),
+        made(CROISSANT, croissant_json(store, described, day, with_images=with_images)),
+        made(CARD, dataset_card(store, with_images=with_images).encode()),
     ]
-
-
-def _stored(store: DatasetStore, key: str, sha256: str) -> _File:
-    return _File(key, sha256, lambda: store.storage.read_if_there(key) or b"")
-
-
-def _computed(key: str, content: Callable[[], bytes]) -> _File:
-    """Return a file whose content is computed when it is needed, and not kept."""
-    return _File(key, _sha256(content()), content)
-
-
-def _made(key: str, content: bytes) -> _File:
-    return _File(key, _sha256(content), lambda: content)
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    if with_images:
+        picture = io.BytesIO()
+        contact_sheet(store, PREVIEW_ROWS).save(picture, "PNG")
+        extras.insert(0, made(PREVIEW, picture.getvalue()))
+    return extras

@@ -63,6 +63,7 @@ def _photos(store: DatasetStore, sizes: dict[str, int]) -> list[str]:
         "flows": f"{layout.motions} per sample",
         **({} if layout.frames == 1 else {"frames": frames_in_words(layout)}),
         "canvas": f"{layout.side} x {layout.side} px",
+        **({"left out": ", ".join(layout.left_out)} if layout.left_out else {}),
         **dict(origin(store.attributes)),
         "licence": str(store.attributes.get("licence", "unknown")),
         "settings": f"{store.attributes['fingerprint'][:12]}, schema version {store.attributes['schema_version']}",

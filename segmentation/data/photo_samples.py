@@ -110,6 +110,7 @@ class ShardDataset(TripletSource):
             are cut to the windows in which it is known.
         buffer: number of samples within which samples are mixed; 1 keeps the order of the rows within a shard.
         allow_unfinished: whether to accept a dataset of which some shards are missing.
+        photos: folder or URL of the photos, which a dataset that was published without images needs.
 
     Raises:
         DatasetError: there is no dataset, it has another schema version, is unfinished or has no usable sample, or
@@ -125,11 +126,17 @@ class ShardDataset(TripletSource):
         flows: str | None = None,
         buffer: int = SHUFFLE_BUFFER,
         allow_unfinished: bool = False,
+        photos: str | None = None,
     ) -> None:
         if buffer < 1 or flow not in FLOWS:
             raise ValueError(f"buffer is {buffer}, flow {flow!r}; expected buffer >= 1, flow one of {', '.join(FLOWS)}")
         self.url, self.seed, self.flow, self.flows, self.buffer = url, seed, flow, flows, buffer
-        store = _open(url)
+        self.photos = photos
+        store = _open(url, photos)
+        if store.layout.left_out and photos is None:
+            raise DatasetError(
+                f"{url} was published without images, and training needs its photos: give their folder by --photos."
+            )
         self.flow_origin: FlowOrigin | None = None if flows is None else check_pair_flows(flows, store)
         layout, shard_numbers = store.layout, sorted(store.committed())
         self.fingerprints = {store.name: store.attributes.get("fingerprint")}
@@ -193,7 +200,7 @@ class ShardDataset(TripletSource):
             DatasetError: a shard is damaged, or a mask has values that are neither background nor object.
         """
         if self._opened is None:
-            self._opened = _OpenedShards(self.url, self.flows)
+            self._opened = _OpenedShards(self.url, self.flows, self.photos)
         opened = self._opened
         try:
             images, masks = (opened.reader.read(name, numbers) for name in ("image", "mask"))
@@ -239,8 +246,8 @@ class ShardDataset(TripletSource):
 class _OpenedShards:
     """A dataset opened by one process; small arrays are read whole, the others sample by sample."""
 
-    def __init__(self, url: str, flows: str | None) -> None:
-        self.store = _open(url)
+    def __init__(self, url: str, flows: str | None, photos: str | None) -> None:
+        self.store = _open(url, photos)
         self.reader = SampleReader(self.store)
         self.flow_reader = self.reader if flows is None else SampleReader(PairFlowStore.open(flows))
         self.ids, self.sizes = self.store.read("id", slice(None)), self.store.read("size", slice(None))
@@ -260,9 +267,9 @@ class _OpenedShards:
         return MotionPrior.from_dict(self.store.attributes["settings"]["motion_prior"])
 
 
-def _open(url: str) -> DatasetStore:
+def _open(url: str, photos: str | None) -> DatasetStore:
     try:
-        return DatasetStore.open(url)
+        return DatasetStore.open(url).with_photos(photos)
     except PipelineError as error:
         raise DatasetError(f"{url} cannot be trained on. {error}") from error
 

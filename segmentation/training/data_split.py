@@ -105,7 +105,10 @@ def open_data(settings: TrainingSettings, rank: int = 0, ranks: int = 1) -> tupl
     }
     is_held_out = settings.select == HELD_OUT
     held_out = {one: _held_out_sequences(frames.sequences) if is_held_out else () for one, frames in opened.items()}
-    shards = [ShardDataset(one.url, seed=settings.seed, flow=settings.flow, flows=one.flows) for one in photos]
+    shards = [
+        ShardDataset(one.url, seed=settings.seed, flow=settings.flow, flows=one.flows, photos=settings.photos)
+        for one in photos
+    ]
     if not settings.mixed_flow:
         origins = [origin for frames in opened.values() for origin in frames.flow_origins]
         require_one_kind([*origins, *(shard.flow_origin for shard in shards if shard.flow_origin is not None)])

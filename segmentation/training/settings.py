@@ -38,6 +38,12 @@ class TrainingSettings:
         INPUT,
         default=(),
     )
+    photos: str | None = setting(
+        "Folder or URL of the photos of datasets that were published without images.",
+        INPUT,
+        unset="not needed otherwise",
+        default=None,
+    )
     videos: tuple[str, ...] = setting(
         "Video dataset to learn from with its flow, as davis16=DAVIS:davis-flows.zarr or with :WEIGHT behind it; "
         "may be repeated. Its training split is used.",
@@ -216,6 +222,7 @@ class TrainingSettings:
 _NOT_CONTENT = {
     "size",
     "output",
+    "photos",
     "fresh_motion",
     "zero_flow",
     "mixed_flow",
