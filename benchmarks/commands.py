@@ -7,8 +7,9 @@ Everything counts, from the start of the process to its end: imports, weights, d
 `evaluate` also flow on disk and scores, for `predict` also the video with the overlay. The rival is
 `benchmarks.published_road`, with the same frames, network, weights of RAFT and number of its iterations, in float32 on
 the same device. The three commands alternate, each in a new process and with an empty output, and medians are
-compared. Without `--checkpoint` the network has random weights, which take the same time. Each command is run once
-before on three frames of each sequence, so that libraries and weights are in the page cache.
+compared, by the clock and by processor time, which other processes on a busy machine do not count towards. Without
+`--checkpoint` the network has random weights, which take the same time. Each command is run once before on three frames
+of each sequence, so that libraries and weights are in the page cache.
 
 Without `--raft`, the flow is there already, and masks alone are measured: `evaluate` with what `segmentation flows`
 wrote, and the rival with the same flow as pictures. Figures go to commands.json and masks.json.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -72,16 +74,21 @@ def estimate_flows(root: Path, folder: Path) -> Path:
     return folder
 
 
-def seconds(command: list[str], output: Path) -> float:
-    """Run a command with an empty output and return its time by the clock."""
+def seconds(command: list[str], output: Path) -> tuple[float, float]:
+    """Run a command with an empty output; return its time by the clock, and the processor time of all its processes."""
     shutil.rmtree(output, ignore_errors=True)
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), _processor_seconds_of_children()
     done = subprocess.run(
         [sys.executable, "-m", *command, "--output", str(output)], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-    return time.perf_counter() - begun
+    return time.perf_counter() - begun, _processor_seconds_of_children() - used
+
+
+def _processor_seconds_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def main() -> None:
@@ -101,6 +108,7 @@ def main() -> None:
     given.raft = None if given.raft is None else str(Path(given.raft).resolve())
     given.davis = given.davis.resolve()
     rates: dict[str, list[float]] = {}
+    processor: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         checkpoint = given.checkpoint.resolve() if given.checkpoint else work / "network"
@@ -119,7 +127,9 @@ def main() -> None:
         frames = len(list((root / "JPEGImages/480p").glob("*/*")))
         for _ in range(given.rounds):
             for name, command in lines[1].items():
-                rates.setdefault(name, []).append(frames / seconds(command, work / "out"))
+                taken, used = seconds(command, work / "out")
+                rates.setdefault(name, []).append(frames / taken)
+                processor.setdefault(name, []).append(frames / used)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     figures: dict[str, Any] = {
         "device": device,
@@ -134,6 +144,9 @@ def main() -> None:
             for name, some in rates.items()
         },
         "times_faster": {name: ratio_of(some, rates[RIVAL]) for name, some in rates.items() if name != RIVAL},
+        "times_faster_by_processor_time": {
+            name: ratio_of(some, processor[RIVAL]) for name, some in processor.items() if name != RIVAL
+        },
     }
     publish("masks" if given.raft is None else "commands", figures, given)
 

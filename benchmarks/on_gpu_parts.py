@@ -205,7 +205,7 @@ def measure_prediction(bench: Bench) -> Found:
                 cv2.imwrite(str(clip / f"{number:05d}.jpg"), picture)
             command = ["segmentation.cli", "predict", str(clip), "--raft", str(weights)]
             command += ["--raft-iterations", str(bench.choose(20, 1)), "--device", bench.device]
-            taken[count] = [seconds(command, Path(folder) / "masks") for _ in range(bench.choose(2, 1))][-1]
+            taken[count] = [seconds(command, Path(folder) / "masks")[0] for _ in range(bench.choose(2, 1))][-1]
     yield "frames", frames
     yield "frames_per_second", round(frames / taken[frames], 2)
     yield "frames_per_second_without_start", round((frames - 2) / max(taken[frames] - taken[2], 1e-3), 2)
