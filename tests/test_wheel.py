@@ -35,6 +35,8 @@ def test_the_demo_runs_from_an_installed_wheel(tmp_path: Path) -> None:
         found = Path(call(sys.executable, "-c", f"import {package}; print({package}.__file__)").strip()).parent
         assert found == site / package
         assert (found / "py.typed").exists()
+    page = {path.suffix for path in (site / "pipeline/viewing/page").iterdir()}
+    assert page == {".html", ".css", ".js"}
     demo = re.findall(r"^\t\$\(BIN\)/(\w+ .*--output demo.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     run, preview, predict = (
         [sys.executable, "-m", f"{program}.cli", *options] for program, *options in map(str.split, demo)

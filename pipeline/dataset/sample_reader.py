@@ -17,6 +17,7 @@ from pipeline.dataset.sharded_store import AnyLayout, ShardedStore
 from pipeline.dataset.shards import ABSENT, decode_chunk, decode_index, index_bytes
 from pipeline.errors import PipelineError
 from pipeline.files.regular_files import open_regular
+from pipeline.files.storage import explained
 
 
 class SampleReader:
@@ -93,7 +94,8 @@ class SampleReader:
         if not ranges:
             return []
         paths, starts, stops = (list(part) for part in zip(*ranges, strict=True))
-        contents: list[bytes] = self._store.storage.filesystem.cat_ranges(paths, starts, stops, on_error="raise")
+        with explained(self._store.name, "read"):
+            contents: list[bytes] = self._store.storage.filesystem.cat_ranges(paths, starts, stops, on_error="raise")
         for content, (_, start, stop) in zip(contents, ranges, strict=True):
             if len(content) > (-start if stop is None else stop - start):
                 raise PipelineError(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flowsim import MotionSample
+from flowsim.prior import MODELS
 from pipeline.dataset.provenance import origin
 from pipeline.dataset.schema import FLOW_STEPS_PER_PIXEL, UNKNOWN_FLOW, USABLE
 from pipeline.files.ids import shown
@@ -24,7 +25,7 @@ Fact = tuple[str, str]
 def facts_of_dataset(catalogue: Catalogue) -> dict[str, Any]:
     """Return name, origin and sizes of a dataset, and the kinds of pictures and motions that it has."""
     store, layout = catalogue.store, catalogue.store.layout
-    prior = store.attributes["settings"].get("motion_prior")
+    prior = _prior(catalogue)
     frames = [] if layout.frames == 1 else [("", frames_in_words(layout))]
     facts = [*origin(store.attributes), *frames, ("canvas", f"{layout.side} × {layout.side} px")]
     return {
@@ -70,7 +71,7 @@ def facts_of_sample(catalogue: Catalogue, row: int) -> dict[str, Any]:
     facts["object_share"] = float((mask[:height, :width] > 0).mean())
     if layout.is_simulated:
         stored = store.read("motion", row)
-        facts["motions"] = [_motion(each, layout.motion_parameters) for each in stored]
+        facts["motions"] = [_motion(each, layout.motion_parameters, _prior(catalogue)) for each in stored]
     if layout.frames > 1:
         facts["windows"] = store.read("window", row).tolist()
     return facts
@@ -89,12 +90,19 @@ def check_made(catalogue: Catalogue, row: int) -> None:
         raise NoSuchPicture(f"Row {row} is not made yet.")
 
 
-def _motion(stored: np.ndarray, names: Sequence[str]) -> list[Fact]:
+def _prior(catalogue: Catalogue) -> dict[str, Any] | None:
+    """Return the motion model of a dataset as its attributes keep it."""
+    prior: dict[str, Any] | None = catalogue.store.attributes["settings"].get("motion_prior")
+    return prior
+
+
+def _motion(stored: np.ndarray, names: Sequence[str], prior: dict[str, Any] | None) -> list[Fact]:
     """Return one motion in words: that of the camera, then those of the objects.
 
     Args:
         stored: (parameters,), or (objects, parameters) with zeros for absent objects.
         names: names of the parameters.
+        prior: the motion model.
     """
     vectors = stored.reshape(-1, stored.shape[-1])
     if tuple(names) != MotionSample.names:  # of another version
@@ -103,9 +111,10 @@ def _motion(stored: np.ndarray, names: Sequence[str]) -> list[Fact]:
     if not objects:
         return []
     first = objects[0]
+    kind = kind_in_words((MODELS.index(first.model), first.shot), prior)
     facts = [
         ("formula", "parallax" if first.model == "parallax" else "pinhole camera"),
-        ("type of shot", f"{first.shot}"),
+        *([("type of shot", kind.removeprefix("shot "))] if kind.startswith("shot ") else []),
         (f"{first.percentile:g} % of the pixels move", f"up to {_percent(first.magnitude)} of the longer side"),
     ]
     facts += _parallax(first) if first.model == "parallax" else _camera(first)

@@ -61,8 +61,10 @@ export class Filters {
     });
   }
 
-  tellCount(passed, all) {
-    byId("count").textContent = passed === all ? counted(all, "sample") : `${passed.toLocaleString("en")} of ${counted(all, "sample")}`;
+  tellCount(passed, all, isMeasuring) {
+    const part = `${passed.toLocaleString("en")} of ${counted(all, "sample")}`;
+    const isPreliminary = isMeasuring && this.needsMeasures;
+    byId("count").textContent = isPreliminary ? `${part} so far` : passed === all ? counted(all, "sample") : part;
   }
 
   // Shows how far the measurement is.

@@ -30,12 +30,18 @@ export class Grid {
 
   show(samples, layer, generation) {
     const before = this.samples[this.focused];
+    const hadFocus = this.box.contains(document.activeElement);
+    const isSameLook = layer === this.layer && generation === this.generation;
     [this.samples, this.layer, this.generation] = [samples, layer, generation];
     const place = before ? samples.findIndex((sample) => sample.row === before.row) : 0;
     this.focused = Math.max(0, place);
-    for (const position of [...this.tiles.keys()]) this.remove(position);
+    for (const [position, cell] of [...this.tiles]) {
+      cell.ariaSetSize = samples.length;
+      if (!isSameLook || samples[position]?.row !== cell.row) this.remove(position);
+    }
     this.box.hidden = samples.length === 0;
     this.arrange();
+    if (hadFocus && !this.box.contains(document.activeElement)) this.focus(this.focused);
   }
 
   // Writes the sizes below the tiles in view again.
@@ -81,6 +87,7 @@ export class Grid {
     const sample = this.samples[position];
     const cell = element("div", "cell");
     cell.role = "listitem";
+    cell.row = sample.row;
     cell.ariaPosInSet = position + 1;
     cell.ariaSetSize = this.samples.length;
     const tile = element("button", "tile");

@@ -13,7 +13,7 @@ const measures = new Map(); // row -> { flow_px, object_share }
 const measureOf = (row) => measures.get(row);
 let dataset, samples = [], passed = [], view, state = {}, index = {}, timer;
 
-const grid = new Grid(byId("grid"), (position) => view.open(passed[position].row));
+const grid = new Grid(byId("grid"), (position) => view.openFromList(passed[position].row));
 grid.measureOf = measureOf;
 const filters = new Filters(() => apply());
 
@@ -30,11 +30,17 @@ function apply() {
   }
   passed = filters.pass(samples, measureOf);
   places = undefined;
-  filters.tellCount(passed.length, samples.length);
+  tellCount();
   grid.show(passed, filters.layer, index.generation);
   byId("nothing").hidden = passed.length > 0;
   byId("nothing").textContent = emptyWords(samples.length, state.complete);
   byId("keys").hidden = passed.length === 0;
+}
+
+const isMeasuring = () => Boolean(state.wanted && !state.error && !(state.measured >= state.usable));
+
+function tellCount() {
+  filters.tellCount(passed.length, samples.length, isMeasuring());
 }
 
 let places; // row -> position among the samples that pass
@@ -79,12 +85,12 @@ async function look() {
       else grid.tellMeasures();
     }
     filters.tellProgress(state);
+    tellCount();
     complain("");
   } catch (error) {
     complain(error instanceof TypeError ? "The server does not answer. Is `pipeline view` still running?" : error.message);
   }
-  const isMeasuring = state.wanted && !state.error && state.measured < state.usable;
-  timer = setTimeout(look, isMeasuring ? MEASURE_MS : state.complete === false ? LOOK_MS : IDLE_MS);
+  timer = setTimeout(look, isMeasuring() ? MEASURE_MS : state.complete === false ? LOOK_MS : IDLE_MS);
 }
 
 // Applies the filters again; samples are only added, so the view stays where it is.
@@ -117,7 +123,7 @@ addEventListener("keydown", (event) => {
     grid.focus(grid.focused);
   }
 });
-addEventListener("hashchange", () => view?.openAddress());
+addEventListener("popstate", () => view?.followAddress());
 
 try {
   await readIndex();

@@ -29,7 +29,9 @@ export class SampleView {
       this.stage.end();
       const row = this.row;
       this.row = undefined;
-      history.replaceState(null, "", location.pathname);
+      if (this.isFromList && location.hash) history.back();
+      else if (location.hash) history.replaceState(null, "", location.pathname);
+      this.isFromList = false;
       closed(row);
     });
   }
@@ -52,6 +54,18 @@ export class SampleView {
     byId(`${name}-choice`).hidden = count < 2;
     select.replaceChildren(...Array.from({ length: Math.max(1, count) }, (_, number) => new Option(words(number), number)));
     select.addEventListener("change", () => this.choose({ [name]: Number(select.value) }));
+  }
+
+  // Opens a sample so that the browser's way back leads to the list again.
+  openFromList(row) {
+    history.pushState(null, "", `#row=${row}`);
+    this.isFromList = true;
+    this.open(row);
+  }
+
+  // Follows an address that the user entered or went back to.
+  followAddress() {
+    if (!this.openAddress() && this.dialog.open) this.dialog.close();
   }
 
   // Opens what the address names; returns whether it names a sample.

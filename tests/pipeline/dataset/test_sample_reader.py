@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
@@ -71,4 +74,26 @@ def test_damage_is_found(tmp_path: Path) -> None:
         SampleReader(store).read("image", [3])
     path.unlink()
     with pytest.raises(PipelineError, match=r"cannot be read .*No such file"):
+        SampleReader(store).read("image", [3])
+
+
+class _WholeFiles(SimpleHTTPRequestHandler):
+    """Serves files, ignores requests for parts of them, and says nothing."""
+
+    def log_message(self, *words: object) -> None:
+        """Log nothing."""
+
+
+def test_a_server_that_sends_whole_files_or_is_gone_is_no_damage(tmp_path: Path) -> None:
+    make_store(str(tmp_path / "x.zarr"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_WholeFiles, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        store = DatasetStore.open(f"http://127.0.0.1:{server.server_port}/x.zarr")
+        with pytest.raises(PipelineError, match=r"x.zarr: the server sends whole files .*range requests, or copy it"):
+            SampleReader(store).read("image", [3])
+    finally:
+        server.shutdown()
+        server.server_close()
+    with pytest.raises(PipelineError, match=r"x.zarr: cannot read \(Cannot connect to host .*it resumes"):
         SampleReader(store).read("image", [3])

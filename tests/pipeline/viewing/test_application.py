@@ -113,7 +113,7 @@ def test_a_sample_tells_its_size_object_and_motion(client: TestClient) -> None:
     assert (sample["id"], sample["height"], sample["width"]) == (IDS[5], HEIGHT, WIDTH)
     assert sample["object_share"] == pytest.approx(object_rows(5) / HEIGHT)
     motion = dict(sample["motions"][0])
-    assert motion["type of shot"] == str(MOTIONS[5].shot)
+    assert motion["type of shot"].startswith(f"{MOTIONS[5].shot}, ")
     assert motion["field of view"] == f"{MOTIONS[5].fov_deg:.0f}°"
     assert motion["camera turns"].startswith("tilt ")
 

@@ -211,7 +211,12 @@ def test_a_link_opens_the_same_sample_again(serve: Serve, open_page: OpenPage, s
     expect(again.get_by_role("dialog", name="scene_00011")).to_be_visible()
     expect(again.get_by_role("button", name="Mask")).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="Close").click()
-    assert page.url.rstrip("#") == address
+    expect(page).to_have_url(address)
+    page.get_by_text("scene_00012").click()
+    expect(page.get_by_role("dialog", name="scene_00012")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#sample")).not_to_be_visible()
+    expect(page.locator(":focus")).to_contain_text("scene_00012")
 
 
 @pytest.mark.parametrize("fragment", ["row=4&picture=<b>&motion=99&step=-1", "row=-1", "row=1e9", "x", "row=%00"])
