@@ -17,6 +17,13 @@ def autocast(precision: str, device: str) -> AbstractContextManager[object]:
     return torch.autocast(device, dtype=getattr(torch, precision))
 
 
+def usual_precision(device: str) -> str:
+    """Return the precision in which masks are predicted: bfloat16 on GPUs that compute in it, otherwise float32."""
+    if torch.device(device).type == "cpu":
+        return "float32"
+    return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
+
+
 @contextmanager
 def same_bits() -> Iterator[None]:
     """Make computations on a GPU deterministic: sums are taken in a fixed order.

@@ -20,6 +20,7 @@ from segmentation.flow.frame_flows import FrameFlows
 from segmentation.network.checkpoint import load_network
 from segmentation.network.flow_colors import flow_colors
 from segmentation.network.model import TwoStreamNetwork
+from segmentation.network.precision import usual_precision
 from segmentation.network.segmenter import Pair, Segmenter
 from segmentation.prediction.mask_folders import unfinished_folder, write_mask
 
@@ -70,7 +71,7 @@ class VideoMasksWorker:
     """Predicts videos with one network on one device; `make` may be called from several threads."""
 
     def __init__(self, network: TwoStreamNetwork, share: Share) -> None:
-        self._segmenter = Segmenter(network, share.device)
+        self._segmenter = Segmenter(network, share.device, usual_precision(share.device))
         flow_colors(np.zeros((1, 1, 2), np.float32))  # compiles the function before the network waits for it
         self._pool = ThreadPoolExecutor(share.cpus + 1, thread_name_prefix="frame")
 

@@ -27,6 +27,7 @@ from segmentation.flow.estimators import Estimator, load_estimator
 from segmentation.flow.frame_steps import estimate_steps, pair_of
 from segmentation.network.checkpoint import load_network
 from segmentation.network.flow_colors import flow_colors
+from segmentation.network.precision import usual_precision
 from segmentation.network.segmenter import Segmenter
 from segmentation.prediction.mask_folders import write_mask
 from segmentation.prediction.settings import PredictionSettings
@@ -69,7 +70,8 @@ class Predictor:
         share = local_share(settings.device)
         share.set_up_torch()
         self._settings, self._device = settings, share.device
-        self._segmenter = Segmenter(load_network(settings.checkpoint, side_px=settings.side_px), share.device)
+        network = load_network(settings.checkpoint, side_px=settings.side_px)
+        self._segmenter = Segmenter(network, share.device, usual_precision(share.device))
         self._estimator: Estimator | None = None
         self._depth: DepthEstimator | None = None
 

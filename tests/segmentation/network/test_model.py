@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from segmentation.errors import SegmentationError
 from segmentation.network.checkpoint import load_network
 from segmentation.network.model import ConvolutionalAttention, TwoStreamNetwork
+from segmentation.network.precision import usual_precision
 from segmentation.network.segmenter import Segmenter
 from tests.segmentation.released_checkpoints import REFERENCE, save_stand_in
 
@@ -220,6 +221,15 @@ def test_gpu_agrees_with_the_cpu(tmp_path: Path, precision: str) -> None:
     agreeing = [float((one == other).mean()) for one, other in zip(found, expected, strict=True)]
     assert min(agreeing) > (0.99 if precision == "float32" else 0.9)
     assert 0 < float(np.mean(expected)) < 1
+
+
+def test_masks_are_predicted_in_float32_on_a_cpu() -> None:
+    assert usual_precision("cpu") == "float32"
+
+
+@pytest.mark.gpu
+def test_masks_are_predicted_in_bfloat16_on_a_gpu() -> None:
+    assert usual_precision("cuda") == ("bfloat16" if torch.cuda.get_device_capability() >= (8, 0) else "float32")
 
 
 @pytest.mark.gpu
