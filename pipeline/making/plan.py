@@ -1,4 +1,4 @@
-"""The plan of a run: shards that are still to be made, from the listing and the commit records."""
+"""The plan of a run: shards that are still to be made, from the listing and the commit records; what comes of each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.dataset.commits import Failure
 from pipeline.dataset.schema import Layout
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
@@ -54,6 +55,19 @@ class ShardTask:
     def photos(self) -> int:
         """Number of photos to make."""
         return len(self.rows) if self.only is None else len(self.only)
+
+
+@dataclass(frozen=True)
+class ShardOutcome:
+    """Result of making one shard. Seconds are wall-clock; those of several shards overlap.
+
+    It stands here, not beside the worker, because the process that reads it needs no torch.
+    """
+
+    shard: int
+    photos: int
+    failures: tuple[Failure, ...]
+    seconds: Mapping[str, float]
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +24,7 @@ from pipeline.errors import PipelineError, UnusablePhoto
 from pipeline.files.storage import is_of_store, is_transient
 from pipeline.making.config import RunConfig
 from pipeline.making.network_identity import refuse_other_weights
-from pipeline.making.plan import ShardTask
+from pipeline.making.plan import ShardOutcome, ShardTask
 from pipeline.making.sample import fill_row
 from pipeline.photos.decoding import decode_pair
 from pipeline.photos.labels import decode_labels
@@ -36,16 +34,6 @@ from pipeline.photos.rows import Row
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Photo and grey mask."""
-
-
-@dataclass(frozen=True)
-class ShardOutcome:
-    """Result of making one shard. Seconds are wall-clock; those of several shards overlap."""
-
-    shard: int
-    photos: int
-    failures: tuple[Failure, ...]
-    seconds: Mapping[str, float]
 
 
 class ShardWorker:

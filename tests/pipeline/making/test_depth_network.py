@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pipeline.dataset.store import DatasetStore
 from pipeline.engine.placement import Share
 from pipeline.making.config import RunConfig
 from pipeline.making.network_identity import identify_network
+from pipeline.making.plan import ShardOutcome
 from pipeline.making.run import run
 from pipeline.making.worker import ShardWorker
 from tests.conftest import ROOT, MakeDuts
@@ -72,6 +74,13 @@ def test_a_dataset_of_a_commit_of_the_hub_needs_no_weights_to_be_recognised(tmp_
     store = DatasetStore(given.output)
     store.create(Layout(3, 1, 32, ("t",), 2), {"settings": {"depth": stored}})
     assert identify_network(given, store, None)["sha256"] == "5" * 64
+
+
+def test_outcomes_of_workers_are_read_without_torch() -> None:
+    outcome = pickle.dumps(ShardOutcome(0, 2, (), {"depth": 1.0}))
+    code = f"import pickle, sys; print(pickle.loads({outcome!r}).photos, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "2 False\n"
 
 
 def test_a_machine_with_other_weights_is_refused(make_duts: MakeDuts, tmp_path: Path) -> None:
