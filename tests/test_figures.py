@@ -72,6 +72,20 @@ def how_fast() -> Figures:
     ]
 
 
+def how_long_one_waits() -> Figures:
+    seconds, runtimes = RESULTS["waits"]["seconds"], RESULTS["depth_runtimes"]
+    alone, run = runtimes["network_alone_on_one_thread"], runtimes["pipeline_run"]
+    shown = ("run on seven photos", "run of a finished dataset", "status", "mistake", "help page")
+    return [
+        RESULTS["waits"]["load_average"],
+        *(seconds[what]["clock"] for what in shown),
+        *(alone[name]["torch_over_this"] for name in ("onnxruntime", "openvino")),
+        *(run[name]["torch_over_this"] for name in ("onnxruntime", "openvino")),
+        *(alone[f"{name} int8"]["torch_over_this"] for name in ("onnxruntime", "openvino")),
+        *(alone[f"{name} int8"]["mean_absolute_error"] for name in ("onnxruntime", "openvino")),
+    ]
+
+
 def how_good_estimates_are() -> Figures:
     measured = RESULTS["estimators"]
     figures: Figures = [measured["pairs"], measured["mean_flow_px"], measured["enlarged_to_px"], "3", "3", "3"]
@@ -144,7 +158,9 @@ def included_network() -> Figures:
         baselines = measured[videos]["baselines"]
         figures += [100 * measured[videos]["network"]["J&F"], 100 * baselines["flow threshold"]["J&F"]]
         figures += [100 * baselines["all object"]["J&F"]]
-    return figures
+    reduced = RESULTS["mask_precision"]
+    figures += [reduced["frames"], reduced["changed_pixels_percent"]["mean"]]
+    return [*figures, -reduced["lost_j_percent_points"]["mean"], reduced["lost_j_percent_points"]["largest"]]
 
 
 def real_motion() -> Figures:
@@ -184,6 +200,7 @@ def storage() -> Figures:
 SECTIONS: dict[str, tuple[str, Any]] = {
     "Results": (section("\n## Results"), front_page),
     "How fast": (section("\n## How fast", "docs/results.md"), how_fast),
+    "How long a user waits": (section("\n## How long a user waits", "docs/results.md"), how_long_one_waits),
     "How good estimated flow is": (
         section("\n## How good estimated flow is", "docs/results.md"),
         how_good_estimates_are,
