@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from depth import regnet
+
+Tiny = TypeVar("Tiny", bound="TinyDPT")
 
 
 class ResidualConvUnit(nn.Module):
@@ -101,7 +103,7 @@ class TinyDPT(nn.Module):
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> TinyDPT:
+    def load(cls: type[Tiny], folder: Path) -> Tiny:
         """Load a model that `save` wrote, in float32 and evaluation mode.
 
         Raises:

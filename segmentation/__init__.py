@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from segmentation.data.transforms import Augmentation, Batch, make_batch
     from segmentation.data.video_samples import VideoFrames
     from segmentation.network.checkpoint import load_network, save_network
+    from segmentation.network.hub import HubNetwork
     from segmentation.network.model import TwoStreamNetwork
     from segmentation.prediction.run import evaluate, predict
     from segmentation.prediction.settings import EvaluationSettings, PredictionSettings
@@ -30,6 +31,7 @@ __all__ = [
     "Augmentation",
     "Batch",
     "EvaluationSettings",
+    "HubNetwork",
     "Mixture",
     "PredictionSettings",
     "SegmentationError",
@@ -51,6 +53,7 @@ _MODULES = {
     "Augmentation": "data.transforms",
     "Batch": "data.transforms",
     "EvaluationSettings": "prediction.settings",
+    "HubNetwork": "network.hub",
     "Mixture": "data.mixture",
     "PredictionSettings": "prediction.settings",
     "ShardDataset": "data.photo_samples",

@@ -15,6 +15,7 @@ from pipeline.errors import PipelineError
 from pipeline.redaction import redact_output
 from segmentation.errors import SegmentationError, Stopped
 from segmentation.flow.settings import FlowCommandSettings
+from segmentation.network.onnx_export import ExportSettings
 from segmentation.prediction.settings import EvaluationSettings, PredictionSettings
 from segmentation.scoring.settings import BenchmarkSettings, ScoreSettings
 from segmentation.training.motion_settings import MotionFitSettings
@@ -215,6 +216,21 @@ def fit_motion_command(settings: MotionFitSettings) -> None:
 
     with ProgressLine("simulations") as line:
         typer.echo(fit_motion_model(settings, line))
+
+
+@app.command(
+    "export-onnx",
+    examples=(
+        "segmentation export-onnx tiny-vos --output tiny-vos.onnx",
+        "segmentation export-onnx runs/first --output first.onnx",
+    ),
+)
+@takes(ExportSettings)
+def export_onnx_command(settings: ExportSettings) -> None:
+    """Write a network as an ONNX file, which runs without torch on inputs of any size."""
+    from segmentation.network.onnx_export import export_onnx
+
+    typer.echo(export_onnx(settings))
 
 
 @app.command("datasets")

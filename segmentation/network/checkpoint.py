@@ -11,7 +11,7 @@ import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -29,6 +29,8 @@ from segmentation.network.sizes import PUBLISHED_WIDTH
 FORMAT = "fakeflow two-stream network"
 NOT_READABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError)
 """Exceptions that reading a damaged or foreign file can raise."""
+
+Network = TypeVar("Network", bound=TwoStreamNetwork)
 
 UNUSED = re.compile(r"vos\.(app|mo)_encoder\.(mean|std)")
 """ImageNet's mean and deviation: constants of the architecture."""
@@ -83,6 +85,20 @@ def load_network(
     Raises:
         SegmentationError: no such file, truncated, another network's, or of another encoder or width.
     """
+    return read_network(
+        TwoStreamNetwork, path, expected_encoder=expected_encoder, expected_width=expected_width, side_px=side_px
+    )
+
+
+def read_network(
+    kind: type[Network],
+    path: str | Path,
+    *,
+    expected_encoder: str | None = None,
+    expected_width: int | None = None,
+    side_px: int | None = None,
+) -> Network:
+    """Load a network as an object of a class that is or extends `TwoStreamNetwork`; see `load_network`."""
     path = find_network(Path(path))
     if path.is_dir():
         config, weights = _read_folder(path)
@@ -98,11 +114,19 @@ def load_network(
         raise SegmentationError(
             f"{path} is a checkpoint with {decoder_width} channels in the decoder, expected {expected_width}."
         )
-    network = TwoStreamNetwork(
-        encoder, initialization="random", side_px=side_px or trained_px, decoder_width=decoder_width
-    )
+    network = kind(encoder, initialization="random", side_px=side_px or trained_px, decoder_width=decoder_width)
     _fill(network, weights, path)
     return network.eval()
+
+
+def read_about(path: str | Path) -> dict[str, Any]:
+    """Return the plain values that `save_network` kept beside the weights in a folder.
+
+    Raises:
+        SegmentationError: there is no such folder, or its files are damaged.
+    """
+    about: dict[str, Any] = _read_config(find_network(Path(path))).get("about", {})
+    return about
 
 
 def save_network(network: TwoStreamNetwork, folder: str | Path, about: Mapping[str, Any] | None = None) -> None:
@@ -147,6 +171,16 @@ def file_name(name: str) -> str:
 
 def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a folder that `save_network` wrote."""
+    config = _read_config(folder)
+    try:
+        return config, load_file(folder / WEIGHTS_FILE)
+    except NOT_READABLE as error:
+        raise SegmentationError(
+            f"{folder / WEIGHTS_FILE} cannot be read, it is truncated or damaged ({error}): copy the folder again."
+        ) from error
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
     for file in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / file).is_file():
             raise SegmentationError(f"{folder} holds no network: it has no {file}. Expected {EXPECTED}.")
@@ -156,12 +190,7 @@ def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise SegmentationError(f"{folder / CONFIG_FILE} is no JSON ({error}): copy the folder again.") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT or not {"encoder", "side_px"} <= config.keys():
         raise SegmentationError(f"{folder / CONFIG_FILE} does not describe a {FORMAT}. Expected {EXPECTED}.")
-    try:
-        return config, load_file(folder / WEIGHTS_FILE)
-    except NOT_READABLE as error:
-        raise SegmentationError(
-            f"{folder / WEIGHTS_FILE} cannot be read, it is truncated or damaged ({error}): copy the folder again."
-        ) from error
+    return config
 
 
 def _read_released(path: Path) -> dict[str, Tensor]:

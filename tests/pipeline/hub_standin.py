@@ -20,6 +20,9 @@ REPOSITORY = "datasets/someone/triplets"
 class Hub:
     """One repository of small files.
 
+    Args:
+        repository: `datasets/` or `models/` with owner and name.
+
     Attributes:
         files: as of the last commit.
         commits: of each, the paths that were added and those that were deleted.
@@ -27,7 +30,8 @@ class Hub:
         disturbed_at: number of commits after which somebody else makes one; None for never.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, repository: str = REPOSITORY) -> None:
+        self.repository = repository
         self.files: dict[str, bytes] = {".gitattributes": b""}
         self.commits: list[tuple[list[str], list[str]]] = []
         self.unknown: list[str] = []
@@ -35,19 +39,24 @@ class Hub:
 
     @Request.application
     def __call__(self, request: Request) -> Response:
-        api = f"/api/{REPOSITORY}"
+        api = f"/api/{self.repository}"
         path = request.path
-        if path.startswith(f"/{REPOSITORY}/resolve/main/"):
-            return self._file(request, path.removeprefix(f"/{REPOSITORY}/resolve/main/"))
-        if path.startswith(f"{api}/tree/main"):
-            return self._tree(path.removeprefix(f"{api}/tree/main").strip("/"), "recursive=true" in request.url.lower())
+        if path.startswith(f"/{self.repository.removeprefix('models/')}/resolve/"):
+            return self._file(request, path.partition("/resolve/")[2].partition("/")[2])
+        if path.startswith(f"{api}/tree/"):
+            folder = path.removeprefix(f"{api}/tree/").partition("/")[2].strip("/")
+            return self._tree(folder, "recursive=true" in request.url.lower())
         if path == f"{api}/preupload/main":
             names = [file["path"] for file in request.get_json()["files"]]
             return _json({"files": [{"path": n, "uploadMode": "regular", "shouldIgnore": False} for n in names]})
         if path == f"{api}/commit/main":
             return self._commit(request.host_url, [json.loads(line) for line in request.get_data().splitlines()])
+        name = self.repository.partition("/")[2]
         if path in (api, f"{api}/revision/main"):
-            return _json({"id": REPOSITORY.partition("/")[2], "sha": self.sha, "siblings": [], "tags": []})
+            siblings = [{"rfilename": key} for key in self.files]
+            return _json({"id": name, "sha": self.sha, "siblings": siblings, "tags": []})
+        if path == "/api/repos/create":
+            return _json({"url": f"{request.host_url}{name}", "name": name})
         if path == "/api/validate-yaml":  # the card's front matter
             return _json({"errors": [], "warnings": []})
         if path == "/api/agent-harnesses":
@@ -99,7 +108,7 @@ class Hub:
         sha = self.sha
         if len(self.commits) == self.disturbed_at:
             self.commits.append((["theirs"], []))
-        return _json({"success": True, "commitOid": sha, "commitUrl": f"{host}{REPOSITORY}/commit/{sha}"})
+        return _json({"success": True, "commitOid": sha, "commitUrl": f"{host}{self.repository}/commit/{sha}"})
 
 
 def _json(values: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -107,9 +116,9 @@ def _json(values: object, status: int = 200, headers: dict[str, str] | None = No
 
 
 @contextmanager
-def hub_standin() -> Iterator[tuple[Hub, str]]:
+def hub_standin(repository: str = REPOSITORY) -> Iterator[tuple[Hub, str]]:
     """Serve a repository that is empty; yield it and the address for `HF_ENDPOINT`."""
-    hub = Hub()
+    hub = Hub(repository)
     server = make_server("127.0.0.1", 0, hub, threaded=True, request_handler=_Quiet)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -19,8 +19,9 @@ from tests.segmentation.stand_in_raft import moving_texture, save_checkpoint
 from tests.segmentation.training_runs import settings_in
 
 NAMES = (
-    "Augmentation Batch EvaluationSettings Mixture PredictionSettings SegmentationError ShardDataset TrainingSettings "
-    "Triplet TwoStreamNetwork VideoFrames __version__ evaluate load_network make_batch predict save_network train"
+    "Augmentation Batch EvaluationSettings HubNetwork Mixture PredictionSettings SegmentationError ShardDataset "
+    "TrainingSettings Triplet TwoStreamNetwork VideoFrames __version__ evaluate load_network make_batch predict "
+    "save_network train"
 )
 
 
