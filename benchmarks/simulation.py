@@ -2,30 +2,25 @@
 
 The engine, the plan and the rows are those of `pipeline run`; machines, workers and time are simulated
 (`simulated_machines.py`). The task of a shard takes as long as measured (`results/pipeline.json`: two cores, tiny-dpt).
-Two clusters are driven: 64 machines with one worker each, and 8 machines with 8 GPUs each, whose workers hold several
-tasks at a time. What is reported:
+The machines have 8 GPUs each, whose workers hold several shards at a time. What is reported:
 
-- time of the run relative to perfectly even work on the workers that there are, with failures, with slow workers and
-  with tasks that hang; the last two also without the replacement of stragglers;
+- time of the run relative to perfectly even work, with failures, with stragglers (slow workers, and tasks that hang),
+  and with both; that with stragglers also without their replacement;
 - whether every photo was reported exactly once;
 - processor time of the driver per shard, without that of Ray (`scaling.py` measures it);
 - memory of the driver.
-
-Each course runs in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.record import RESULTS, ROOT, write
+from benchmarks.record import RESULTS, write
 from benchmarks.scaling import PHOTOS_PER_SHARD, resident_mb, rows, silence
 from benchmarks.simulated_machines import Behaviour, SimulatedMachines
 from pipeline.dataset.schema import Layout
@@ -37,8 +32,9 @@ from pipeline.photos.rows import Rows
 
 WORKERS = 64
 START_SECONDS = 10.0
-CLUSTERS = {"64 machines": (64, Node(2, 0), 1), "8 machines with 8 GPUs": (8, Node(32, 8), 8)}
-TROUBLES = ("none", "failures", "slow workers", "hanging tasks", "all")
+MACHINES, NODE = 8, Node(32, 8)
+COURSES = (("none", True), ("failures", True), ("stragglers", True), ("stragglers", False), ("all", True))
+"""Kinds of trouble, and whether stragglers are replaced."""
 SLOW_WORKERS, SLOWNESS = 4, 10.0
 HANGING_TASKS, HANGING_TIMES = 3, 200.0
 MACHINE_LIVES_RUNS, WORKER_LIVES_RUNS = 4.0, 2.0
@@ -47,14 +43,12 @@ MACHINE_LIVES_RUNS, WORKER_LIVES_RUNS = 4.0, 2.0
 def behaviour(trouble: str, task_seconds: float, shards: int) -> Behaviour:
     """Return how machines behave in a kind of trouble; a machine's life is measured in lengths of the even run."""
     run_seconds = task_seconds * shards / WORKERS
-    is_given = {kind: trouble in (kind, "all") for kind in TROUBLES}
     parts: dict[str, Any] = {}
-    if is_given["failures"]:
+    if trouble in ("failures", "all"):
         parts |= {"machine_lives_seconds": MACHINE_LIVES_RUNS * run_seconds}
         parts |= {"worker_lives_seconds": WORKER_LIVES_RUNS * run_seconds}
-    if is_given["slow workers"]:
+    if trouble in ("stragglers", "all"):
         parts |= {"slow_workers": SLOW_WORKERS, "slowness": SLOWNESS}
-    if is_given["hanging tasks"]:
         hanging = frozenset(shards * (part + 1) // HANGING_TASKS - 1 for part in range(HANGING_TASKS))
         parts |= {"hanging": hanging, "hanging_seconds": HANGING_TIMES * task_seconds}
     return Behaviour(task_seconds, start_seconds=START_SECONDS, **parts)
@@ -97,16 +91,12 @@ class TimedMachines(SimulatedMachines):
         return self._timed(super().outcome, reference)
 
 
-def drive(cluster: str, trouble: str, photos: int, are_alike: bool) -> dict[str, Any]:
-    """Run the tasks of some photos on a cluster with a kind of trouble; return the figures."""
-    number, node, workers_per_machine = CLUSTERS[cluster]
-    layout = Layout(photos, 1, 400, ("x",), PHOTOS_PER_SHARD)
-    before = resident_mb()
-    listing = Listing(Rows(rows(0, photos)), "DUTS", "0" * 64)
-    tasks = ShardTasks(layout, listing, tuple(range(layout.shard_count)), {})
+def drive(tasks: ShardTasks, trouble: str, are_alike: bool) -> dict[str, Any]:
+    """Run the tasks with a kind of trouble; return the figures."""
+    photos = tasks.layout.samples
     planned = highest = resident_mb()
     task_seconds = PHOTOS_PER_SHARD / measured("pipeline")["whole_path"]["long"]["photos_per_second"]
-    machines = TimedMachines(number, node, workers_per_machine, behaviour(trouble, task_seconds, len(tasks)), seed=0)
+    machines = TimedMachines(MACHINES, NODE, WORKERS // MACHINES, behaviour(trouble, task_seconds, len(tasks)))
     reported = bytearray(photos)
     last = 0.0
     started = time.process_time()
@@ -120,10 +110,8 @@ def drive(cluster: str, trouble: str, photos: int, are_alike: bool) -> dict[str,
     seconds = time.process_time() - started - machines.own_seconds
     even = START_SECONDS + task_seconds * len(tasks) / WORKERS
     return {
-        "cluster": cluster,
         "trouble": trouble,
         "stragglers_are_replaced": are_alike,
-        "shards": len(tasks),
         "each_photo_once": reported.count(1) == photos,
         "workers_lost": machines.losses,
         "stragglers_stopped": machines.stopped,
@@ -132,7 +120,6 @@ def drive(cluster: str, trouble: str, photos: int, are_alike: bool) -> dict[str,
         "time_over_even": round(machines.clock / even, 3),
         "last_hundredth_over_even": round(100 * (machines.clock - last) / even, 2),
         "driver_ms_per_shard": round(1000 * seconds / len(tasks), 3),
-        "listing_mb": round(planned - before, 1),
         "running_adds_mb": round(highest - planned, 1),
     }
 
@@ -144,35 +131,29 @@ def measured(name: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Drive both clusters through all troubles and write benchmarks/results/simulation.json."""
+    """Drive the cluster through all troubles and write benchmarks/results/simulation.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=1_000_000)
     parser.add_argument("--quick", action="store_true", help="print the figures without writing them")
-    parser.add_argument("--one", nargs=3, metavar=("CLUSTER", "TROUBLE", "ALIKE"), help="drive a single course")
     given = parser.parse_args()
-    if given.one:
-        cluster, trouble, alike = given.one
-        print(json.dumps(drive(cluster, trouble, given.photos, alike == "alike")))
-        return
-    courses = []
-    for cluster in CLUSTERS:
-        for trouble in TROUBLES:
-            kinds = ("alike", "any") if trouble in ("slow workers", "hanging tasks", "all") else ("alike",)
-            for alike in kinds:
-                command = [sys.executable, "-m", "benchmarks.simulation", "--photos", str(given.photos)]
-                command += ["--one", cluster, trouble, alike]
-                done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-                courses.append(json.loads(done.stdout))
-                print(done.stdout, end="", flush=True)
-    figures = {
+    before = resident_mb()
+    layout = Layout(given.photos, 1, 400, ("x",), PHOTOS_PER_SHARD)
+    listing = Listing(Rows(rows(0, given.photos)), "DUTS", "0" * 64)
+    tasks = ShardTasks(layout, listing, tuple(range(layout.shard_count)), {})
+    figures: dict[str, Any] = {
         "photos": given.photos,
         "photos_per_shard": PHOTOS_PER_SHARD,
+        "shards": len(tasks),
         "workers": WORKERS,
         "slow": {"workers": SLOW_WORKERS, "times_slower": SLOWNESS},
         "hanging": {"tasks": HANGING_TASKS, "times_longer": HANGING_TIMES},
         "mean_life_in_runs": {"of a machine": MACHINE_LIVES_RUNS, "of a worker": WORKER_LIVES_RUNS},
-        "courses": courses,
+        "plan_mb": round(resident_mb() - before, 1),
+        "courses": [],
     }
+    for trouble, are_alike in COURSES:
+        figures["courses"].append(drive(tasks, trouble, are_alike))
+        print(json.dumps(figures["courses"][-1]), flush=True)
     if not given.quick:
         print(write("simulation", figures))
 

@@ -18,6 +18,7 @@ from tests.conftest import ROOT
 RESULTS = {path.stem: json.loads(path.read_text()) for path in (ROOT / "benchmarks/results").glob("*.json")}
 NUMBER = re.compile(r"(?<![\w.,/-])\d(?:[\d,]*\d)?(?:\.\d+)?(?![\w/])")
 Figures = list[float | str]
+SCALE = "docs/explanation/scale.md"
 VIDEOS_OF_TINY_VOS = ("held-out, RAFT", "held-out, DIS", "val, RAFT", "val, DIS")
 
 
@@ -197,6 +198,33 @@ def storage() -> Figures:
     return [measured["pair_over_photo"], measured["mb_per_pair"], measured["mb_per_photo"]]
 
 
+def scale_parts() -> Figures:
+    measured, assumed = RESULTS["scale"]["measured"], RESULTS["scale"]["assumed"]
+    return [*measured.values(), *assumed.values()]
+
+
+def scale_sizes() -> Figures:
+    computed = RESULTS["scale"]
+    return [*(value for row in computed["sizes"] for value in row.values()), computed["largest_folder"]]
+
+
+def scale_courses() -> Figures:
+    return [*(value for row in RESULTS["scale"]["courses"] for value in row.values()), "100"]
+
+
+def scale_simulated() -> Figures:
+    simulated = RESULTS["simulation"]
+    courses, lives = simulated["courses"], simulated["mean_life_in_runs"]
+    assert all(course["each_photo_once"] for course in courses)
+    figures: Figures = [simulated["photos"], simulated["shards"], simulated["workers"], "8", "8"]
+    figures += [lives["of a worker"], lives["of a machine"]]
+    figures += [simulated["slow"]["workers"], simulated["slow"]["times_slower"]]
+    figures += [simulated["hanging"]["tasks"], simulated["hanging"]["times_longer"]]
+    for course in courses:
+        figures += [course["workers_lost"], course["shards_given_again"], course["time_over_even"]]
+    return [*figures, max(course["running_adds_mb"] for course in courses)]
+
+
 SECTIONS: dict[str, tuple[str, Any]] = {
     "Results": (section("\n## Results"), front_page),
     "How fast": (section("\n## How fast", "docs/results.md"), how_fast),
@@ -213,6 +241,10 @@ SECTIONS: dict[str, tuple[str, Any]] = {
     "Motion": (section("\n### How real motion differs", "docs/explanation/method.md"), real_motion),
     "Steadiness": (section("\n### How steady real motion is", "docs/explanation/method.md"), steadiness),
     "Storage": (section("\nA pair takes", "docs/reference/data-format.md"), storage),
+    "Scale, parts": (section("\n## What is measured", SCALE), scale_parts),
+    "Scale, sizes": (section("\n## Room and memory", SCALE), scale_sizes),
+    "Scale, courses": (section("\n## Time", SCALE), scale_courses),
+    "Scale, simulation": (section("\n## The engine in simulation", SCALE), scale_simulated),
     "tiny-dpt": (section("- **Measured**", "depth/tiny_dpt/README.md", "\n- "), tiny_dpt),
 }
 
@@ -235,7 +267,7 @@ def as_written(value: float | str, said: str) -> str:
 
 
 def test_cited_files_exist() -> None:
-    for file in ("README.md", "docs/results.md", "docs/explanation/method.md", "depth/tiny_dpt/README.md"):
+    for file in ("README.md", "docs/results.md", "docs/explanation/method.md", SCALE, "depth/tiny_dpt/README.md"):
         text = (ROOT / file).read_text(encoding="utf-8")
         for cited in re.findall(r"benchmarks/results/[\w.]+\w", text):
             assert (ROOT / cited).is_file(), cited
