@@ -225,6 +225,23 @@ def scale_simulated() -> Figures:
     return [*figures, max(course["running_adds_mb"] for course in courses)]
 
 
+def without_images() -> Figures:
+    sizes, reading = RESULTS["without_images"]["sizes"], RESULTS["without_images"]["reading"]
+    times = [reading[kind][name] for kind in ("training", "pairs") for name in ("with_images_ms", "without_images_ms")]
+    return [
+        sizes["photos"],
+        str(sizes["side"]),
+        sizes["with_images_gb"],
+        sizes["without_images_gb"],
+        sizes["recipe_mb"],
+        sizes["recipe_bytes_per_photo"],
+        *times[:2],
+        reading["training"]["ratio"],
+        *times[2:],
+        reading["pairs"]["ratio"],
+    ]
+
+
 SECTIONS: dict[str, tuple[str, Any]] = {
     "Results": (section("\n## Results"), front_page),
     "How fast": (section("\n## How fast", "docs/results.md"), how_fast),
@@ -245,6 +262,7 @@ SECTIONS: dict[str, tuple[str, Any]] = {
     "Scale, sizes": (section("\n## Room and memory", SCALE), scale_sizes),
     "Scale, courses": (section("\n## Time", SCALE), scale_courses),
     "Scale, simulation": (section("\n## The engine in simulation", SCALE), scale_simulated),
+    "Without images": (section("\n## Size and cost", "docs/howto/recipe.md"), without_images),
     "tiny-dpt": (section("- **Measured**", "depth/tiny_dpt/README.md", "\n- "), tiny_dpt),
 }
 
@@ -267,7 +285,8 @@ def as_written(value: float | str, said: str) -> str:
 
 
 def test_cited_files_exist() -> None:
-    for file in ("README.md", "docs/results.md", "docs/explanation/method.md", SCALE, "depth/tiny_dpt/README.md"):
+    pages = ("README.md", "docs/results.md", "docs/explanation/method.md", SCALE, "docs/howto/recipe.md")
+    for file in (*pages, "depth/tiny_dpt/README.md"):
         text = (ROOT / file).read_text(encoding="utf-8")
         for cited in re.findall(r"benchmarks/results/[\w.]+\w", text):
             assert (ROOT / cited).is_file(), cited

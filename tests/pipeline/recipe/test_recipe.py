@@ -8,6 +8,7 @@ import shutil
 import zlib
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -198,6 +199,13 @@ def test_a_recipe_without_output_and_a_recipe_that_is_not_there(made: Path, pipe
     assert (done.returncode, "No output given" in done.said) == (1, True)
     done = pipeline("run", "--recipe", made / "none.json", "--input", made / "DUTS", "--output", made / "y.zarr")
     assert "there is no recipe here. Write one with `pipeline recipe" in done.said
+
+
+def test_a_recipe_is_read_from_a_url(made: Path) -> None:
+    fsspec.filesystem("memory").pipe_file("/shared/x.json", (made / "x.json").read_bytes())
+    assert read_recipe("memory://shared/x.json").ids == read_recipe(str(made / "x.json")).ids
+    with pytest.raises(PipelineError, match="there is no recipe here"):
+        read_recipe("memory://shared/none.json")
 
 
 def test_a_changed_digit_an_unknown_version_and_other_files_are_no_recipes(made: Path) -> None:
