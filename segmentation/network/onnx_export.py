@@ -46,9 +46,11 @@ def export_onnx(settings: ExportSettings) -> Path:
         raise SegmentationError(f"{error.name} is not installed. Install it: pip install 'fakeflow[onnx]'") from None
     from segmentation.network.checkpoint import load_network
 
-    program = _export(load_network(settings.checkpoint))
-    with writing(settings.output):
+    network = load_network(settings.checkpoint)
+    with writing(settings.output):  # before the export, which takes its time
         settings.output.parent.mkdir(parents=True, exist_ok=True)
+    program = _export(network)
+    with writing(settings.output):
         save_whole(settings.output, lambda partial: program.save(partial, external_data=False))
     return settings.output
 
