@@ -44,7 +44,7 @@ class Part:
     Attributes:
         name: name of the part and of its file.
         work: module and function that yields names and figures.
-        limit_s: longest time.
+        limit_s: longest time on a GPU.
         needs: packages without which it is skipped, by the names under which they are imported.
         arguments: keyword arguments of the function.
     """
@@ -103,7 +103,8 @@ def run_all(output: Path, seconds: float, is_dry: bool) -> dict[str, dict[str, A
     states: dict[str, dict[str, Any]] = {}
     for part in PARTS:
         begun = time.monotonic()
-        state = run_bounded(part, output, min(part.limit_s, end - begun), is_dry)
+        left = end - begun
+        state = run_bounded(part, output, left if is_dry else min(part.limit_s, left), is_dry)
         states[part.name] = {**state, "seconds": round(time.monotonic() - begun, 1)}
         write_whole(output / "on_gpu.json", {"environment": environment(), "is_dry_run": is_dry, "parts": states})
         reason = f", {state['reason']}" if "reason" in state else ""
