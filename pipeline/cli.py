@@ -226,7 +226,7 @@ def view_command(settings: ViewSettings) -> None:
     """Look at the samples of a dataset in a browser on this machine; Ctrl-C ends it."""
     from pipeline.viewing.server import view
 
-    view(settings.dataset, settings.port, typer.echo)
+    view(settings.dataset, settings.photos, settings.port, typer.echo)
 
 
 @app.command(

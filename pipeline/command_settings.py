@@ -88,6 +88,11 @@ class ViewSettings:
     """Settings of `pipeline view`."""
 
     dataset: str = argument(DATASET)
+    photos: str | None = setting(
+        "Folder or URL of the photos of a dataset that was published without images.",
+        unset="depth, flow and masks alone",
+        default=None,
+    )
     port: int = setting("Port on this machine of the page; 0 = any that is free.", at_least=0, default=8765)
 
     def __post_init__(self) -> None:

@@ -71,6 +71,11 @@ class DatasetStore(ShardedStore[Layout]):
         self._photos, self._regeneration = photos, None
         return self
 
+    @property
+    def shows_photos(self) -> bool:
+        """Return whether arrays that show the photos can be read."""
+        return "image" not in self.layout.left_out or self._photos is not None
+
     def remade(self, name: str, rows: Sequence[int]) -> list[NDArray[Any]] | None:
         """Return rows of an array that the dataset leaves out, made again; None if it does not leave it out.
 

@@ -36,17 +36,18 @@ class Catalogue:
 
     Args:
         url: folder or URL of the dataset.
+        photos: folder or URL of the photos of a dataset without images, if they are there.
 
     Raises:
         PipelineError: there is no dataset, or it is damaged or cannot be read.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, photos: str | None = None) -> None:
+        self.url, self._photos = url, photos
         self.revision = self.generation = 0
         self._lock = threading.Lock()
         self._listed: set[int] = set()
-        self._begin(DatasetStore.open(url))
+        self._begin(self._open())
         self.refresh()
 
     def refresh(self) -> None:
@@ -59,7 +60,7 @@ class Catalogue:
             try:
                 self.store.refuse_lost_root()
             except PipelineError:  # it has grown, or another one is there now
-                self._begin(DatasetStore.open(self.url))
+                self._begin(self._open())
             committed = self.store.committed()
             with_failures = {row // self.store.layout.samples_per_shard for row in self.reasons}
             before = self.states.copy()
@@ -104,6 +105,9 @@ class Catalogue:
                 "reasons": {str(row): reason for row, reason in self.reasons.items()},
                 "kinds": [[places[kind] for kind in self._kinds[row]] for row in rows],
             }
+
+    def _open(self) -> DatasetStore:
+        return DatasetStore.open(self.url).with_photos(self._photos)
 
     def _begin(self, store: DatasetStore) -> None:
         self.store = store

@@ -35,7 +35,7 @@ def facts_of_dataset(catalogue: Catalogue) -> dict[str, Any]:
         "rows": layout.samples,
         "motions": layout.motions,
         "frames": layout.frames,
-        "layers": layers(layout),
+        "layers": layers(store),
         "kinds": [kind_in_words(kind, prior) for kind in catalogue.kinds()],
         "lengths_are_relative": not layout.is_simulated,
         "steps_per_px": FLOW_STEPS_PER_PIXEL,

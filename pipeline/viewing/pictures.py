@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flowsim import flow_to_rgb
 from pipeline.dataset.clips import clip_of_row, motions_of_row
 from pipeline.dataset.sample_reader import SampleReader
-from pipeline.dataset.schema import Layout, decode_flow, decode_inverse_depth, picture_part
+from pipeline.dataset.schema import decode_flow, decode_inverse_depth, picture_part
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.showing.frame_pictures import HIDDEN, StoredClip, occlusion_overlay
@@ -29,8 +29,11 @@ class NoSuchPicture(PipelineError):  # noqa: N818  (a question that has no answe
     """The dataset has no such row, motion, step or kind of picture."""
 
 
-def layers(layout: Layout) -> list[str]:
+def layers(store: DatasetStore) -> list[str]:
     """Return the kinds of pictures that a sample of a dataset has, in the order of the page."""
+    layout = store.layout
+    if not store.shows_photos:
+        return ["depth", "flow", "mask"]
     depth, occlusion = ["depth"] * layout.is_simulated, ["occlusion"] * (layout.frames > 1)
     following = ["next"] * (layout.frames > 1 or layout.is_simulated)
     return ["photo", *depth, "flow", "mask", *following, *occlusion]
@@ -90,7 +93,7 @@ class SamplePictures:
         if layer == "depth":
             return depth_in_colour(decode_inverse_depth(self._read("inverse_depth")))
         if layer == "mask":
-            return outlined(self._read("image"), self._labels())
+            return self._mask()
         if layer == "flow":
             return np.asarray(flow_to_rgb(decode_flow(self.flow_steps(motion, step))))
         if layer == "next":
@@ -106,12 +109,18 @@ class SamplePictures:
     def _check(self, layer: str, motion: int, step: int) -> None:
         layout = self._store.layout
         steps = max(1, layout.frames - 1)
-        if layer not in layers(layout) or not 0 <= motion < layout.motions or not 0 <= step < steps:
+        if layer not in layers(self._store) or not 0 <= motion < layout.motions or not 0 <= step < steps:
             raise NoSuchPicture(f"{self._store.name} has no picture {layer!r} of motion {motion}, step {step}.")
 
     def _read(self, name: str) -> NDArray[Any]:
         (values,) = self._reader.read(name, [self._row])
         return values[picture_part(name, self._height, self._width)]
+
+    def _mask(self) -> Rgb:
+        """Return the photo with its objects outlined; without the photo, the objects in white."""
+        if self._store.shows_photos:
+            return outlined(self._read("image"), self._labels())
+        return np.repeat(np.where(self._read("mask") > 0, np.uint8(255), np.uint8(0))[..., None], 3, axis=-1)
 
     def _labels(self) -> NDArray[np.uint8]:
         if self._store.layout.objects > 1:

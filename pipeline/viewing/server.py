@@ -16,11 +16,12 @@ _SECONDS_FOR_LAST_ANSWERS = 2
 _NEEDED = ("starlette", "uvicorn")
 
 
-def view(dataset: str, port: int, tell: Callable[[str], None]) -> None:
+def view(dataset: str, photos: str | None, port: int, tell: Callable[[str], None]) -> None:
     """Show a dataset in the browser until the process is interrupted.
 
     Args:
         dataset: folder or URL of the dataset.
+        photos: folder or URL of the photos of a dataset without images; None = what shows them is left out.
         port: port on loopback; 0 = any that is free.
         tell: called with the sentence that names the address, when it answers.
 
@@ -38,7 +39,7 @@ def view(dataset: str, port: int, tell: Callable[[str], None]) -> None:
     from pipeline.viewing.catalogue import Catalogue
 
     with closing(_listen(port)) as listener:
-        catalogue = Catalogue(dataset)
+        catalogue = Catalogue(dataset, photos)
         settings = uvicorn.Config(
             make_application(catalogue),
             log_config=None,

@@ -34,7 +34,7 @@ export class Filters {
   }
 
   get layer() {
-    return this.fields.layer.value || "photo";
+    return this.fields.layer.value;
   }
 
   get needsMeasures() {

@@ -17,7 +17,7 @@ export class Grid {
     this.tiles = new Map(); // position -> its tile
     this.thumbnails = new Thumbnails();
     this.focused = 0;
-    this.layer = "photo";
+    this.layer = undefined; // kind of picture of the tiles
     this.measureOf = () => undefined;
     addEventListener("scroll", () => this.draw(), { passive: true });
     new ResizeObserver(() => this.arrange()).observe(box);

@@ -14,7 +14,7 @@ export class SampleView {
     [this.dataset, this.neighbour, this.placeOf] = [dataset, neighbour, placeOf];
     this.dialog = byId("sample");
     this.stage = new Stage();
-    this.chosen = { layer: "photo", motion: 0, step: 0 };
+    this.chosen = { layer: dataset.layers[0], motion: 0, step: 0 };
     this.offerLayers();
     this.offerNumbers("motion", dataset.motions, (motion) => `${motion + 1} of ${dataset.motions}`);
     this.offerNumbers("step", dataset.frames - 1, (step) => `frame ${step + 1} to ${step + 2}`);
@@ -73,7 +73,7 @@ export class SampleView {
     const named = new URLSearchParams(location.hash.slice(1));
     if (!/^\d{1,9}$/.test(named.get("row") ?? "")) return false;
     const number = (name, count) => Math.min(Number(/^\d{1,4}$/.exec(named.get(name) ?? "0") ?? 0), Math.max(0, count - 1));
-    const layer = this.dataset.layers.includes(named.get("picture")) ? named.get("picture") : "photo";
+    const layer = this.dataset.layers.includes(named.get("picture")) ? named.get("picture") : this.dataset.layers[0];
     this.chosen = { layer, motion: number("motion", this.dataset.motions), step: number("step", this.dataset.frames - 1) };
     this.open(Number(named.get("row")));
     return true;
@@ -160,7 +160,9 @@ export class SampleView {
     const words = {
       depth: "Relative inverse depth: bright is near.",
       flow: `The hue is the direction, as on the wheel; the fullest colour is the longest vector${this.longestWords()}. Black is unknown.`,
-      mask: "The photo, darkened outside of its objects, with their outlines.",
+      mask: this.dataset.layers.includes("photo")
+        ? "The photo, darkened outside of its objects, with their outlines."
+        : "White: the object.",
       next: isSingle
         ? "Rendered now from depth and motion: this dataset stores no next frame."
         : `Frame ${step + 2}, as stored.`,

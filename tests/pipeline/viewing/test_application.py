@@ -33,10 +33,11 @@ from tests.pipeline.viewing.datasets import (
 
 IDS = [f"scene_{row:03d}" for row in range(11)]
 FAILED = 6
+BASE_URL = "http://127.0.0.1:8765"
 
 
 def client_of(url: str | Path) -> TestClient:
-    return TestClient(make_application(Catalogue(str(url))), base_url="http://127.0.0.1:8765")
+    return TestClient(make_application(Catalogue(str(url))), base_url=BASE_URL)
 
 
 def decode(png: bytes) -> np.ndarray:
