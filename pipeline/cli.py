@@ -24,7 +24,7 @@ from pipeline.command_settings import (
 from pipeline.engine.placement import count_of
 from pipeline.errors import PipelineError
 from pipeline.files.ids import shown
-from pipeline.files.places import refuse_as_output
+from pipeline.files.places import refuse_as_output, refuse_other_file
 from pipeline.making.config import ImportSettings, RunConfig, load_config
 from pipeline.redaction import redact_output
 from pipeline.sharing_cli import add_commands
@@ -212,6 +212,7 @@ def report_command(settings: ReportSettings) -> None:
     from pipeline.showing.report import write_report
 
     store, output = open_any(settings.dataset), settings.output
+    refuse_other_file(output, b"<!doctype html", "page")
     with stoppable(), ProgressLine("samples") as line:
         if isinstance(store, DatasetStore):
             write_report(store, output, line)

@@ -12,7 +12,7 @@ from pipeline.command.stopping import INTERRUPTED
 from pipeline.command_settings import ExportSettings, PublishSettings, RecipeSettings
 from pipeline.engine.placement import count_of
 from pipeline.files.ids import shown
-from pipeline.files.places import refuse_as_output
+from pipeline.files.places import refuse_as_output, refuse_other_file
 from pipeline.telling import LISTED_FINDINGS, TOO_MANY_FAILURES
 
 
@@ -42,9 +42,11 @@ def add_commands(app: Program) -> None:
 def recipe_command(settings: RecipeSettings) -> None:
     """Write the recipe of a dataset: a small file from which the dataset can be made again from the same photos."""
     from pipeline.dataset.store import DatasetStore
+    from pipeline.recipe.recipe import BEGINNING
     from pipeline.recipe.writing import recipe_of, write_recipe
 
     refuse_as_output(settings.recipe)
+    refuse_other_file(settings.recipe, BEGINNING, "recipe")
     with stoppable(), ProgressLine("samples") as line:
         recipe = recipe_of(DatasetStore.open(settings.dataset), line)
     size = write_recipe(recipe, settings.recipe)

@@ -1,8 +1,9 @@
-"""Refusals of URLs where a local folder is needed, and of outputs that cannot keep a dataset."""
+"""Refusals of URLs where a local folder is needed, of outputs that keep nothing, and of files that would be lost."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from pipeline.errors import PipelineError
 
@@ -35,3 +36,24 @@ def refuse_as_output(place: str) -> None:
         )
     if scheme in ("http", "https", "github"):
         raise PipelineError(f"{place} can only be read; expected a folder or the URL of an object store here.")
+
+
+def refuse_other_file(place: str | Path, mark: bytes, title: str) -> None:
+    """Refuse to replace a local file that the same command did not write.
+
+    Args:
+        place: path to be written, or a URL, where nothing is refused.
+        mark: bytes in the first 100 of every file that the command writes.
+        title: what the command writes, for the message.
+
+    Raises:
+        PipelineError: another file is there.
+    """
+    if isinstance(place, str) and _URL.match(place):
+        return
+    if not Path(place).is_file():
+        return
+    with Path(place).open("rb") as file:
+        if mark in file.read(100).lower():
+            return
+    raise PipelineError(f"{place} is a file that is no {title}, and would be lost; choose another name, or remove it.")

@@ -30,6 +30,8 @@ from pipeline.redaction import without_credentials
 
 KIND = "fakeflow recipe"
 VERSION = 1
+BEGINNING = f'"format": "{KIND} '.encode()
+"""Bytes near the beginning of the file of every recipe."""
 _LARGEST_PRIOR_BYTES = 2**20
 _ABOUT = {
     "use": "pipeline run --recipe THIS_FILE --input PHOTOS --output NEW.zarr",
@@ -125,6 +127,8 @@ def parse_recipe(content: bytes, name: str) -> Recipe:
         stored = json.loads(content)
         kind = str(stored["format"])
     except MALFORMED:
+        if BEGINNING in content[:100]:
+            raise PipelineError(f"{name} is an incomplete or damaged recipe; get it again.") from None
         raise PipelineError(f"{name} is no recipe; expected a file that `pipeline recipe` wrote.") from None
     if not kind.startswith(f"{KIND} "):
         raise PipelineError(f"{name} is no recipe but {kind!r}; expected a file that `pipeline recipe` wrote.")

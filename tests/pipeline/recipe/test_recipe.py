@@ -201,6 +201,19 @@ def test_a_recipe_without_output_and_a_recipe_that_is_not_there(made: Path, pipe
     assert "there is no recipe here. Write one with `pipeline recipe" in done.said
 
 
+def test_a_recipe_replaces_a_recipe_and_no_other_file(made: Path, pipeline: Command) -> None:
+    assert pipeline("recipe", made / "x.zarr", made / "x.json").returncode == 0
+    for other in (made / "notes.txt", made / "x.zarr/zarr.json"):
+        other.touch()
+        before = other.read_bytes()
+        done = pipeline("recipe", made / "x.zarr", other)
+        assert done.returncode == 1
+        assert (
+            f"{other} is a file that is no recipe, and would be lost; choose another name, or remove it." in done.said
+        )
+        assert other.read_bytes() == before
+
+
 def test_a_recipe_is_read_from_a_url(made: Path) -> None:
     fsspec.filesystem("memory").pipe_file("/shared/x.json", (made / "x.json").read_bytes())
     assert read_recipe("memory://shared/x.json").ids == read_recipe(str(made / "x.json")).ids
@@ -214,6 +227,9 @@ def test_a_changed_digit_an_unknown_version_and_other_files_are_no_recipes(made:
         parse_recipe(content.replace(b'"seed": 3', b'"seed": 4'), "x.json")
     with pytest.raises(PipelineError, match=r"recipe of version 2, written by fakeflow .* reads version 1"):
         parse_recipe(content.replace(b"fakeflow recipe 1", b"fakeflow recipe 2"), "x.json")
+    for damaged in (content[:500], content.replace(b",", b";", 1)):
+        with pytest.raises(PipelineError, match=r"x\.json is an incomplete or damaged recipe; get it again\."):
+            parse_recipe(damaged, "x.json")
     for other in (b"", b"[]", b"{}", b"\xff\xd8", b'{"format": "fakeflow manifest 1"}'):
         with pytest.raises(PipelineError, match="is no recipe"):
             parse_recipe(other, "x.json")

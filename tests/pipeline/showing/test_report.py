@@ -127,6 +127,16 @@ def test_page_refers_to_nothing_outside_and_runs_nothing(page: str) -> None:
     assert not re.search(r"url\((?!#)", page)
 
 
+def test_a_report_replaces_a_report_and_no_other_file(made_once: Path, tmp_path: Path) -> None:
+    page, photo = tmp_path / "report.html", tmp_path / "photo.jpg"
+    photo.write_bytes(b"\xff\xd8 a photo")
+    for _ in range(2):
+        assert CliRunner().invoke(app, ["report", str(made_once / "simulated.zarr"), "--output", str(page)]).exit_code == 0
+    done = CliRunner().invoke(app, ["report", str(made_once / "simulated.zarr"), "--output", str(photo)])
+    assert (done.exit_code, photo.read_bytes()) == (1, b"\xff\xd8 a photo")
+    assert f"{photo} is a file that is no page, and would be lost" in str(done.exception)
+
+
 def test_same_dataset_gives_the_same_page(page: str, made_once: Path, tmp_path: Path) -> None:
     write_report(DatasetStore.open(str(made_once / "simulated.zarr")), tmp_path / "again.html", Watcher())
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == page
