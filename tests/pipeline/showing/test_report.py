@@ -131,7 +131,9 @@ def test_a_report_replaces_a_report_and_no_other_file(made_once: Path, tmp_path:
     page, photo = tmp_path / "report.html", tmp_path / "photo.jpg"
     photo.write_bytes(b"\xff\xd8 a photo")
     for _ in range(2):
-        assert CliRunner().invoke(app, ["report", str(made_once / "simulated.zarr"), "--output", str(page)]).exit_code == 0
+        assert (
+            CliRunner().invoke(app, ["report", str(made_once / "simulated.zarr"), "--output", str(page)]).exit_code == 0
+        )
     done = CliRunner().invoke(app, ["report", str(made_once / "simulated.zarr"), "--output", str(photo)])
     assert (done.exit_code, photo.read_bytes()) == (1, b"\xff\xd8 a photo")
     assert f"{photo} is a file that is no page, and would be lost" in str(done.exception)
