@@ -97,7 +97,7 @@ class Photos:
 
 def learnt_sequences(davis: Path) -> tuple[str, ...]:
     """Return the names of the sequences of DAVIS-2016 train that networks learn from."""
-    return tuple(name for name in open_dataset("davis16", davis, "train").names if name not in HELD_OUT)
+    return tuple(sorted(open_dataset("davis16", davis, "train").names - set(HELD_OUT)))
 
 
 def judged_by(davis: Path, flows: str) -> dict[str, ValidationData]:
