@@ -18,7 +18,7 @@ from pipeline.errors import PipelineError
 
 
 class ClipDataset(Dataset[dict[str, Any]]):
-    """Clips of a dataset of `pipeline run --frames T`: each a photo and the T - 1 frames after it under one motion.
+    """Clips of a dataset made by `pipeline run --frames T`. A clip is a photo and the T - 1 frames that follow it.
 
     An item is a dict of:
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ import zarr
 from flowsim import MotionSample, simulate_flow
 from pipeline.dataset import schema
 from pipeline.dataset.store import DatasetStore
+from pipeline.engine import run_tasks as engine
 from pipeline.errors import PipelineError
 from pipeline.making.config import RunConfig
 from pipeline.making.run import run
@@ -266,6 +269,20 @@ def test_interrupted_run_says_how_to_continue(make_duts: MakeDuts, tmp_path: Pat
     assert "Traceback" not in errors
     assert "the same command continues" in errors
     assert DatasetStore.open(str(output)).committed()
+
+
+def test_photos_are_declared_alike_so_that_stragglers_are_replaced(
+    make_duts: MakeDuts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared, run_tasks = [], engine.run_tasks
+
+    def recorded(*arguments: Any, **options: Any) -> Any:
+        declared.append(inspect.signature(run_tasks).bind(*arguments, **options).arguments.get("are_alike", False))
+        return run_tasks(*arguments, **options)
+
+    monkeypatch.setattr(engine, "run_tasks", recorded)
+    run(config(make_duts(2), tmp_path / "x.zarr"), Watcher())
+    assert declared == [True]
 
 
 @pytest.mark.gpu
