@@ -70,6 +70,7 @@ save_network(loaded, {str(tmp_path / "again")!r}, loaded.about)
     assert 'HubNetwork.from_pretrained("someone/net")' in text
     assert f"{SMALL}, one for the frame" in text
     assert "64x64 px" in text
+    assert "(https://arxiv.org/abs/2407.11714)" in text
     assert "hunter2" not in text
     assert text.count("```") == 4
     again = load_network(tmp_path / "again").state_dict()
