@@ -13,7 +13,7 @@ from pipeline.engine.placement import Placement
 from pipeline.making.config import RunConfig
 from pipeline.making.run import run
 from segmentation.data.video_samples import VideoFrames
-from segmentation.flow.pair_estimate import estimate_pairs
+from segmentation.flow.pair_estimate import Pairs, estimate_pairs
 from segmentation.flow.settings import EstimatorSettings
 from segmentation.scoring.protocols import protocol_for
 from segmentation.training.data_split import ValidationData
@@ -77,7 +77,9 @@ class Photos:
         if self.is_estimated:
             with ProgressLine(f"pairs of {self.name}") as line:
                 placement = Placement(0, device, None)
-                estimate_pairs(config.output, str(self.flows(work)), EstimatorSettings(flow="dis"), line, placement)
+                estimate_pairs(
+                    Pairs(config.output), str(self.flows(work)), EstimatorSettings(flow="dis"), line, placement
+                )
 
     def _model(self, work: Path) -> str:
         """Write the preset with the size of objects in DAVIS and return the place of the file."""

@@ -52,7 +52,7 @@ def made_tiles(store: DatasetStore, ids: Sequence[str]) -> Iterator[list[Image.I
     """Yield the tiles of each sample: photo, inverse depth, flow and mask."""
     rows = {str(name): row for row, name in enumerate(store.read("id", slice(None)))}
     for name in ids:
-        sample = sample_pictures(store, rows[name])
+        sample = sample_pictures(store, rows[name], with_photo=True)
         pictures = (sample.photo, sample.depth, sample.flows[0], sample.mask)
         yield [tile(picture) for picture in pictures if picture is not None]
 

@@ -78,7 +78,7 @@ def reading(photos: str, limit: int) -> dict[str, Any]:
 def sizes(url: str) -> dict[str, Any]:
     """Return the size of a dataset with images, without them, and of its recipe, in bytes."""
     store = DatasetStore.open(url)
-    metadata = store.metadata_without_images()
+    metadata = store.metadata_with(store.layout_without_images)
     files = {key: size for key, size in store.storage.sizes().items() if "/c/" in key or "/commits/" in key}
     kept = {key: size for key, size in files.items() if without_images.is_kept(key, metadata)}
     for shard in range(store.layout.shard_count):

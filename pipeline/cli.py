@@ -192,8 +192,9 @@ def preview_command(settings: PreviewSettings) -> None:
     from pipeline.showing.flow_preview import flow_sheet, write_flow_video
     from pipeline.showing.frame_preview import write_preview
 
-    store, output = open_any(settings.dataset), settings.output
+    store, output = open_any(settings.dataset, settings.photos), settings.output
     if isinstance(store, DatasetStore):
+        tell(telling.missing_photos(store))
         write_preview(store, output, settings.rows)
     elif output.suffix.lower() == ".mp4":
         write_flow_video(store, output)
@@ -211,10 +212,11 @@ def report_command(settings: ReportSettings) -> None:
     from pipeline.showing.flow_report import write_flow_report
     from pipeline.showing.report import write_report
 
-    store, output = open_any(settings.dataset), settings.output
+    store, output = open_any(settings.dataset, settings.photos), settings.output
     refuse_other_file(output, b"<!doctype html", "page")
     with stoppable(), ProgressLine("samples") as line:
         if isinstance(store, DatasetStore):
+            tell(telling.missing_photos(store))
             write_report(store, output, line)
         else:
             write_flow_report(store, output, line)

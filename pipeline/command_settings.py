@@ -11,6 +11,7 @@ from pipeline.errors import PipelineError
 from pipeline.making.config import OUTPUT, ImportSettings, RunConfig
 
 DATASET = "Dataset to read; a folder or URL."
+PHOTOS = "Folder or URL of the photos of a dataset that was published without images."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,7 @@ class PreviewSettings:
         default=Path("preview.png"),
     )
     rows: int = setting("Number of photos or videos to draw, evenly spread.", OUTPUT, at_least=1, default=8)
+    photos: str | None = setting(PHOTOS, unset="depth, flow and masks alone", default=None)
 
     def __post_init__(self) -> None:
         check_limits(self, PipelineError)
@@ -81,6 +83,7 @@ class ReportSettings:
 
     dataset: str = argument(DATASET)
     output: Path = setting("HTML file to write; it needs no other file.", OUTPUT, default=Path("report.html"))
+    photos: str | None = setting(PHOTOS, unset="depth, flow and masks alone", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +91,7 @@ class ViewSettings:
     """Settings of `pipeline view`."""
 
     dataset: str = argument(DATASET)
-    photos: str | None = setting(
-        "Folder or URL of the photos of a dataset that was published without images.",
-        unset="depth, flow and masks alone",
-        default=None,
-    )
+    photos: str | None = setting(PHOTOS, unset="depth, flow and masks alone", default=None)
     port: int = setting("Port on this machine of the page; 0 = any that is free.", at_least=0, default=8765)
 
     def __post_init__(self) -> None:
@@ -111,6 +110,7 @@ class ExportSettings:
         "Sintel, KITTI flow and DAVIS-2017 expect them; they need a dataset of pipeline run --frames.",
         default="published",
     )
+    photos: str | None = setting(PHOTOS, unset="not needed otherwise", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,7 +80,7 @@ def export_command(settings: ExportSettings) -> None:
 
     dataset, folder = settings.dataset, settings.folder
     with stoppable(), ProgressLine("samples") as line:
-        summary = export_tree(DatasetStore.open(dataset), folder, line, settings.layout)
+        summary = export_tree(DatasetStore.open(dataset, settings.photos), folder, line, settings.layout)
     typer.echo(f"{folder}: {count_of(summary.samples, 'sample')}, {summary.written_now} written now")
     if summary.left_out:
         which = f"pipeline status {quote(dataset)} --failures"

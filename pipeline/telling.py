@@ -11,6 +11,7 @@ from pipeline.files.ids import shown
 if TYPE_CHECKING:
     from pipeline.checking.findings import Finding, Verification
     from pipeline.dataset.commits import Failure
+    from pipeline.dataset.store import DatasetStore
     from pipeline.making.config import RunConfig
     from pipeline.making.run import RunSummary
     from pipeline.recipe.verdict import Verdict
@@ -39,6 +40,15 @@ def run_summary(settings: RunConfig, summary: RunSummary, rate: str) -> list[Lin
         *failed_photos(settings.output, summary.failures),
         Line(f"Look at it:  pipeline preview {quote(settings.output)} --output preview.png"),
     ]
+
+
+def missing_photos(store: DatasetStore) -> list[Line]:
+    """Tell what is not shown of a dataset without images that was opened without its photos."""
+    if store.shows_photos:
+        return []
+    what = "photos" if store.layout.frames == 1 else "photos and frames"
+    why = f"{store.name} was published without images; --photos FOLDER shows its {what} as well"
+    return [Line(f"note: {why}", is_error=True)]
 
 
 def failed_photos(dataset: str, failures: tuple[Failure, ...]) -> list[Line]:

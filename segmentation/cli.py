@@ -253,12 +253,14 @@ def datasets_command() -> None:
 def _estimate_pairs(settings: FlowCommandSettings, dataset: str) -> None:
     """Estimate the flow of a dataset of pairs."""
     from pipeline.command.progress import ProgressLine
-    from segmentation.flow.pair_estimate import estimate_pairs
+    from segmentation.flow.pair_estimate import Pairs, estimate_pairs
 
     with stoppable(), ProgressLine("pairs") as line:
-        made = estimate_pairs(dataset, settings.output, settings, line, settings.placement)
+        made = estimate_pairs(Pairs(dataset, settings.photos), settings.output, settings, line, settings.placement)
     typer.echo(f"{settings.output}: flow of all pairs of {dataset}, {count_of(made, 'pair')} made in this run")
-    typer.echo(f"Learn from it:  segmentation train --data {quote(f'{dataset}:{settings.output}')} --output runs/first")
+    photos = "" if settings.photos is None else f" --photos {quote(settings.photos)}"
+    data = quote(f"{dataset}:{settings.output}")
+    typer.echo(f"Learn from it:  segmentation train --data {data}{photos} --output runs/first")
 
 
 def _tell_problems(what: str, problems: Mapping[str, str]) -> None:

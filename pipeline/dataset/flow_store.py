@@ -149,8 +149,8 @@ class FlowDataset(ShardedStore[_NoArrays]):
             self.storage.write(ROOT_METADATA, listed)
 
 
-def open_any(url: str) -> DatasetStore | FlowDataset | VideoFlowStore:
-    """Open a dataset of photos, the flows of videos, or the flow of one video.
+def open_any(url: str, photos: str | None = None) -> DatasetStore | FlowDataset | VideoFlowStore:
+    """Open a dataset of photos, the flows of videos, or the flow of one video; `photos` as in `DatasetStore.open`.
 
     Raises:
         PipelineError: there is no dataset.
@@ -161,4 +161,4 @@ def open_any(url: str) -> DatasetStore | FlowDataset | VideoFlowStore:
     for store in (FlowDataset, VideoFlowStore):
         if attributes is not None and attributes.get("kind") == store.kind:
             return store.open(url)
-    return DatasetStore.open(url)
+    return DatasetStore.open(url, photos)

@@ -100,7 +100,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
     def _read_clip(self, number: int, index: int) -> StoredClip:
         """Read a clip and cut out the crop of an item."""
         if self._reader is None or self._reading_process != os.getpid():  # a forked process shares no session
-            store = DatasetStore.open(self.url).with_photos(self.photos)
+            store = DatasetStore.open(self.url, self.photos)
             self._reader, self._reading_process = ClipReader(store), os.getpid()
         place, motion = divmod(number, self._motions)
         clip = self._reader.read(int(self._rows[place]), motion, self.cut_to_window)

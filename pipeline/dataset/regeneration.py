@@ -18,7 +18,7 @@ from pipeline.dataset.clips import arrays_of_clip, clip_of_row, motions_of_row
 from pipeline.dataset.sample_reader import SampleReader
 from pipeline.dataset.schema import Layout, array_specs, decode_inverse_depth, encode_flow, picture_part
 from pipeline.dataset.sharded_store import ShardedStore
-from pipeline.errors import PipelineError, UnusablePhoto
+from pipeline.errors import InputError, PipelineError, UnusablePhoto
 from pipeline.files.ids import shown
 from pipeline.files.storage import explained
 from pipeline.photos.decoding import decode_photo
@@ -29,8 +29,6 @@ KEPT_ROWS = 8
 """Number of rows whose frames are kept, because their arrays are read one after the other."""
 KEPT_SHARDS = 4096
 """Number of shards whose photos' checksums are kept in memory, about 5 kB each."""
-PIXELS = frozenset({"image", "next_image"})
-"""Arrays that show the photo; all others can be made without it."""
 
 
 def make_arrays(
@@ -81,11 +79,11 @@ class Regeneration:
         self._photo_digests = lru_cache(KEPT_SHARDS)(self._read_photo_digests)
 
     def make(self, name: str, rows: Sequence[int]) -> list[NDArray[Any]]:
-        """Return some rows of one array as they were stored.
+        """Return some rows of one array as they were stored; `SHOW_PHOTOS` need the photos.
 
         Raises:
-            PipelineError: the photos are needed and were not given, a photo is missing or has other bytes than the one
-                that the sample was made of, or the dataset is damaged.
+            PipelineError: a photo is missing or has other bytes than the one that the sample was made of, or the
+                dataset is damaged.
         """
         return [self._row(name, int(row)) for row in rows]
 
@@ -99,11 +97,7 @@ class Regeneration:
 
     def _values(self, name: str, row: int) -> NDArray[Any]:
         """Return one row of an array without padding."""
-        if name == "image":
-            return self._photo(row)
-        if name in PIXELS:
-            self._refuse_no_photos()
-        return self._made(row)[name]
+        return self._photo(row) if name == "image" else self._made(row)[name]
 
     def _make_others(self, row: int) -> dict[str, NDArray[Any]]:
         """Return all arrays of a row but `image`; without photos, the frames among them are meaningless."""
@@ -120,7 +114,6 @@ class Regeneration:
         return np.ascontiguousarray(self._reader.read(name, [row])[0][:height, :width])
 
     def _photo(self, row: int) -> NDArray[np.uint8]:
-        self._refuse_no_photos()
         sample_id = str(self._ids[row])
         url = self._urls.get(sample_id)
         if url is None:
@@ -150,14 +143,6 @@ class Regeneration:
         used = self._store.commits.read(shard)["originals"]
         return [bytes.fromhex(one["photo"]["sha256"]) if "photo" in one else b"" for one in used]
 
-    def _refuse_no_photos(self) -> None:
-        if self._photos is None:
-            raise PipelineError(
-                f"{self._store.name} was published without images, so its photos are needed here. Give their folder: "
-                "`--photos FOLDER` in training, `open_dataset(..., photos=FOLDER)` in Python. Or make the whole "
-                "dataset again by `pipeline run --recipe`."
-            )
-
     @cached_property
     def _sizes(self) -> NDArray[np.int32]:
         return self._store.read("size", slice(None))
@@ -172,4 +157,9 @@ class Regeneration:
 
     @cached_property
     def _urls(self) -> dict[str, str]:
-        return {row.id: row.image for row in build_listing(self._photos, allow_missing_masks=True).rows}
+        """Id -> URL of each photo, in a layout that `pipeline run` reads or else in the folder itself."""
+        try:
+            listing = build_listing(self._photos, allow_missing_masks=True)
+        except InputError:
+            listing = build_listing(images=self._photos, allow_missing_masks=True)
+        return {row.id: row.image for row in listing.rows}

@@ -145,4 +145,4 @@ def open_dataset(url: str, *, photos: str | None = None) -> Dataset:
     Raises:
         PipelineError: there is no dataset, or it is damaged.
     """
-    return Dataset(DatasetStore.open(url).with_photos(photos))
+    return Dataset(DatasetStore.open(url, photos))

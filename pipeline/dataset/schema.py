@@ -28,6 +28,8 @@ MADE_FROM_OTHERS = (
     *("occlusion", "backward_flow", "backward_occlusion"),
 )
 """Arrays that can be left out, because the others and the photos are enough to make them again."""
+SHOW_PHOTOS = frozenset({"image", "next_image"})
+"""Those of them that show the photo; all others can be made without it."""
 
 USABLE, FAILED, NOT_MADE = 0, 1, 255
 INVERSE_DEPTH_STEPS = 4095

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from pipeline.dataset.schema import (
     NOT_MADE,
     OLDER_VERSIONS,
     SCHEMA_VERSION,
+    SHOW_PHOTOS,
     USABLE,
     VERSION_WITHOUT_IMAGES,
     Layout,
@@ -23,6 +24,7 @@ from pipeline.dataset.schema import (
 )
 from pipeline.dataset.sealed import FIELD
 from pipeline.dataset.sharded_store import PHOTOS, ShardedStore
+from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from pipeline.dataset.regeneration import Regeneration
@@ -62,19 +64,39 @@ class DatasetStore(ShardedStore[Layout]):
         self._photos: str | None = None
         self._regeneration: Regeneration | None = None
 
-    def with_photos(self, photos: str | None) -> DatasetStore:
-        """Let arrays that show the photos be read even if they are left out.
+    @classmethod
+    def open(cls, url: str, photos: str | None = None) -> Self:
+        """Open an existing dataset.
 
         Args:
-            photos: folder or URL of the photos that the dataset was made of; None if there are none.
+            url: folder or URL of the dataset.
+            photos: folder or URL of the photos of a dataset that was published without images; without them, what
+                shows a photo cannot be read.
+
+        Raises:
+            PipelineError: there is none, or it has another kind or version.
         """
-        self._photos, self._regeneration = photos, None
-        return self
+        store = super().open(url)
+        store._photos = photos
+        return store
 
     @property
     def shows_photos(self) -> bool:
         """Return whether arrays that show the photos can be read."""
         return "image" not in self.layout.left_out or self._photos is not None
+
+    def refuse_missing_photos(self) -> None:
+        """Raise unless arrays that show the photos can be read.
+
+        Raises:
+            PipelineError: the dataset was published without images, and was opened without photos.
+        """
+        if not self.shows_photos:
+            raise PipelineError(
+                f"{self.name} was published without images, so its photos are needed here. Give their folder by "
+                "`--photos FOLDER`, or `photos=FOLDER` in Python. Or make the whole dataset again by "
+                "`pipeline run --recipe`."
+            )
 
     def remade(self, name: str, rows: Sequence[int]) -> list[NDArray[Any]] | None:
         """Return rows of an array that the dataset leaves out, made again; None if it does not leave it out.
@@ -88,6 +110,8 @@ class DatasetStore(ShardedStore[Layout]):
             from pipeline.dataset.regeneration import Regeneration
 
             self._regeneration = Regeneration(self, self._photos)
+        if name in SHOW_PHOTOS:
+            self.refuse_missing_photos()
         return self._regeneration.make(name, rows)
 
     def read(self, name: str, rows: int | slice) -> NDArray[Any]:
@@ -102,18 +126,21 @@ class DatasetStore(ShardedStore[Layout]):
             return super().read(name, rows)
         return remade[0] if isinstance(rows, int) else np.stack(remade)
 
-    def metadata_without_images(self) -> dict[str, bytes]:
-        """Return key -> content of the metadata of the same dataset without the arrays that can be made again."""
-        arrays = tuple(name for name in MADE_FROM_OTHERS if name in self.specs(self.layout))
-        return self.metadata_with(replace(self.layout, left_out=arrays))
+    @property
+    def layout_without_images(self) -> Layout:
+        """The layout of the same dataset without the arrays that can be made again."""
+        whole = replace(self.layout, left_out=())
+        return replace(whole, left_out=tuple(name for name in MADE_FROM_OTHERS if name in self.specs(whole)))
 
     def metadata_with(self, layout: Layout) -> dict[str, bytes]:
         """Return key -> content of the metadata of a dataset with the same attributes and other sizes."""
         others = {"kind", "layout", "metadata", FIELD}
         attributes = {name: value for name, value in self.attributes.items() if name not in others}
-        if layout.left_out:
-            attributes["schema_version"] = VERSION_WITHOUT_IMAGES
-        return self._metadata(layout, attributes)
+        return self._metadata(layout, {**attributes, "schema_version": self.version_with(layout)})
+
+    def version_with(self, layout: Layout) -> int:
+        """Return the schema version of a dataset with the same attributes and other sizes."""
+        return VERSION_WITHOUT_IMAGES if layout.left_out else int(self.attributes["schema_version"])
 
     def states(self) -> NDArray[np.uint8]:
         """Return the status of every row; rows of shards without a commit record are `NOT_MADE`, whatever is stored."""

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.dataset.array_spec import ArraySpec
 from pipeline.dataset.provenance import origin
 from pipeline.dataset.published_files import CROISSANT, MANIFEST, PREVIEW, VIEWER_SAMPLES
-from pipeline.dataset.schema import MADE_FROM_OTHERS
+from pipeline.dataset.schema import Layout
 from pipeline.dataset.store import DatasetStore
 from pipeline.redaction import redact
 from pipeline.sharing.citation import bibtex
@@ -40,20 +40,18 @@ flow_px = dataset[0].flow_px[0]  # u to the right, v down"""
 _MEANINGS = {"id": "name of the photo's file, without its ending"}
 
 
-def dataset_card(store: DatasetStore, *, with_images: bool = True) -> str:
+def dataset_card(store: DatasetStore, layout: Layout | None = None) -> str:
     """Return the text of the card; the same dataset always gives the same text.
 
     Args:
         store: the dataset.
-        with_images: whether the copy has all arrays; if not, those that can be made again are left out.
+        layout: sizes of the copy, which may leave out arrays; None for those of the dataset.
     """
-    layout, attributes, settings = store.layout, store.attributes, store.attributes["settings"]
-    counted = counts(store)
-    specs = store.specs(layout)
-    left_out = [] if with_images else [name for name in MADE_FROM_OTHERS if name in specs]
-    kept = {name: spec for name, spec in specs.items() if name not in left_out}
+    layout = layout or store.layout
+    attributes, settings = store.attributes, store.attributes["settings"]
+    counted, arrays = counts(store), store.specs(layout)
     sizes = store.storage.sizes().items()
-    size = sum(size for key, size in sizes if "/c/" in key and key.partition("/")[0] in kept)
+    size = sum(size for key, size in sizes if "/c/" in key and key.partition("/")[0] in arrays)
     summary, how = (_SIMULATED, _simulation(settings)) if layout.is_simulated else (_IMPORTED, _import(attributes))
     template = Template((files("pipeline.sharing") / "card.md").read_text(encoding="utf-8"))
     return template.substitute(
@@ -62,8 +60,8 @@ def dataset_card(store: DatasetStore, *, with_images: bool = True) -> str:
         viewer_samples=VIEWER_SAMPLES,
         croissant=CROISSANT,
         bibtex=bibtex(),
-        preview=f"![some samples]({PREVIEW})" if with_images else _without(left_out),
-        reading=_READING if with_images else _READING_WITHOUT_IMAGES,
+        preview=_without(layout.left_out) if layout.left_out else f"![some samples]({PREVIEW})",
+        reading=_READING_WITHOUT_IMAGES if layout.left_out else _READING,
         photos=f"{layout.samples:,}",
         usable=f"{counted['usable']:,}",
         failed=f"{counted['failed']:,}",
@@ -71,12 +69,12 @@ def dataset_card(store: DatasetStore, *, with_images: bool = True) -> str:
         side=layout.side,
         size=size_in_words(size),
         mean_size=size_in_words(size / max(1, layout.samples)),
-        arrays=_array_rows(kept),
+        arrays=_array_rows(arrays),
         source=_inert(attributes.get("source", "unknown")),
         listing=_inert(settings.get("listing_hash", "unknown")),
         how=how,
         fingerprint=_inert(attributes["fingerprint"]),
-        schema_version=_inert(attributes["schema_version"]),
+        schema_version=store.version_with(layout),
         manifest=MANIFEST,
         licence=_inert(attributes.get("licence", "unknown")),
     )

@@ -54,8 +54,8 @@ def export_tree(store: DatasetStore, root: Path, progress: Progress, layout: str
         layout: `published`, one of `SHARD_TREES`, or one of `CLIP_TREES`, which need a dataset with frames.
 
     Raises:
-        PipelineError: the dataset is unfinished or has no frames for this layout, the folder holds other files, or it
-            cannot be written.
+        PipelineError: the dataset is unfinished, has no frames for this layout, or needs photos that were not given;
+            or the folder holds other files or cannot be written.
     """
     sizes = store.layout
     if missing := sizes.shard_count - len(store.committed()):
@@ -63,6 +63,7 @@ def export_tree(store: DatasetStore, root: Path, progress: Progress, layout: str
             f"{store.url} is unfinished: {missing} of {sizes.shard_count} shards are missing. Finish it by the "
             "command that began it, then export."
         )
+    store.refuse_missing_photos()
     Storage(str(root)).refuse_overlap(store.storage)
     return write_tree(_TREES[layout](store, root), progress)
 

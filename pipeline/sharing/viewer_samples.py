@@ -54,25 +54,19 @@ def _groups(store: DatasetStore, columns: Container[str], at_most: int) -> Itera
 
 
 def _row(store: DatasetStore, columns: Container[str], row: int) -> Row:
-    sample = sample_pictures(store, row)
-    height, width = sample.photo.shape[:2]
-    shows_photo = "photo" in columns
+    sample = sample_pictures(store, row, with_photo="photo" in columns)
+    height, width = sample.size
     values = {
         "id": sample.id,
-        "photo": _jpeg(sample.photo) if shows_photo else None,
+        "photo": None if sample.photo is None else _jpeg(sample.photo),
         "inverse_depth": None if sample.depth is None else _jpeg(sample.depth),
         "flow": _jpeg(sample.flows[0]),
-        "mask": _jpeg(sample.mask if shows_photo else _silhouette(store, row, height, width)),
+        "mask": _jpeg(sample.mask),
         "height": height,
         "width": width,
         "longest_flow_px": sample.longest_px,
     }
     return {name: value for name, value in values.items() if name in columns}
-
-
-def _silhouette(store: DatasetStore, row: int, height: int, width: int) -> NDArray[np.uint8]:
-    mask = store.read("mask", row)[:height, :width]
-    return np.repeat(mask[..., None], 3, axis=-1)
 
 
 def _jpeg(pixels: NDArray[np.uint8]) -> bytes:

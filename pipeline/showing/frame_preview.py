@@ -28,7 +28,8 @@ def write_preview(store: DatasetStore, path: Path, rows: int) -> None:
     """Write a contact sheet (PNG) or, of pairs and clips, an animation (WebP or GIF) of up to `rows` photos.
 
     Raises:
-        PipelineError: no sample is usable yet, the ending does not fit, or the file cannot be written.
+        PipelineError: no sample is usable yet, the ending does not fit, photos are needed for an animation and are not
+            there, or the file cannot be written.
     """
     has_frames, kind = store.layout.frames > 1, ANIMATIONS.get(path.suffix.lower())
     if kind is None and has_frames and path.suffix.lower() != ".png":
@@ -38,8 +39,10 @@ def write_preview(store: DatasetStore, path: Path, rows: int) -> None:
         message = f"only pairs and clips can be animated, and {store.name} has single photos"
         raise PipelineError(f"{path}: {message}. Choose an --output that ends in .png.")
     if kind is None:
-        write_png(path, np.asarray(pair_sheet(store, rows) if has_frames else contact_sheet(store, rows)))
+        shows_frames = has_frames and store.shows_photos
+        write_png(path, np.asarray(pair_sheet(store, rows) if shows_frames else contact_sheet(store, rows)))
         return
+    store.refuse_missing_photos()
     if not path.absolute().parent.is_dir():
         raise PipelineError(f"{path}: there is no folder {path.parent}. Make it, or choose another --output.")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import quote
 
@@ -33,7 +34,8 @@ OUTLINES = (
 def contact_sheet(store: DatasetStore, rows: int) -> Image.Image:
     """Draw photo, inverse depth, each flow and the mask of up to `rows` usable samples, evenly spread.
 
-    Flow has the colours of Baker et al., scaled for each picture; the length of its longest vector is in the caption.
+    A dataset without images that was opened without photos is shown without photos. Flow has the colours of Baker et
+    al., scaled for each picture; the length of its longest vector is in the caption.
 
     Raises:
         PipelineError: no sample is usable yet.
@@ -41,13 +43,17 @@ def contact_sheet(store: DatasetStore, rows: int) -> Image.Image:
     chosen = spread(store.usable_rows(), rows)
     if not chosen:
         raise PipelineError(f"{store.url}: no usable sample yet. See `pipeline status {quote(store.url)} --failures`.")
-    motions = store.layout.motions
-    flows = [f"flow {k + 1} (colour = direction)" for k in range(motions)]
-    depth = ["inverse depth (bright = near)"] if store.layout.is_simulated else []
-    columns = ["photo", *depth, *flows, "mask"]
+    flows = [f"flow {k + 1} (colour = direction)" for k in range(store.layout.motions)]
+    columns = columns_of(store, "inverse depth (bright = near)", flows)
     title = f"{len(chosen)} of {store.layout.samples} samples"
     title += "".join(f", {what} {words}" for what, words in origin(store.attributes) if what in ("depth", "motion"))
     return draw_sheet(title, columns, [_line(store, row) for row in chosen])
+
+
+def columns_of(store: DatasetStore, depth: str, flows: Sequence[str]) -> list[str]:
+    """Return the names of the pictures of a sample, as `SamplePictures.all` orders them; depth and flows as given."""
+    layout = store.layout
+    return [*["photo"] * store.shows_photos, *[depth] * layout.is_simulated, *flows, "mask"]
 
 
 def depth_in_colour(inverse_depth: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -82,6 +88,11 @@ def outlined(photo: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.
     return shaded
 
 
+def silhouette(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Paint a mask (h, w) as (h, w, 3) uint8 RGB: objects white, all else black."""
+    return np.repeat(np.where(mask > 0, np.uint8(255), np.uint8(0))[..., None], 3, axis=-1)
+
+
 def spread(rows: NDArray[np.int64], count: int) -> list[int]:
     """Return up to `count` of the rows, evenly spread."""
     places = np.linspace(0, max(0, len(rows) - 1), min(count, len(rows))).round().astype(int)
@@ -94,15 +105,15 @@ class SamplePictures:
 
     Attributes:
         id: id of the photo.
-        photo: the stored photo.
+        photo: the stored photo; None where photos are not shown.
         depth: inverse depth in colour, bright = near; None if flow was imported.
         flows: one picture for each motion: colour = direction, saturation = length relative to the longest vector.
-        mask: the photo, darkened outside the object, with the outline of the object.
+        mask: the photo, darkened outside the object, with the outline of the object; its silhouette without a photo.
         longest_px: length of the longest vector of all flows, px.
     """
 
     id: str
-    photo: NDArray[np.uint8]
+    photo: NDArray[np.uint8] | None
     depth: NDArray[np.uint8] | None
     flows: list[NDArray[np.uint8]]
     mask: NDArray[np.uint8]
@@ -110,28 +121,34 @@ class SamplePictures:
 
     @property
     def all(self) -> list[NDArray[np.uint8]]:
-        """All pictures in the order photo, depth (if there is one), flows, mask."""
-        return [self.photo, *([] if self.depth is None else [self.depth]), *self.flows, self.mask]
+        """All pictures in the order photo, depth (if they are there), flows, mask."""
+        return [one for one in (self.photo, self.depth, *self.flows, self.mask) if one is not None]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the sample in px."""
+        height, width = self.mask.shape[:2]
+        return height, width
 
 
-def sample_pictures(store: DatasetStore, row: int) -> SamplePictures:
-    """Read one sample and convert its arrays to pictures."""
+def sample_pictures(store: DatasetStore, row: int, *, with_photo: bool) -> SamplePictures:
+    """Read one sample and convert its arrays to pictures, which show the photo or do without it."""
     height, width = (int(side) for side in store.read("size", row))
-    photo = store.read("image", row)[:height, :width]
+    photo = store.read("image", row)[:height, :width] if with_photo else None
     mask = store.read("mask", row)[:height, :width]
     depth = None
     if store.layout.is_simulated:
         depth = depth_in_colour(schema.decode_inverse_depth(store.read("inverse_depth", row)[:height, :width]))
     flows = schema.decode_flow(store.read("flow", row)[:, :height, :width])
-    shaded = outlined(photo, (mask > 0).astype(np.uint8))
+    shown = silhouette(mask) if photo is None else outlined(photo, (mask > 0).astype(np.uint8))
     lengths = np.hypot(flows[..., 0], flows[..., 1])
     longest_px = float(np.max(lengths, initial=0, where=np.isfinite(lengths)))
     colours = [np.asarray(flow_to_rgb(flow)) for flow in flows]
-    return SamplePictures(str(store.read("id", row)), photo, depth, colours, shaded, longest_px)
+    return SamplePictures(str(store.read("id", row)), photo, depth, colours, shown, longest_px)
 
 
 def _line(store: DatasetStore, row: int) -> Line:
-    sample = sample_pictures(store, row)
-    height, width = sample.photo.shape[:2]
+    sample = sample_pictures(store, row, with_photo=store.shows_photos)
+    height, width = sample.size
     caption = f"{sample.id}   {width} x {height}   flow up to {sample.longest_px:.0f} px"
     return [scaled_to(pixels, TILE) for pixels in sample.all], caption

@@ -19,7 +19,7 @@ from pipeline.dataset.schema import array_specs
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.showing.frame_report import frames_section
-from pipeline.showing.preview import sample_pictures, spread
+from pipeline.showing.preview import columns_of, sample_pictures, spread
 from pipeline.showing.report_html import color_legend, figure, figures, image_tag, text_of, write_page
 from pipeline.showing.report_measures import (
     MeasuredField,
@@ -59,7 +59,8 @@ EXTREMES = (
 def write_report(store: DatasetStore, path: Path, progress: Progress) -> None:
     """Write the page: counts, pictures, distributions, failures, rates and settings. It needs no other file.
 
-    The same dataset gives the same page. Pictures of samples that are evenly spread over the dataset are shown, and
+    The same dataset gives the same page. Without photos, a dataset that was published without images is shown without
+    photos, frames and warping errors. Pictures of samples that are evenly spread over the dataset are shown, and
     those of the extremes among the measured fields; up to 240 flow fields are measured.
 
     Raises:
@@ -73,7 +74,7 @@ def write_report(store: DatasetStore, path: Path, progress: Progress) -> None:
     sections = [
         _head(store, len(usable), len(failures)),
         _gallery(store, usable),
-        frames_section(store, usable),
+        frames_section(store, usable) if store.shows_photos else "",
         _extremes(store, fields),
         _flow(store, fields),
         _motions(store, usable),
@@ -111,7 +112,7 @@ def _head(store: DatasetStore, usable: int, failed: int) -> str:
 def _columns(store: DatasetStore) -> list[str]:
     motions = store.layout.motions
     flows = ["flow"] if motions == 1 else [f"flow {k}" for k in range(motions)]
-    return ["photo", *(["inverse depth, bright = near"] if store.layout.is_simulated else []), *flows, "mask"]
+    return columns_of(store, "inverse depth, bright = near", flows)
 
 
 def _gallery(store: DatasetStore, usable: NDArray[np.int64]) -> str:
@@ -148,8 +149,8 @@ def _find_extremes(fields: Sequence[MeasuredField]) -> Iterator[tuple[Extreme, M
 
 
 def _sample(store: DatasetStore, row: int, remark: str, motion: int | None = None) -> str:
-    pictures = sample_pictures(store, row)
-    height, width = pictures.photo.shape[:2]
+    pictures = sample_pictures(store, row, with_photo=store.shows_photos)
+    height, width = pictures.size
     which = f", flow {motion}" if motion is not None and store.layout.motions > 1 else ""
     facts = f"{width} × {height}, longest vector {pictures.longest_px:.3g} px"
     lead = f"<b>{html.escape(remark)}</b>{which} · " if remark else ""

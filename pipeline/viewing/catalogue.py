@@ -107,7 +107,7 @@ class Catalogue:
             }
 
     def _open(self) -> DatasetStore:
-        return DatasetStore.open(self.url).with_photos(self._photos)
+        return DatasetStore.open(self.url, self._photos)
 
     def _begin(self, store: DatasetStore) -> None:
         self.store = store

@@ -16,7 +16,7 @@ from pipeline.dataset.schema import decode_flow, decode_inverse_depth, picture_p
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.showing.frame_pictures import HIDDEN, StoredClip, occlusion_overlay
-from pipeline.showing.preview import depth_in_colour, outlined
+from pipeline.showing.preview import depth_in_colour, outlined, silhouette
 
 THUMBNAIL_PX = 256
 """Longer side of a thumbnail: that of a tile on a screen with two pixels per CSS pixel."""
@@ -120,7 +120,7 @@ class SamplePictures:
         """Return the photo with its objects outlined; without the photo, the objects in white."""
         if self._store.shows_photos:
             return outlined(self._read("image"), self._labels())
-        return np.repeat(np.where(self._read("mask") > 0, np.uint8(255), np.uint8(0))[..., None], 3, axis=-1)
+        return silhouette(self._read("mask"))
 
     def _labels(self) -> NDArray[np.uint8]:
         if self._store.layout.objects > 1:

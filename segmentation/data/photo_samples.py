@@ -269,7 +269,7 @@ class _OpenedShards:
 
 def _open(url: str, photos: str | None) -> DatasetStore:
     try:
-        return DatasetStore.open(url).with_photos(photos)
+        return DatasetStore.open(url, photos)
     except PipelineError as error:
         raise DatasetError(f"{url} cannot be trained on. {error}") from error
 

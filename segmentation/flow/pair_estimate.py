@@ -43,13 +43,40 @@ class PairOutcome:
     pairs: int
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """A finished dataset of `pipeline run --frames 2` or more; of a clip the first step counts.
+
+    Attributes:
+        url: folder or URL of the dataset.
+        photos: folder or URL of its photos, if it was published without images.
+    """
+
+    url: str
+    photos: str | None = None
+
+    def open(self) -> DatasetStore:
+        """Open the dataset.
+
+        Raises:
+            FlowError: the dataset has no second frames, or some of its shards are missing.
+            PipelineError: there is no dataset, or its photos are needed and were not given.
+        """
+        store = DatasetStore.open(self.url, self.photos)
+        check_has_pairs(store)
+        if missing := store.layout.shard_count - len(store.committed()):
+            raise FlowError(f"{store.name} is unfinished: {count_of(missing, 'shard')} missing. Finish it first")
+        store.refuse_missing_photos()
+        return store
+
+
 def estimate_pairs(
-    dataset: str, output: str, settings: EstimatorSettings, progress: Progress, placement: Placement
+    pairs: Pairs, output: str, settings: EstimatorSettings, progress: Progress, placement: Placement
 ) -> int:
     """Estimate the flow of all pairs of a dataset, or what is missing of it.
 
     Args:
-        dataset: dataset of `pipeline run --frames 2` or more; of a clip the first step counts.
+        pairs: the dataset.
         output: dataset of flow to make or to continue; folder or URL.
         settings: estimator.
         progress: is told how far the run is.
@@ -60,9 +87,10 @@ def estimate_pairs(
 
     Raises:
         FlowError: the dataset has no pairs or is not finished, or there are no such weights.
-        PipelineError: there is no dataset, or the output holds something else or flow of other settings.
+        PipelineError: there is no dataset, its photos are needed and were not given, or the output holds something else
+            or flow of other settings.
     """
-    photos = open_pairs(dataset)
+    photos = pairs.open()
     store = PairFlowStore(output)
     store.refuse_foreign_content()  # before anything is loaded
     identity = identify(settings)
@@ -81,7 +109,7 @@ def estimate_pairs(
         to_do = sum(len(layout.rows(task.shard)) for task in tasks) * layout.motions
         progress.announce(f"{count_of(to_do, 'pair')} to do; {identity.name} ({identity.network})")
         progress.update(to_do, 0, 0)
-        factory = partial(start_worker, dataset, output, settings)
+        factory = partial(start_worker, pairs, output, settings)
         with closing(engine.run_tasks(factory, tasks, placement, progress.announce)) as outcomes:
             for outcome in outcomes:
                 lock.check()
@@ -91,31 +119,17 @@ def estimate_pairs(
     return made
 
 
-def open_pairs(url: str) -> DatasetStore:
-    """Open a finished dataset of pairs or clips.
-
-    Raises:
-        FlowError: the dataset has no second frames, or some of its shards are missing.
-        PipelineError: there is no dataset.
-    """
-    store = DatasetStore.open(url)
-    check_has_pairs(store)
-    if missing := store.layout.shard_count - len(store.committed()):
-        raise FlowError(f"{store.name} is unfinished: {count_of(missing, 'shard')} missing. Finish it first")
-    return store
-
-
-def start_worker(dataset: str, output: str, settings: EstimatorSettings, share: Share) -> PairWorker:
+def start_worker(pairs: Pairs, output: str, settings: EstimatorSettings, share: Share) -> PairWorker:
     """Start a worker on its share of the machine."""
     share.set_up_torch()
-    return PairWorker(dataset, output, load_estimator(settings, share.device))
+    return PairWorker(pairs, output, load_estimator(settings, share.device))
 
 
 class PairWorker:
     """Estimates the flow of pairs; `make` may be called from several threads."""
 
-    def __init__(self, dataset: str, output: str, estimator: Estimator) -> None:
-        self._photos = DatasetStore.open(dataset)
+    def __init__(self, pairs: Pairs, output: str, estimator: Estimator) -> None:
+        self._photos = pairs.open()
         self._store = PairFlowStore.open(output)
         self._estimator = estimator
 

@@ -75,6 +75,12 @@ class FlowCommandSettings(EstimatorSettings):
         INPUT,
         default=None,
     )
+    photos: str | None = setting(
+        "Folder or URL of the photos of --pairs that were published without images.",
+        INPUT,
+        unset="not needed otherwise",
+        default=None,
+    )
     output: str = setting("Zarr group of the flow to make or to continue; a folder or URL.", OUTPUT)
     jpeg: Path | None = setting(
         "Folder in which the flow is also written as a JPEGFlows tree, which the original training code reads.",
@@ -117,6 +123,8 @@ class FlowCommandSettings(EstimatorSettings):
             raise SegmentationError("give one of --dataset with --root, --video and --pairs")
         if self.pairs is not None and (self.jpeg is not None or self.stride != 1):
             raise SegmentationError("--jpeg and --stride belong to videos; leave them out with --pairs")
+        if self.photos is not None and self.pairs is None:
+            raise SegmentationError("--photos belongs to --pairs; leave it out otherwise")
         if self.sequences and self.dataset is None:
             raise SegmentationError("--sequences chooses among the videos of --dataset; leave it out otherwise")
         check_name(self.flow)

@@ -79,7 +79,7 @@ def test_every_sample_is_that_of_the_dataset_to_the_bit(places: Path, kind: str)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_array_is_that_of_the_dataset_padding_and_failed_rows_included(places: Path, kind: str) -> None:
     whole = DatasetStore.open(str(places / kind))
-    slim = DatasetStore.open(str(places / f"{kind}-slim")).with_photos(str(places / "DUTS"))
+    slim = DatasetStore.open(str(places / f"{kind}-slim"), str(places / "DUTS"))
     for name in whole.specs(whole.layout):
         np.testing.assert_array_equal(slim.read(name, slice(None)), whole.read(name, slice(None)), err_msg=name)
         np.testing.assert_array_equal(slim.read(name, 2), whole.read(name, 2), err_msg=name)

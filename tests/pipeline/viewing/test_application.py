@@ -20,7 +20,7 @@ from pipeline.dataset.store import DatasetStore
 from pipeline.viewing.application import make_application
 from pipeline.viewing.bounded_cache import BoundedCache
 from pipeline.viewing.catalogue import Catalogue
-from tests.pipeline.viewing.datasets import (
+from tests.pipeline.viewing.known_datasets import (
     HEIGHT,
     MOTIONS,
     WIDTH,

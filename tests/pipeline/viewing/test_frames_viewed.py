@@ -22,7 +22,7 @@ from tests.conftest import draw_duts
 from tests.pipeline.faulty_s3 import BUCKET, faulty_s3
 from tests.pipeline.making.test_run import Watcher
 from tests.pipeline.viewing.conftest import PATIENCE_MS, OpenPage, Serve
-from tests.pipeline.viewing.datasets import make_dataset
+from tests.pipeline.viewing.known_datasets import make_dataset
 from tests.pipeline.viewing.test_application import BASE_URL, client_of, decode
 
 HEIGHT, WIDTH = 72, 96

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.pipeline.viewing.conftest import PATIENCE_MS, OpenPage, Serve, Watched
-from tests.pipeline.viewing.datasets import (
+from tests.pipeline.viewing.known_datasets import (
     HEIGHT,
     MOTIONS,
     add_shard,

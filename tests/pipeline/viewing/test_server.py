@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Command
-from tests.pipeline.viewing.datasets import make_dataset
+from tests.pipeline.viewing.known_datasets import make_dataset
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from pipeline.dataset.pair_flows import PairFlowStore
 from pipeline.dataset.schema import decode_flow
 from pipeline.making.config import RunConfig
 from pipeline.making.run import run
+from pipeline.sharing.publish import publish
 from segmentation.data.photo_samples import ShardDataset
 from segmentation.data.source_names import PhotoSource
 from segmentation.errors import DatasetError, SegmentationError
@@ -93,6 +94,24 @@ def test_an_interrupted_estimate_is_continued_to_the_same_bytes(segmentation: Co
     assert "2 pairs made in this run" in dis(segmentation, folder)
     assert contents(folder / "flows.zarr") == undisturbed
     assert "0 pairs made in this run" in dis(segmentation, folder)
+
+
+def test_a_copy_without_images_gives_the_same_flow_with_its_photos(segmentation: Command, folder: Path) -> None:
+    dis(segmentation, folder)
+    slim, flows = folder / "slim", folder / "slim-flows.zarr"
+    publish(str(folder / "pairs.zarr"), str(slim), Silent(), with_images=False)
+    options = ("--flow", "dis", "--workers", 0, "--output", flows)
+    assert "its photos are needed here. Give their folder by `--photos FOLDER`" in str(
+        segmentation("flows", "--pairs", slim, *options)[0]
+    )
+    assert not flows.exists()
+    code, printed = segmentation("flows", "--pairs", slim, "--photos", folder / "DUTS", *options)
+    assert code == 0, printed
+    assert f"--data {slim}:{flows} --photos {folder / 'DUTS'} --output" in printed
+    whole, again = (contents(place / "flow") for place in (folder / "flows.zarr", flows))
+    assert again == whole
+    of_a_video = segmentation("flows", "--video", slim, "--photos", slim, "--output", folder / "x")
+    assert "--photos belongs to --pairs" in str(of_a_video[0])
 
 
 def test_samples_with_estimated_flow_are_cut_to_their_windows(segmentation: Command, folder: Path) -> None:
