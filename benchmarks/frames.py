@@ -30,22 +30,22 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.record import ROOT, add_options, publish
+from benchmarks.pieces import EXAMPLES, write_copies
+from benchmarks.record import add_options, publish
 from benchmarks.rounds import Ratio, ratio_of, summary
 from depth import DepthEstimator
 from depth.weights import EMBEDDED_MODEL
 from flowsim import Clip, MotionPrior, make_clip, sample_motion, separate_layers
 from pipeline import RunConfig, run
 
-PHOTOS = ROOT / "examples/DUTS/DUTS-TR"
 INPAINT_RADIUS_PX = 3
 
 
 def photos() -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
     """Return id, photo, grey mask and normalised inverse depth of the example photos."""
-    files = sorted((PHOTOS / "DUTS-TR-Image").glob("*.jpg"))
+    files = sorted((EXAMPLES / "DUTS-TR-Image").glob("*.jpg"))
     images = [cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB) for file in files]
-    masks = [cv2.imread(str(PHOTOS / "DUTS-TR-Mask" / f"{file.stem}.png"), 0) for file in files]
+    masks = [cv2.imread(str(EXAMPLES / "DUTS-TR-Mask" / f"{file.stem}.png"), 0) for file in files]
     maps = DepthEstimator.load(EMBEDDED_MODEL)(images)
     return list(zip([file.stem for file in files], images, masks, maps, strict=True))
 
@@ -128,18 +128,13 @@ def whole_runs(rounds: int, copies: int = 12) -> dict[str, Any]:
     """Measure `pipeline run` with a second frame relative to the same run without."""
     found: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "DUTS/DUTS-TR"
-        for kind in ("Image", "Mask"):
-            (tree / f"DUTS-TR-{kind}").mkdir(parents=True)
-            for file in (PHOTOS / f"DUTS-TR-{kind}").iterdir():
-                for copy in range(copies):
-                    shutil.copy(file, tree / f"DUTS-TR-{kind}/{file.stem}-{copy}{file.suffix}")
+        tree = write_copies(Path(folder) / "DUTS", copies)
         for number in range(rounds + 1):  # the first warms up
             rates = {}
             for frames in (1, 2):
                 output = Path(folder) / f"{frames}-{number}.zarr"
                 settings = RunConfig(
-                    input=str(tree.parent), output=str(output), depth_model="tiny-dpt", frames=frames, workers=0
+                    input=str(tree), output=str(output), depth_model="tiny-dpt", frames=frames, workers=0
                 )
                 start = time.perf_counter()
                 photos_made = run(settings).photos_made_now
@@ -148,7 +143,7 @@ def whole_runs(rounds: int, copies: int = 12) -> dict[str, Any]:
             found.append(rates)
     found = found[1:]
     return {
-        "photos": copies * len(list((PHOTOS / "DUTS-TR-Image").iterdir())),
+        "photos": copies * len(list((EXAMPLES / "DUTS-TR-Image").iterdir())),
         "photos_per_s": statistics.median(rates["photos"] for rates in found),
         "pairs_per_s": statistics.median(rates["pairs"] for rates in found),
         "pairs_over_photos": ratio_of([rates["pairs"] for rates in found], [rates["photos"] for rates in found]),

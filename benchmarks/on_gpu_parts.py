@@ -6,7 +6,6 @@ Each part yields names and figures as they come. Sizes of a dry run are tiny.
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,10 +18,10 @@ import numpy as np
 import torch
 
 from benchmarks.on_gpu_timing import Bench, summary
+from benchmarks.pieces import EXAMPLES, write_copies
 from benchmarks.record import ROOT
 from benchmarks.rounds import ratio_of_times
 
-EXAMPLES = ROOT / "examples/DUTS/DUTS-TR"
 BYTES_PER_PIXEL = 4 + 8 + 1
 """Bytes that the flow kernel moves per pixel: inverse depth in, flow and validity out."""
 Found = Iterator[tuple[str, Any]]
@@ -108,12 +107,7 @@ def measure_pipeline(bench: Bench, network: str) -> Found:
     files = sorted((EXAMPLES / "DUTS-TR-Image").iterdir())
     copies = bench.choose(300, 1)
     with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "DUTS/DUTS-TR"
-        for kind in ("Image", "Mask"):
-            (tree / f"DUTS-TR-{kind}").mkdir(parents=True)
-            for file in (EXAMPLES / f"DUTS-TR-{kind}").iterdir():
-                for number in range(copies):
-                    shutil.copy(file, tree / f"DUTS-TR-{kind}/{file.stem}-{number}{file.suffix}")
+        tree = write_copies(Path(folder) / "DUTS", copies)
         model = str(save_random_network("dpt-tiny" if bench.is_dry else network, Path(folder) / "network"))
         estimator = DepthEstimator.load(model, device=bench.device)
         yield "precision", estimator.provenance()["precision"]
@@ -122,7 +116,7 @@ def measure_pipeline(bench: Bench, network: str) -> Found:
         yield "network_alone_photos_per_second", summary(alone, 2)
         del estimator
         bench.free()
-        given = argparse.Namespace(input=str(tree.parent), depth_model=model, motion="davis")
+        given = argparse.Namespace(input=str(tree), depth_model=model, motion="davis")
         whole = whole_path(given, Path(folder) / "made.zarr", copies * len(files))
         yield "whole_path", whole
         yield "whole_path_over_network_alone", round(whole["photos_per_second"] / median(alone), 3)

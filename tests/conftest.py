@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,6 +62,20 @@ def draw_duts(root: Path, photos: int) -> Path:
         write_png(root / "DUTS-TR/DUTS-TR-Image" / f"scene_{index:03d}.png", photo)
         write_png(root / "DUTS-TR/DUTS-TR-Mask" / f"scene_{index:03d}.png", mask)
     return root
+
+
+@pytest.fixture
+def in_time() -> Iterator[None]:
+    """Fail after two minutes instead of waiting for ever."""
+
+    def fail(number: int, frame: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

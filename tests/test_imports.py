@@ -136,12 +136,19 @@ def test_light_modules_load_without_heavy_libraries(name: str) -> None:
     assert not loaded & HEAVY
 
 
-def test_help_loads_no_heavy_library() -> None:
+@pytest.mark.parametrize(
+    ("package", "command", "heavy"),
+    [
+        ("pipeline", "run", HEAVY | {"zarr", "cv2", "pandas"}),
+        ("segmentation", "score", HEAVY | {"numpy", "cv2", "matplotlib", "PIL"}),
+    ],
+)
+def test_help_loads_no_heavy_library(package: str, command: str, heavy: set[str]) -> None:
     code = (
-        "import sys, pipeline.cli\n"
+        f"import sys, {package}.cli\n"
         "from typer.testing import CliRunner\n"
-        "assert CliRunner().invoke(pipeline.cli.app, ['run', '--help']).exit_code == 0\n"
-        "print(sorted({'torch', 'ray', 'transformers', 'timm', 'numba', 'zarr', 'cv2', 'pandas'} & sys.modules.keys()))"
+        f"assert CliRunner().invoke({package}.cli.app, [{command!r}, '--help']).exit_code == 0\n"
+        f"print(sorted({heavy!r} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

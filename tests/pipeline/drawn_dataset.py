@@ -16,18 +16,19 @@ from pipeline.dataset.store import DatasetStore
 from pipeline.making.config import fingerprint
 from tests.conftest import draw_scene
 
+PRIOR = MotionPrior.preset("camera+object")
+SEED = 5
 SIDE = 40
 SAMPLES_PER_SHARD = 2
 
 
 def make_dataset(url: str, samples: int = 6, *, without_shard: int | None = None, failed_row: int = 3) -> DatasetStore:
     """Write a dataset of two samples a shard; one row failed, odd rows are upright."""
-    prior = MotionPrior.preset("camera+object")
     settings = {
         "depth": {"model": "drawn", "sha256": "0" * 64},
         "motion": "camera+object",
-        "motion_prior": prior.to_dict(),
-        "seed": 5,
+        "motion_prior": PRIOR.to_dict(),
+        "seed": SEED,
     }
     attributes = {"fingerprint": fingerprint(settings), "settings": settings, "source": "drawn", "licence": "MIT"}
     store = DatasetStore(url)
@@ -47,7 +48,7 @@ def draw_shard(store: DatasetStore, shard: int, failed_row: int = 3) -> None:
         if row == failed_row:
             failures.append(Failure(row, f"scene_{row:03d}", "truncated", "ends early"))
         else:
-            _put_scene(arrays, place, row)
+            put_scene(arrays, place, row)
     write_shard(store, shard, arrays, failures, "float32")
 
 
@@ -57,7 +58,8 @@ def contents(root: Path) -> dict[str, str]:
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
 
 
-def _put_scene(arrays: dict[str, np.ndarray], place: int, row: int) -> None:
+def put_scene(arrays: dict[str, np.ndarray], place: int, row: int) -> None:
+    """Draw a scene with depth and flow into one row of a shard whose ids are there already."""
     height, width = size = (SIDE, 30) if row % 2 else (24, 36)
     photo, mask = draw_scene(row, height, width)
     depth = np.linspace(0.2, 0.6, height, dtype=np.float32)[:, None].repeat(width, 1)
@@ -65,8 +67,9 @@ def _put_scene(arrays: dict[str, np.ndarray], place: int, row: int) -> None:
     steps = schema.encode_inverse_depth(depth)
     inside = (place, slice(0, height), slice(0, width))
     arrays["image"][inside], arrays["mask"][inside], arrays["inverse_depth"][inside] = photo, mask, steps
-    motion = sample_motion(MotionPrior.preset("camera+object"), 5, f"scene_{row:03d}", 0)
-    made = simulate_flow(schema.decode_inverse_depth(steps), mask > 0, motion)
-    arrays["flow"][place, 0, :height, :width] = schema.encode_flow(made.flow, made.valid)
-    arrays["motion"][place, 0] = made.motion.to_vector()
+    for index in range(arrays["flow"].shape[1]):
+        motion = sample_motion(PRIOR, SEED, str(arrays["id"][place]), index)
+        made = simulate_flow(schema.decode_inverse_depth(steps), mask > 0, motion)
+        arrays["flow"][place, index, :height, :width] = schema.encode_flow(made.flow, made.valid)
+        arrays["motion"][place, index] = made.motion.to_vector()
     arrays["size"][place], arrays["status"][place] = size, schema.USABLE

@@ -12,11 +12,8 @@ import torch
 
 from segmentation.training.run import TrainingSummary, train
 from segmentation.training.settings import TrainingSettings
-from tests.segmentation.trees import SIZE, davis16
-from tests.segmentation.video_flows import store_flow
+from tests.segmentation.video_flows import draw_training_videos
 from tests.segmentation.zarr_datasets import make_dataset
-
-FRAMES = [f"{k:05d}" for k in range(6)]
 
 
 class Watcher:
@@ -37,12 +34,7 @@ class Watcher:
 
 def make_videos(folder: Path) -> str:
     """Draw DAVIS with two training videos and one to test on, and their flow; return the option's value."""
-    root = folder / "DAVIS"
-    davis16(root)
-    (root / "ImageSets/480p/train.txt").write_text("bear\nlibby\n")
-    for video in ("bear", "libby"):
-        store_flow(folder / "flows.zarr", video, FRAMES, SIZE)
-    return f"davis16={root}:{folder / 'flows.zarr'}"
+    return f"davis16={draw_training_videos(folder)}:{folder / 'flows.zarr'}"
 
 
 def settings_in(folder: Path, **changes: Any) -> TrainingSettings:

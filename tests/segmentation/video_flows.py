@@ -13,6 +13,10 @@ from flowsim import flow_to_rgb
 from pipeline.dataset.flow_store import FlowDataset, FlowLayout
 from pipeline.dataset.schema import decode_flow, encode_flow
 from pipeline.dataset.shard_writer import write_shard
+from tests.segmentation.trees import SIZE, davis16
+
+FRAMES = [f"{k:05d}" for k in range(6)]
+"""Names of the frames of `davis16`."""
 
 
 def draw_flow(height: int, width: int, frame: int) -> np.ndarray:
@@ -43,6 +47,16 @@ def store_flow(
         steps = np.stack([encode_flow(draw_flow(*size, row), known) for row in rows])
         names = np.array(frames[rows.start : rows.stop], object)
         write_shard(store, shard, {"flow": steps, "frame": names}, [], "float32")
+
+
+def draw_training_videos(folder: Path) -> Path:
+    """Draw `DAVIS` with the training videos bear and libby, and their flow in `flows.zarr`; return its root."""
+    root = folder / "DAVIS"
+    davis16(root)
+    (root / "ImageSets/480p/train.txt").write_text("bear\nlibby\n")
+    for video in ("bear", "libby"):
+        store_flow(folder / "flows.zarr", video, FRAMES, SIZE)
+    return root
 
 
 def read_flow(url: str, video: str) -> Iterator[tuple[str, np.ndarray]]:

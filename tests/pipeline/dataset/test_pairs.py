@@ -14,12 +14,11 @@ from torch.utils.data import DataLoader
 
 import pipeline
 from pipeline import ClipDataset, PairDataset
-from pipeline.dataset.schema import UNKNOWN_FLOW
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
-from tests.conftest import draw_duts
 from tests.pipeline.drawn_dataset import make_dataset
 from tests.pipeline.faulty_s3 import BUCKET, faulty_s3
+from tests.pipeline.made_clips import make_clips
 
 PAIRS = 2 * 2 * 2
 """Usable photos, motions and steps of the dataset of these tests."""
@@ -27,22 +26,7 @@ PAIRS = 2 * 2 * 2
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return a dataset of three frames of two motions of three photos, of which the second failed.
-
-    One vector of the first pair is unknown.
-    """
-    folder = tmp_path_factory.mktemp("pairs")
-    root = draw_duts(folder / "DUTS", 3)
-    (root / "DUTS-TR/DUTS-TR-Image/scene_001.png").write_bytes(b"no photo")
-    settings = {"depth_model": "tiny-dpt", "max_side": 96, "workers": 0, "motion": "camera+object", "motions": 2}
-    output = str(folder / "clips.zarr")
-    pipeline.run(pipeline.RunConfig(input=str(root), output=output, frames=3, objects="components", **settings))  # type: ignore[arg-type]
-    store = DatasetStore.open(output)
-    top, _, left, _ = store.read("window", 0)[0]
-    flow = store.read("flow", slice(None)).copy()
-    flow[0, 0, top + 2, left + 3] = UNKNOWN_FLOW
-    store.group["flow"][:] = flow
-    return output
+    return str(make_clips(tmp_path_factory.mktemp("pairs"), objects="components"))
 
 
 def test_pairs_are_the_cut_and_decoded_frames(url: str) -> None:

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
@@ -22,19 +21,7 @@ from pipeline.photos import originals
 from tests.conftest import ROOT, MakeDuts
 from tests.pipeline.conftest import Command
 
-
-@pytest.fixture(autouse=True)
-def in_time() -> Iterator[None]:
-    """Fail instead of waiting for ever."""
-
-    def fail(number: int, frame: object) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(120)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+pytestmark = pytest.mark.usefixtures("in_time")
 
 
 def make_pipe(path: Path) -> Path:

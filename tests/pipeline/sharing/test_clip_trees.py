@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import pipeline
 from pipeline.cli import app
 from pipeline.dataset.samples import Frames
-from pipeline.dataset.schema import SHOWS_NOTHING, UNKNOWN_FLOW
+from pipeline.dataset.schema import SHOWS_NOTHING
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.making.config import RunConfig
@@ -26,6 +26,7 @@ from pipeline.sharing.clip_trees import _padded
 from pipeline.sharing.export import export_tree
 from tests.conftest import draw_duts
 from tests.pipeline.drawn_dataset import make_dataset
+from tests.pipeline.made_clips import make_clips
 from tests.pipeline.making.test_run import Watcher
 
 LAYOUTS = ("flyingchairs", "sintel", "kitti", "davis17")
@@ -35,21 +36,8 @@ LARGEST_KNOWN = 1000
 
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with `clips.zarr`: three frames of two motions of three photos, of which the second is damaged.
-
-    One vector of the first pair is unknown.
-    """
-    folder = tmp_path_factory.mktemp("clips")
-    root = draw_duts(folder / "DUTS", 3)
-    (root / "DUTS-TR/DUTS-TR-Image/scene_001.png").write_bytes(b"no photo")
-    settings = {"depth_model": "tiny-dpt", "max_side": 96, "workers": 0, "motion": "camera+object", "frames": 3}
-    run(RunConfig(input=str(root), output=str(folder / "clips.zarr"), motions=2, **settings))  # type: ignore[arg-type]
-    store = DatasetStore.open(str(folder / "clips.zarr"))
-    top, _, left, _ = store.read("window", 0)[0]
-    flow = store.read("flow", slice(None)).copy()
-    flow[0, 0, top + 2, left + 3] = UNKNOWN_FLOW
-    store.group["flow"][:] = flow
-    return folder
+    """Return a folder with `clips.zarr`."""
+    return make_clips(tmp_path_factory.mktemp("clips")).parent
 
 
 @pytest.fixture

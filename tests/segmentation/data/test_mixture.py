@@ -17,7 +17,7 @@ from segmentation.data.source_names import PhotoSource, VideoSource
 from segmentation.data.video_samples import VideoFrames
 from segmentation.errors import DatasetError, SegmentationError
 from tests.segmentation.trees import SIZE, davis16
-from tests.segmentation.video_flows import store_flow
+from tests.segmentation.video_flows import draw_training_videos, store_flow
 from tests.segmentation.zarr_datasets import make_dataset
 
 Sources = list[tuple[ShardDataset | VideoFrames, float]]
@@ -124,13 +124,10 @@ def test_spawned_workers_change_nothing(sources: Sources) -> None:
 
 def test_the_published_way_draws_videos_first_and_with_replacement(tmp_path: Path) -> None:
     """Two videos of 2 and 6 frames come equally often, as do nine photos; a sample may come twice in an epoch."""
-    davis16(tmp_path / "DAVIS")
-    (tmp_path / "DAVIS/ImageSets/480p/train.txt").write_text("bear\nlibby\n")
+    davis = draw_training_videos(tmp_path)
     for number in range(2, 6):
-        (tmp_path / f"DAVIS/Annotations/480p/bear/{number:05d}.png").unlink()
-    for video in ("bear", "libby"):
-        store_flow(tmp_path / "flows.zarr", video, [f"{k:05d}" for k in range(6)], SIZE)
-    videos = VideoFrames("davis16", tmp_path / "DAVIS", str(tmp_path / "flows.zarr"))
+        (davis / f"Annotations/480p/bear/{number:05d}.png").unlink()
+    videos = VideoFrames("davis16", davis, str(tmp_path / "flows.zarr"))
     photos = ShardDataset(str(make_dataset(tmp_path / "x.zarr")))
     drawn = Mixture([(photos, 3), (videos, 1)], 400, with_replacement=True)
     numbers = [drawn._draw(epoch) for epoch in range(20)]

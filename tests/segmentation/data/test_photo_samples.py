@@ -17,8 +17,9 @@ from pipeline.dataset.shard_writer import write_shard
 from pipeline.dataset.store import DatasetStore
 from segmentation.data.photo_samples import ShardDataset
 from segmentation.errors import DatasetError
+from tests.pipeline.drawn_dataset import SEED, SIDE
 from tests.segmentation.whole_epochs import epoch_of
-from tests.segmentation.zarr_datasets import FAILED_ROW, SEED, SIDE, make_dataset
+from tests.segmentation.zarr_datasets import FAILED_ROW, make_dataset
 
 USABLE_IDS = {f"scene {row}" for row in range(10) if row != FAILED_ROW}
 

@@ -16,22 +16,15 @@ from segmentation.errors import DatasetError
 from segmentation.flow.frame_flows import open_flows
 from segmentation.training.validation import as_pixels
 from segmentation.videos.datasets import open_dataset
-from tests.segmentation.trees import SIZE, davis16, grey, save, square
-from tests.segmentation.video_flows import draw_flow, save_flow_pictures, store_flow
+from tests.segmentation.trees import SIZE, grey, save, square
+from tests.segmentation.video_flows import FRAMES, draw_flow, draw_training_videos, save_flow_pictures, store_flow
 from tests.segmentation.whole_epochs import epoch_of
-
-FRAMES = [f"{k:05d}" for k in range(6)]
 
 
 @pytest.fixture
 def davis(tmp_path: Path) -> Path:
     """DAVIS with two training videos, bear and libby, and their flow."""
-    root = tmp_path / "DAVIS"
-    davis16(root)
-    (root / "ImageSets/480p/train.txt").write_text("bear\nlibby\n")
-    for video in ("bear", "libby"):
-        store_flow(tmp_path / "flows.zarr", video, FRAMES, SIZE)
-    return root
+    return draw_training_videos(tmp_path)
 
 
 def frames_of(davis: Path, **options: object) -> VideoFrames:

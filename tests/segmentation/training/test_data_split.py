@@ -17,13 +17,12 @@ from segmentation.data.video_samples import VideoFrames
 from segmentation.errors import DatasetError, SegmentationError, TrainingError
 from segmentation.training.data_split import Part, open_data
 from tests.segmentation.training_runs import (
-    FRAMES,
     make_videos,
     settings_in,
     train_in,
 )
 from tests.segmentation.trees import SIZE
-from tests.segmentation.video_flows import store_flow
+from tests.segmentation.video_flows import FRAMES, store_flow
 from tests.segmentation.zarr_datasets import FAILED_ROW, FINGERPRINT, make_dataset
 
 

@@ -22,7 +22,6 @@ from segmentation.training.data_split import open_data
 from segmentation.training.run import train
 from segmentation.training.validation import score_samples, summarize
 from tests.segmentation.training_runs import (
-    FRAMES,
     Watcher,
     command,
     make_videos,
@@ -31,7 +30,7 @@ from tests.segmentation.training_runs import (
     train_in,
 )
 from tests.segmentation.trees import SIZE
-from tests.segmentation.video_flows import save_flow_pictures
+from tests.segmentation.video_flows import FRAMES, save_flow_pictures
 from tests.segmentation.zarr_datasets import make_dataset
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,19 +17,7 @@ from segmentation.videos.mask_files import read_levels
 from tests.conftest import draw_scene, write_png
 from tests.segmentation.drawn_videos import draw_davis
 
-
-@pytest.fixture(autouse=True)
-def in_time() -> Iterator[None]:
-    """Fail instead of waiting for ever."""
-
-    def fail(number: int, frame: object) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(60)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+pytestmark = pytest.mark.usefixtures("in_time")
 
 
 @pytest.fixture
