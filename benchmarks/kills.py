@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
     "samples_per_shard": 2,
     "motion": "camera+object",
 }
-PRELOADED = ["pipeline.cli", "pipeline.making.run", "pipeline.making.worker", "transformers", "timm"]
+PRELOADED = ["pipeline.commands", "pipeline.making.run", "pipeline.making.worker", "transformers", "timm"]
 OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove")
 ORPHANS_MAY_LIVE_S = 60.0
 RAY_RUN_MAY_TAKE_S = 240.0

@@ -59,7 +59,7 @@ def write_command_pages(app: Sphinx) -> None:
     """Write one page for each command line from the commands themselves."""
     for command in ("pipeline", "segmentation"):
         page = Path(app.srcdir) / "reference" / f"{command}.md"
-        docs = [sys.executable, "-m", "typer", f"{command}.cli", "utils", "docs", "--name", command]
+        docs = [sys.executable, "-m", "typer", f"{command}.commands", "utils", "docs", "--name", command]
         text = subprocess.run(docs, capture_output=True, text=True, check=True).stdout
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")

@@ -10,12 +10,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import PipelineError
-
 if TYPE_CHECKING:
     from pipeline.command.progress import Progress
     from pipeline.dataset.pairs import ClipDataset, PairDataset
     from pipeline.dataset.samples import Dataset, Sample, open_dataset
+    from pipeline.errors import PipelineError
     from pipeline.making.config import RunConfig
     from pipeline.making.run import RunSummary, run
 
@@ -39,6 +38,7 @@ _MODULES = {
     "ClipDataset": "dataset.pairs",
     "Dataset": "dataset.samples",
     "PairDataset": "dataset.pairs",
+    "PipelineError": "errors",
     "Progress": "command.progress",
     "RunConfig": "making.config",
     "RunSummary": "making.run",

@@ -10,13 +10,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from segmentation.errors import SegmentationError
-
 if TYPE_CHECKING:
     from segmentation.data.mixture import Mixture
     from segmentation.data.photo_samples import ShardDataset, Triplet
     from segmentation.data.transforms import Augmentation, Batch, make_batch
     from segmentation.data.video_samples import VideoFrames
+    from segmentation.errors import SegmentationError
     from segmentation.network.checkpoint import load_network, save_network
     from segmentation.network.hub import HubNetwork
     from segmentation.network.model import TwoStreamNetwork
@@ -56,6 +55,7 @@ _MODULES = {
     "HubNetwork": "network.hub",
     "Mixture": "data.mixture",
     "PredictionSettings": "prediction.settings",
+    "SegmentationError": "errors",
     "ShardDataset": "data.photo_samples",
     "TrainingSettings": "training.settings",
     "Triplet": "data.photo_samples",

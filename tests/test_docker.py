@@ -12,7 +12,7 @@ import pytest
 import typer.main
 import yaml
 
-from pipeline.cli import app
+from pipeline.commands import app
 from tests.conftest import ROOT
 
 DOCKER = ROOT / "docker"

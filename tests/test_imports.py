@@ -30,15 +30,27 @@ FLOORS = {
         "sharing",
         "command_settings",
         "telling",
-        "sharing_cli",
+        "sharing_commands",
+        "commands",
         "cli",
     ),
-    "segmentation": ("errors", "videos", "network", "flow", "scoring", "data", "training", "prediction", "cli"),
+    "segmentation": (
+        "errors",
+        "videos",
+        "network",
+        "flow",
+        "scoring",
+        "data",
+        "training",
+        "prediction",
+        "commands",
+        "cli",
+    ),
 }
 """The rooms of a package from the ground up; a file may import from its own room and from those before it."""
 HEAVY = {"torch", "ray", "transformers", "timm", "numba"}
 LIGHT = (
-    "pipeline.cli",
+    "pipeline.commands",
     "pipeline.dataset.schema",
     "pipeline.dataset.store",
     "pipeline.engine.placement",
@@ -124,7 +136,7 @@ def test_only_the_engine_and_shared_training_import_ray_and_only_command_modules
     for name in modules():
         if room(name) != "engine" and name != "segmentation.training.on_ray":
             assert "ray" not in imports(name), name
-        if not name.endswith("cli") and room(name) != "command":
+        if not name.endswith("commands") and room(name) != "command":
             assert "typer" not in imports(name), name
 
 
@@ -145,9 +157,9 @@ def test_light_modules_load_without_heavy_libraries(name: str) -> None:
 )
 def test_help_loads_no_heavy_library(package: str, command: str, heavy: set[str]) -> None:
     code = (
-        f"import sys, {package}.cli\n"
+        f"import sys, {package}.commands\n"
         "from typer.testing import CliRunner\n"
-        f"assert CliRunner().invoke({package}.cli.app, [{command!r}, '--help']).exit_code == 0\n"
+        f"assert CliRunner().invoke({package}.commands.app, [{command!r}, '--help']).exit_code == 0\n"
         f"print(sorted({heavy!r} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from pipeline.command.settings import SHOWN, Shown, option_name
-from pipeline.command.stopping import INTERRUPTED
+from pipeline.command.stopping import INTERRUPTED, STOPPED, stopped_by_signals
 from pipeline.files.places import refuse_url
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -89,10 +89,13 @@ class _Command(TyperCommand):
 
 
 class Program(typer.Typer):
-    """A program that refuses URLs as values of type `Path`, which would take them for relative paths."""
+    """A program that refuses URLs as values of type `Path`, and whose commands end cleanly at Ctrl-C and SIGTERM.
+
+    `Path` would take a URL for a relative path.
+    """
 
     def command(self, *about: Any, examples: tuple[str, ...] = (), **more: Any) -> Callable[[Command], Command]:
-        """Register a command that refuses URLs given as paths; `examples` are command lines for its help page."""
+        """Register a command; `examples` are command lines for its help page."""
         if examples:  # Markdown, as the documentation needs it
             lines = "\n".join(f"{PROMPT}{example}" for example in examples)
             more["epilog"] = f"**Examples**:\n\n```console\n{lines}\n```"
@@ -105,7 +108,8 @@ class Program(typer.Typer):
                     for place in value if isinstance(value, list) else [value]:
                         if isinstance(place, Path):
                             refuse_url(str(place))
-                command(**given)
+                with _stoppable():
+                    command(**given)
 
             register(checked)
             return command
@@ -114,13 +118,14 @@ class Program(typer.Typer):
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def _stoppable() -> Iterator[None]:
     """End a command with a sentence and an exit code of its own at Ctrl-C and SIGTERM."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo("Stopped. Finished work stays; the same command continues.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    with stopped_by_signals():
+        try:
+            yield
+        except KeyboardInterrupt:
+            typer.echo(STOPPED, err=True)
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def takes(settings: type[Settings]) -> Callable[[Callable[[Settings], None]], Callable[..., None]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -13,6 +13,11 @@ SECONDS_TO_STOP = 8.0
 """Time that a stopped command has to finish its current work; `docker stop` kills after 10 s."""
 INTERRUPTED = 130
 """Exit code of a command that was stopped."""
+SECONDS_UNTIL_LOADED = 0.02
+"""Time after which a stop is tried again that came while a module was loaded."""
+IMPORT = "<frozen importlib._bootstrap>"
+"""File name of the code of Python's import."""
+STOPPED = "Stopped. Finished work stays; the same command continues."
 
 _end: threading.Timer | None = None
 
@@ -24,14 +29,15 @@ def stopped_by_signals() -> Iterator[None]:
     Threads may then finish their current work. The process ends after `SECONDS_TO_STOP` even if one of them waits for a
     disk or a network that does not answer; the order in which datasets are written makes this harmless.
     """
-    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, _interrupt)}
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # otherwise, SIGINT is to be ignored
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, _interrupt)
-    try:
+    with _handled_by(_interrupt):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """End the process with a sentence at Ctrl-C and SIGTERM, while it has nothing to finish."""
+    with _handled_by(_end_at_once):
+        yield
 
 
 def take_all_time() -> None:
@@ -42,13 +48,46 @@ def take_all_time() -> None:
         _end = None
 
 
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, handler)}
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # of commands in the background
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+def _end_at_once(number: int, frame: FrameType | None) -> None:
+    os.write(2, f"{STOPPED}\n".encode())
+    os._exit(INTERRUPTED)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     global _end
     if _end is None:
         _end = threading.Timer(SECONDS_TO_STOP, _end_process)
         _end.daemon = True
         _end.start()
+    if _is_loading(frame):
+        again = threading.Timer(SECONDS_UNTIL_LOADED, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+        return
     raise KeyboardInterrupt
+
+
+def _is_loading(frame: FrameType | None) -> bool:
+    """Return whether a module is being loaded.
+
+    KeyboardInterrupt is not safe there: code in C and callbacks print it and go on, and if it passes through `exec`,
+    as for a dataclass, Python ends by the signal instead of with the exit code.
+    """
+    while frame is not None and frame.f_code.co_filename != IMPORT:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _end_process() -> None:

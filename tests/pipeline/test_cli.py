@@ -12,7 +12,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from pipeline.cli import app
+from pipeline.commands import app
 from pipeline.errors import PipelineError
 from pipeline.making.config import RunConfig, load_config
 from tests.conftest import MakeDuts, draw_scene, write_png

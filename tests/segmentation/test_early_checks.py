@@ -9,7 +9,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from segmentation.cli import app
+from segmentation.commands import app
 from segmentation.network.network_files import EXPECTED
 from tests.conftest import ROOT
 from tests.segmentation.trees import fbms_preprocessed

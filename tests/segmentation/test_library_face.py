@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import segmentation
-from segmentation.cli import app
+from segmentation.commands import app
 from segmentation.scoring.settings import ScoreSettings
 from tests.conftest import ROOT, write_png
 from tests.segmentation.drawn_videos import draw_davis, save_small_network

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from pipeline.cli import app as pipeline
-from segmentation.cli import app as segmentation
+from pipeline.commands import app as pipeline
+from segmentation.commands import app as segmentation
 from tests.conftest import draw_scene
 from tests.segmentation.released_checkpoints import save_stand_in
 from tests.segmentation.trees import SIZE, palette, photo, save, square

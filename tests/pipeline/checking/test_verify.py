@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.checking.repair import repair
-from pipeline.cli import app
+from pipeline.commands import app
 from pipeline.dataset import schema
 from pipeline.dataset.commits import Failure
 from pipeline.dataset.flow_store import FlowDataset, FlowLayout

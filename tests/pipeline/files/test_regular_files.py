@@ -134,8 +134,7 @@ BLOCKED = """
 from pathlib import Path
 from pipeline.engine import run_tasks as engine
 from pipeline.engine.placement import Placement
-from pipeline.command.options import make_app, stoppable
-from pipeline.command.stopping import stopped_by_signals
+from pipeline.command.options import make_app
 
 app = make_app("reads")
 
@@ -146,11 +145,9 @@ class Blocked:
 
 @app.command("read")
 def read(path: str) -> None:
-    with stoppable():
-        list(engine.run_tasks(lambda share: Blocked(), [path], Placement(0, "cpu", None), print))
+    list(engine.run_tasks(lambda share: Blocked(), [path], Placement(0, "cpu", None), print))
 
-with stopped_by_signals():
-    app()
+app()
 """
 
 

@@ -19,8 +19,8 @@ from flowsim import MotionPrior
 from flowsim.prior_toml import to_toml
 from pipeline.checking.findings import Finding
 from pipeline.checking.verify import verify
-from pipeline.cli import app
 from pipeline.command.progress import Silent
+from pipeline.commands import app
 from pipeline.dataset import schema
 from pipeline.dataset.sealed import FIELD, UNSEALED, seal
 from pipeline.dataset.shard_writer import write_shard

@@ -11,7 +11,7 @@ import xarray
 from typer.testing import CliRunner
 
 from flowsim import distance, flow_to_rgb, measure_flow
-from pipeline.cli import app
+from pipeline.commands import app
 from pipeline.dataset import schema
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import InputError, PipelineError

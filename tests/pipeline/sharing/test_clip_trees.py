@@ -15,7 +15,7 @@ from torchvision.datasets import FlyingChairs, KittiFlow, Sintel
 from typer.testing import CliRunner
 
 import pipeline
-from pipeline.cli import app
+from pipeline.commands import app
 from pipeline.dataset.samples import Frames
 from pipeline.dataset.schema import SHOWS_NOTHING
 from pipeline.dataset.store import DatasetStore

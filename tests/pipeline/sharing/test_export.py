@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from flowsim import flow_to_rgb
-from pipeline.cli import app
+from pipeline.commands import app
 from pipeline.dataset import schema
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError

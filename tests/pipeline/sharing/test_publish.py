@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from pipeline.checking.repair import repair
 from pipeline.checking.verify import verify
-from pipeline.cli import app
+from pipeline.commands import app
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.sharing.publish import publish

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from pipeline.cli import app
+from pipeline.commands import app
 from pipeline.dataset.run_log import run_records
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError

@@ -18,7 +18,7 @@ import zarr
 from pipeline.dataset.flow_store import FlowDataset
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
-from segmentation import cli
+from segmentation.commands import SOME_VIDEOS_FAILED
 from segmentation.flow.raft import load_raft
 from tests.conftest import ROOT
 from tests.segmentation.commands import Command
@@ -138,7 +138,7 @@ def test_each_bad_video_is_named_and_the_others_are_done(flows: Command, tmp_pat
     with (root / "ImageSets/480p/val.txt").open("a") as file:
         file.write("ghost\n")
     code, printed = flows("--dataset", "davis16", "--root", root)
-    assert code == cli.SOME_VIDEOS_FAILED
+    assert code == SOME_VIDEOS_FAILED
     assert "flow of 1 of 8 videos" in printed
     found = {line.split(": ")[1]: line for line in printed.splitlines() if line.startswith("not done: ")}
     expected = {

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from segmentation import cli
+from segmentation.commands import SOME_VIDEOS_FAILED
 from segmentation.data.source_names import Benchmark
 from tests.conftest import ROOT, write_png
 from tests.segmentation import trees
@@ -104,7 +105,7 @@ def test_the_same_command_predicts_what_is_missing(evaluate: Command, tmp_path: 
 def test_videos_of_one_frame_are_named_and_the_others_are_scored(evaluate: Command, tmp_path: Path) -> None:
     root = draw_davis(tmp_path / "DAVIS", short=3, single=1)
     code, printed = evaluate(f"davis16={root}", options=("--flow", "dis"))
-    assert code == cli.SOME_VIDEOS_FAILED, printed
+    assert code == SOME_VIDEOS_FAILED, printed
     sentence = "single has 1 frame; flow from each frame to the next needs at least 2"
     assert f"not predicted: davis16: single: {sentence}" in printed
     assert {path.split("/")[0] for path in hashes(tmp_path / "out/davis16")} == {"short"}

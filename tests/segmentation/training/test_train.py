@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from segmentation.cli import app
+from segmentation.commands import app
 from segmentation.errors import SegmentationError, TrainingError
 from segmentation.network.checkpoint import load_network
 from segmentation.network.sizes import SIZES

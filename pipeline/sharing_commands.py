@@ -6,7 +6,7 @@ from shlex import quote
 
 import typer
 
-from pipeline.command.options import Program, stoppable, takes
+from pipeline.command.options import Program, takes
 from pipeline.command.progress import ProgressLine
 from pipeline.command.stopping import INTERRUPTED
 from pipeline.command_settings import ExportSettings, PublishSettings, RecipeSettings
@@ -47,7 +47,7 @@ def recipe_command(settings: RecipeSettings) -> None:
 
     refuse_as_output(settings.recipe)
     refuse_other_file(settings.recipe, BEGINNING, "recipe")
-    with stoppable(), ProgressLine("samples") as line:
+    with ProgressLine("samples") as line:
         recipe = recipe_of(DatasetStore.open(settings.dataset), line)
     size = write_recipe(recipe, settings.recipe)
     photos = len(recipe.ids)
@@ -79,7 +79,7 @@ def export_command(settings: ExportSettings) -> None:
     from pipeline.sharing.export import export_tree
 
     dataset, folder = settings.dataset, settings.folder
-    with stoppable(), ProgressLine("samples") as line:
+    with ProgressLine("samples") as line:
         summary = export_tree(DatasetStore.open(dataset, settings.photos), folder, line, settings.layout)
     typer.echo(f"{folder}: {count_of(summary.samples, 'sample')}, {summary.written_now} written now")
     if summary.left_out:
