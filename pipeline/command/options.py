@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from pipeline.command.settings import SHOWN, Shown, option_name
-from pipeline.command.stopping import INTERRUPTED, STOPPED, stopped_by_signals
+from pipeline.command.stopping import INTERRUPTED, STOPPED, silence_what_breaks_off, stopped_by_signals
 from pipeline.files.places import refuse_url
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -124,6 +124,7 @@ def _stoppable() -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
+            silence_what_breaks_off()  # again, as the code that was stopped may have restored its warnings
             typer.echo(STOPPED, err=True)
             raise typer.Exit(INTERRUPTED) from None
 

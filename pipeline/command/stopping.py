@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,8 +15,8 @@ SECONDS_TO_STOP = 8.0
 """Time that a stopped command has to finish its current work; `docker stop` kills after 10 s."""
 INTERRUPTED = 130
 """Exit code of a command that was stopped."""
-SECONDS_UNTIL_LOADED = 0.02
-"""Time after which a stop is tried again that came while a module was loaded."""
+SECONDS_UNTIL_NEXT_TRY = 0.02
+"""Time after which a stop is tried again that came at a bad moment, such as while a module was loaded."""
 IMPORT = "<frozen importlib._bootstrap>"
 """File name of the code of Python's import."""
 STOPPED = "Stopped. Finished work stays; the same command continues."
@@ -48,6 +50,15 @@ def take_all_time() -> None:
         _end = None
 
 
+def silence_what_breaks_off() -> None:
+    """Keep Python from printing errors of objects that a stop leaves half made, such as calls to a store."""
+    import logging
+
+    warnings.simplefilter("ignore")
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
+    sys.unraisablehook = _stop_after_all
+
+
 @contextmanager
 def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, handler)}
@@ -72,11 +83,16 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
         _end.daemon = True
         _end.start()
     if _is_loading(frame):
-        again = threading.Timer(SECONDS_UNTIL_LOADED, os.kill, (os.getpid(), number))
-        again.daemon = True
-        again.start()
+        _try_again()
         return
+    silence_what_breaks_off()
     raise KeyboardInterrupt
+
+
+def _try_again() -> None:
+    again = threading.Timer(SECONDS_UNTIL_NEXT_TRY, os.kill, (os.getpid(), signal.SIGTERM))
+    again.daemon = True
+    again.start()
 
 
 def _is_loading(frame: FrameType | None) -> bool:
@@ -88,6 +104,12 @@ def _is_loading(frame: FrameType | None) -> bool:
     while frame is not None and frame.f_code.co_filename != IMPORT:
         frame = frame.f_back
     return frame is not None
+
+
+def _stop_after_all(unraisable: sys.UnraisableHookArgs) -> None:
+    """Try a stop again that fell into a callback, whose exceptions Python drops."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        _try_again()
 
 
 def _end_process() -> None:

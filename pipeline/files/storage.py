@@ -139,7 +139,8 @@ class Storage:
         is_there = False
         with suppress(FileNotFoundError), explained(self.name, "read"):
             self.filesystem.invalidate_cache(self.root)
-            is_there = bool(self.filesystem.exists(self.root))
+            # Not fsspec's `exists` for a local path, which takes Ctrl-C for an absent file.
+            is_there = os.path.lexists(self.root) if self.is_local else bool(self.filesystem.exists(self.root))
             if self.is_http and not is_there:
                 self.filesystem.cat_file(self.root)  # fails if the server does not answer
         self._was_there |= is_there

@@ -28,7 +28,7 @@ def await_handler(process: subprocess.Popen[str]) -> None:
         time.sleep(0.001)
 
 
-@pytest.mark.parametrize("delay_s", [0, 0.1, 0.3, 0.6, 1])
+@pytest.mark.parametrize("delay_s", [0, 0.1, 0.2, 0.4, 0.8])
 @pytest.mark.parametrize(("number", "command"), [(signal.SIGINT, RUN), (signal.SIGTERM, PREDICT)])
 def test_a_stop_while_a_command_starts_is_one_sentence(
     tmp_path: Path, number: int, command: Sequence[str], delay_s: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from pipeline import cli
 from pipeline.errors import PipelineError
 from pipeline.files.places import refuse_url
+from pipeline.files.storage import Storage
 from segmentation import cli as segmentation_cli
 
 
@@ -60,3 +62,17 @@ def test_paths_pass(place: str) -> None:
     refuse_url(place)
     with pytest.raises(PipelineError):
         refuse_url(f"file:/{place}" if place.startswith("/") else f"s3://{place}")
+
+
+def test_a_stop_is_not_taken_for_an_absent_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*about: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    place = Storage(str(tmp_path))
+    with monkeypatch.context() as patched:
+        for name in ("stat", "lstat"):
+            patched.setattr(os, name, stop)
+        with pytest.raises(KeyboardInterrupt):
+            place.is_there()
+    assert place.is_there()
+    assert not Storage(str(tmp_path / "absent")).is_there()
