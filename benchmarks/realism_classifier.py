@@ -1,6 +1,6 @@
 """Classifiers that try to tell simulated flow from real flow.
 
-    pip install 'fakeflow[benchmarks]'
+    pip install '.[benchmarks]'
     pipeline run --input DUTS --limit 400 --depth-model tiny-dpt --output duts.zarr
     pipeline run --input DUTS --limit 120 --depth-model tiny-dpt --frames 2 --output davis.zarr
     segmentation flows --pairs davis.zarr --raft raft-small.pth --raft-iterations 12 --output davis-raft.zarr

@@ -3,6 +3,11 @@
 from pipeline.redaction import redact
 
 
+def installation_of(extra: str) -> str:
+    """Return a sentence on how to install the packages of an extra; fakeflow is on no package index."""
+    return f"Run `pip install '.[{extra}]'` in your clone of fakeflow."
+
+
 class UserError(RuntimeError):
     """An error whose text is meant for the user; it never holds a password of a URL."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn", reason="needs scikit-learn: pip install 'fakeflow[benchmarks]'")
+pytest.importorskip("sklearn", reason="needs scikit-learn: pip install '.[benchmarks]'")
 
 from benchmarks import realism_judges
 from benchmarks.realism_classifier import COLORS_PX, at_like_size, labelled, spreads

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import fsspec
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, installation_of
 from pipeline.files.hub import HubRepository
 from pipeline.files.regular_files import read_file
 from pipeline.files.whole_files import write_whole
@@ -27,7 +27,6 @@ _TRANSIENT = {errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO), er
 # Packages of clients of stores; their errors count as errors of the store even if they are no OSError.
 _CLIENTS = {"botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs", "gcsfs", "adlfs"}
 _CLIENTS |= {"huggingface_hub", "httpx", "httpx2", "requests"}
-_EXTRAS = {"s3": "fakeflow[s3]"}
 
 
 class Storage:
@@ -219,7 +218,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
         filesystem, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError, OSError) as error:
         protocol = url.partition("://")[0]
-        repair = f"Install it: pip install '{_EXTRAS[protocol]}'." if protocol in _EXTRAS else "Check the URL."
+        repair = installation_of("s3") if protocol == "s3" else "Check the URL."
         raise PipelineError(f"{without_credentials(url)} cannot be opened ({error}). {repair}") from None
     if "s3" in _protocols(filesystem):
         _be_patient_with_s3()

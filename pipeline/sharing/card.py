@@ -33,7 +33,7 @@ dataset = xarray.open_zarr("...")  # the address of this folder
 sample = dataset.isel(sample=0)
 height, width = sample["size"].values
 flow_px = sample["flow"].values[0, :height, :width]  # u to the right, v down"""
-_READING_WITHOUT_IMAGES = """import pipeline  # pip install fakeflow, or a clone of it
+_READING_WITHOUT_IMAGES = """import pipeline  # `pip install .` in a clone of fakeflow
 
 dataset = pipeline.open_dataset("...", photos="DUTS")  # the address of this folder, and the folder of the photos
 flow_px = dataset[0].flow_px[0]  # u to the right, v down"""

@@ -107,10 +107,13 @@ class SamplePictures:
         return np.ascontiguousarray(flow, "<i2")
 
     def _check(self, layer: str, motion: int, step: int) -> None:
-        layout = self._store.layout
-        steps = max(1, layout.frames - 1)
-        if layer not in layers(self._store) or not 0 <= motion < layout.motions or not 0 <= step < steps:
-            raise NoSuchPicture(f"{self._store.name} has no picture {layer!r} of motion {motion}, step {step}.")
+        kinds, layout = layers(self._store), self._store.layout
+        motions, steps = range(layout.motions), range(max(1, layout.frames - 1))
+        if layer not in kinds or motion not in motions or step not in steps:
+            raise NoSuchPicture(
+                f"{self._store.name} has no picture {layer!r} of motion {motion}, step {step}. "
+                f"It has {', '.join(kinds)} of motion {_first_to_last(motions)}, step {_first_to_last(steps)}."
+            )
 
     def _read(self, name: str) -> NDArray[Any]:
         (values,) = self._reader.read(name, [self._row])
@@ -152,3 +155,7 @@ class SamplePictures:
             window=(slice(None), slice(None)),
         )
         return occlusion_overlay(clip)
+
+
+def _first_to_last(numbers: range) -> str:
+    return f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else str(numbers[0])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from importlib.util import find_spec
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, installation_of
 
 LOOPBACK = "127.0.0.1"
 _SECONDS_FOR_LAST_ANSWERS = 2
@@ -28,18 +28,15 @@ def view(dataset: str, photos: str | None, port: int, tell: Callable[[str], None
     Raises:
         PipelineError: there is no dataset, it cannot be read, the port is taken, or the web framework is not installed.
     """
-    if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        raise PipelineError(
-            f"`pipeline view` needs {' and '.join(missing)}, which this installation lacks. Install the extra `view`: "
-            "pip install 'fakeflow[view]'."
-        )
-    import uvicorn
-
-    from pipeline.viewing.application import make_application
     from pipeline.viewing.catalogue import Catalogue
 
     with closing(_listen(port)) as listener:
         catalogue = Catalogue(dataset, photos)
+        _refuse_missing_framework()
+        import uvicorn
+
+        from pipeline.viewing.application import make_application
+
         settings = uvicorn.Config(
             make_application(catalogue),
             log_config=None,
@@ -51,6 +48,13 @@ def view(dataset: str, photos: str | None, port: int, tell: Callable[[str], None
         tell(f"{catalogue.store.name}: look at it at {address} (end with Ctrl-C)")
         with suppress(KeyboardInterrupt):  # the way to end it
             uvicorn.Server(settings).run(sockets=[listener])
+
+
+def _refuse_missing_framework() -> None:
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
+        raise PipelineError(
+            f"`pipeline view` needs {' and '.join(missing)}, which this installation lacks. {installation_of('view')}"
+        )
 
 
 def _listen(port: int) -> socket.socket:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from shlex import quote
 
+from pipeline.errors import installation_of
 from segmentation.errors import FlowError
 
 PTLFLOW = "ptlflow:"
@@ -15,6 +15,5 @@ def require_package(estimator: str) -> None:
     """Raise if the package ptlflow is not installed; it is not loaded."""
     if importlib.util.find_spec("ptlflow") is None:
         raise FlowError(
-            f"--flow {estimator} needs the package ptlflow, which is not installed. Install it with "
-            f"`pip install {quote('.[ptlflow]')}` in the folder of fakeflow"
+            f"--flow {estimator} needs the package ptlflow, which is not installed. {installation_of('ptlflow')}"
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.command.settings import argument, setting
+from pipeline.errors import installation_of
 from pipeline.files.whole_files import save_whole
 from segmentation.errors import SegmentationError, writing
 
@@ -43,7 +44,7 @@ def export_onnx(settings: ExportSettings) -> Path:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise SegmentationError(f"{error.name} is not installed. Install it: pip install 'fakeflow[onnx]'") from None
+        raise SegmentationError(f"{error.name} is not installed. {installation_of('onnx')}") from None
     from segmentation.network.checkpoint import load_network
 
     network = load_network(settings.checkpoint)

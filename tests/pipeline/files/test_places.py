@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pipeline.errors import PipelineError
 from pipeline.files.places import refuse_url
 from pipeline.files.storage import Storage
 from segmentation import cli as segmentation_cli
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
@@ -76,3 +78,12 @@ def test_a_stop_is_not_taken_for_an_absent_folder(tmp_path: Path, monkeypatch: p
             place.is_there()
     assert place.is_there()
     assert not Storage(str(tmp_path / "absent")).is_there()
+
+
+def test_a_missing_client_of_a_store_names_its_installation() -> None:
+    code = "import sys; sys.modules['s3fs'] = None; from pipeline.cli import main; main()"
+    command = [sys.executable, "-c", code, "status", "s3://bucket/x.zarr"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: s3://bucket/x.zarr cannot be opened (")
+    assert done.stderr.endswith(" Run `pip install '.[s3]'` in your clone of fakeflow.\n")

@@ -134,7 +134,7 @@ def test_a_failed_sample_tells_why_and_has_no_picture(client: TestClient) -> Non
         ("/picture/0/photo?motion=1", "no picture 'photo' of motion 1, step 0"),
         ("/picture/0/photo?step=-1", "step is '-1'; expected a whole number"),
         ("/picture/0/photo?step=²", "step is '²'; expected a whole number"),
-        ("/picture/0/occlusion", "no picture 'occlusion'"),
+        ("/picture/0/occlusion", "It has photo, depth, flow, mask, next of motion 0, step 0."),
         ("/picture/0/..%5Cphoto", "no picture '..\\\\photo'"),
         ("/flow/0?step=1", "no picture 'flow' of motion 0, step 1"),
     ],

@@ -77,16 +77,18 @@ def test_a_port_that_does_not_exist_is_one_sentence(pipeline: Command, dataset: 
     assert pipeline("view", dataset, "--port", -1).said == "error: --port is -1; expected at least 0.\n"
 
 
-def test_a_missing_framework_names_the_installation(
+def test_a_missing_framework_names_the_installation_if_the_rest_is_right(
     pipeline: Command, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("uvicorn", "starlette"):
         monkeypatch.setitem(sys.modules, name, None)  # as where it is not installed
-    done = pipeline("view", dataset)
+    assert "there is no dataset here" in pipeline("view", dataset.parent / "absent.zarr").said
+    assert "Port 70000" in pipeline("view", dataset, "--port", 70000).said
+    done = pipeline("view", dataset, "--port", 0)
     assert done.returncode == 1
     assert done.said == (
-        "error: `pipeline view` needs starlette and uvicorn, which this installation lacks. Install the extra `view`: "
-        "pip install 'fakeflow[view]'.\n"
+        "error: `pipeline view` needs starlette and uvicorn, which this installation lacks. "
+        "Run `pip install '.[view]'` in your clone of fakeflow.\n"
     )
 
 
