@@ -203,7 +203,13 @@ def preview_command(settings: PreviewSettings) -> None:
     typer.echo(str(output.resolve()))
 
 
-@app.command("report", examples=("pipeline report dutsv2.zarr --output report.html",))
+@app.command(
+    "report",
+    examples=(
+        "pipeline report dutsv2.zarr --output report.html",
+        "pipeline report slim --photos DUTS --output report.html",
+    ),
+)
 @takes(ReportSettings)
 def report_command(settings: ReportSettings) -> None:
     """Make an HTML page about a dataset or the flow of videos: pictures, statistics of flow, provenance."""

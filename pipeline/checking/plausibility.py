@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from flowsim import MotionSample
 from pipeline.checking.remaking import compare_flows
 from pipeline.dataset import schema
+from pipeline.dataset.spread import spread
 from pipeline.dataset.store import DatasetStore
 from pipeline.files.ids import is_plain
 from pipeline.photos.image_files import MIN_SIDE
@@ -39,10 +40,8 @@ class DatasetChecker:
         self.store = store
         self.layout = store.layout
         rows = range(self.layout.samples) if among is None else among
-        count = len(rows) if all_rows else min(len(rows), SPREAD_ROWS)
-        self._chosen = {rows[place] for place in np.linspace(0, len(rows) - 1, count).round().astype(int)}
-        committed = store.committed()
-        self._chosen = {row for row in self._chosen if row // self.layout.samples_per_shard in committed}
+        committed, chosen = store.committed(), spread(rows, len(rows) if all_rows else SPREAD_ROWS)
+        self._chosen = {row for row in chosen if row // self.layout.samples_per_shard in committed}
         self.rows_to_compare = len(self._chosen)
         self.rows_compared = 0
         self.notes: list[str] = []

@@ -93,7 +93,7 @@ class RunConfig:
     )
     seed: int = setting("Seed of the drawn motions.", MOTION, at_least=0, default=0)
     workers: int | None = setting(
-        "Number of Ray workers; 0 works in this process, without Ray.",
+        "Number of Ray workers; 0 runs everything in this process, without Ray.",
         PLACE,
         unset="0 on one machine with at most one GPU; otherwise one per GPU, or per machine without GPUs",
         at_least=0,

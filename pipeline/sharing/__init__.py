@@ -1,1 +1,1 @@
-"""Shares a dataset: a published copy with its card, and the tree of the published code."""
+"""Shares a dataset: a published copy with its card, and exported trees that other programs read."""

@@ -7,10 +7,12 @@ Their bytes are those that a run with as many samples in a shard writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from pipeline.dataset.array_spec import ArraySpec
 from pipeline.dataset.commits import commit_key
 from pipeline.dataset.keys import shard_key
 from pipeline.dataset.metadata import encode_small_shard
@@ -60,14 +62,14 @@ class LargerShards:
         """Return key -> content of the metadata of the copy."""
         return self._store.metadata_with(self.layout)
 
-    def keys(self, shard: int) -> list[str]:
-        """Return the keys of the objects of a shard of the copy."""
-        return [shard_key(name, len(spec.shape), shard) for name, spec in self._store.specs(self.layout).items()]
+    def objects(self, shard: int) -> dict[str, Callable[[], bytes]]:
+        """Return key -> function that makes the content of each object of a shard of the copy."""
+        specs = self._store.specs(self.layout).items()
+        return {
+            shard_key(name, len(spec.shape), shard): partial(self._content, name, spec, shard) for name, spec in specs
+        }
 
-    def content(self, key: str) -> bytes:
-        """Return the content of an object of the copy."""
-        name, shard = key.split("/")[0], int(key.split("/")[2])
-        spec = self._store.specs(self.layout)[name]
+    def _content(self, name: str, spec: ArraySpec, shard: int) -> bytes:
         if spec.has_sample_chunks:
             parts = (shard_key(name, len(spec.shape), part) for part in self._parts(shard))
             contents = (self._store.storage.read(part) for part in parts)

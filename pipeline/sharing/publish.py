@@ -162,7 +162,7 @@ def _in_larger_shards(
     """Return the files of a copy in larger shards, and its metadata with those of the root last."""
 
     def shard_of_copy(shard: int) -> list[PublishedFile]:
-        objects = [computed(key, partial(larger.content, key)) for key in larger.keys(shard)]
+        objects = [computed(key, content) for key, content in larger.objects(shard).items()]
         return [*objects, made(*larger.record(shard, {file.key: file.sha256 for file in objects}))]
 
     with ThreadPoolExecutor(COPIES, thread_name_prefix="join") as pool:

@@ -8,10 +8,11 @@ from collections.abc import Container, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.dataset.spread import spread
 from pipeline.dataset.store import DatasetStore
 from pipeline.files.pictures import photo_jpeg
 from pipeline.sharing.parquet_files import PICTURE, Row, write_parquet
-from pipeline.showing.preview import sample_pictures, spread
+from pipeline.showing.preview import sample_pictures
 from pipeline.showing.sheets import scaled_to
 
 SAMPLES = 256

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pipeline.checking.plausibility import SPREAD_ROWS
 from pipeline.checking.remaking import names_of_other_bits
 from pipeline.command.progress import Progress
 from pipeline.dataset.commits import PRIVATE_FOLDER
 from pipeline.dataset.sealed import FIELD, sealed_json
+from pipeline.dataset.spread import spread
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 
@@ -44,12 +43,11 @@ def refuse_unfit(store: DatasetStore, progress: Progress) -> None:
 
 
 def _refuse_other_bits(store: DatasetStore, progress: Progress) -> None:
-    usable = store.usable_rows()
-    chosen = usable[np.linspace(0, len(usable) - 1, min(len(usable), SPREAD_ROWS)).round().astype(int)]
+    chosen = spread(store.usable_rows(), SPREAD_ROWS)
     specs = store.specs(store.layout)
     names = [name for name, spec in specs.items() if spec.has_sample_chunks or name == "window"]
     progress.announce(f"making flow and frames of {len(chosen)} samples again")
-    for row in map(int, chosen):
+    for row in chosen:
         pictures = {name: store.read(name, row) for name in names}
         height, width = map(int, store.read("size", row))
         other = names_of_other_bits(pictures, store.read("motion", row), (height, width), store.layout.frames)

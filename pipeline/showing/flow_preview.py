@@ -11,11 +11,11 @@ from PIL import Image
 from flowsim import flow_to_rgb
 from pipeline.dataset.flow_store import FlowDataset, VideoFlowStore
 from pipeline.dataset.schema import decode_flow
+from pipeline.dataset.spread import spread
 from pipeline.engine.placement import count_of
 from pipeline.errors import PipelineError
 from pipeline.files.video_writer import VideoWriter
 from pipeline.showing.flow_state import made_frames, stores_of
-from pipeline.showing.preview import spread
 from pipeline.showing.sheets import TILE, Line, draw_sheet, scaled_to
 
 COLUMNS = 4

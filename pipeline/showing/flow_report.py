@@ -11,10 +11,10 @@ from flowsim import FlowsimError, measure_flow
 from pipeline.command.progress import Progress
 from pipeline.dataset.flow_store import FlowDataset, VideoFlowStore
 from pipeline.dataset.schema import decode_flow
+from pipeline.dataset.spread import spread
 from pipeline.errors import PipelineError
 from pipeline.showing.flow_preview import COLUMNS, flow_pictures, scale_px
 from pipeline.showing.flow_state import Stores, made_frames, status_lines, stores_of
-from pipeline.showing.preview import spread
 from pipeline.showing.report_html import color_legend, figure, figures, image_tag, write_page
 from pipeline.showing.report_measures import FIELDS_MEASURED, MeasuredField, flow_quantities, mean_directions
 from pipeline.showing.report_plots import rose

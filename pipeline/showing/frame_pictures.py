@@ -24,7 +24,7 @@ MILLISECONDS_PER_FRAME = 500
 
 
 @dataclass(frozen=True, eq=False)
-class StoredClip:
+class ShownClip:
     """One motion of one photo with its frames; `flow_px` and the occlusions belong to the first step.
 
     Attributes:
@@ -43,8 +43,12 @@ class StoredClip:
     uncovered: NDArray[np.bool_]
     window: tuple[slice, slice]
 
+    def occlusion_picture(self) -> NDArray[np.uint8]:
+        """Return `occlusion_overlay` of the first step."""
+        return occlusion_overlay(self.images[:2], self.occlusion, self.uncovered)
 
-def read_clips(store: DatasetStore, row: int) -> list[StoredClip]:
+
+def read_clips(store: DatasetStore, row: int) -> list[ShownClip]:
     """Read the clips of one photo, one for each motion."""
     height, width = map(int, store.read("size", row))
     inside = slice(height), slice(width)
@@ -56,22 +60,29 @@ def read_clips(store: DatasetStore, row: int) -> list[StoredClip]:
         images = np.concatenate([photo[None], later[motion][:, *inside]])
         flow_px, uncovered = decode_flow(flows[motion][inside]), backward[motion, 0][inside] == HIDDEN
         window = slice(top, bottom), slice(left, right)
-        clips.append(StoredClip(name, images, flow_px, occlusions[motion, 0][inside], uncovered, window))
+        clips.append(ShownClip(name, images, flow_px, occlusions[motion, 0][inside], uncovered, window))
     return clips
 
 
-def occlusion_overlay(clip: StoredClip) -> NDArray[np.uint8]:
-    """Tint the grey mean of photo and next frame, (h, w, 3) uint8 RGB.
+def occlusion_overlay(
+    images: NDArray[np.uint8], occlusion: NDArray[np.uint8], uncovered: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """Tint the grey mean of two frames, (h, w, 3) uint8 RGB.
 
-    Pixels of the photo are red if the step hides them, and blue if they leave the picture; other pixels are green if
-    the next frame uncovers them.
+    Pixels of the first frame are red if the step hides them, and blue if they leave the picture; other pixels are
+    green if the second frame uncovers them.
+
+    Args:
+        images: (2, h, w, 3) uint8 RGB.
+        occlusion: (h, w) uint8, of the first frame, as `ShownClip` has it.
+        uncovered: (h, w) bool, of the second frame.
     """
-    mean = clip.images[:2].mean(axis=(0, -1))
+    mean = images.mean(axis=(0, -1))
     overlay: NDArray[np.float64] = np.repeat(mean[..., None], 3, -1)
     places = {
-        "uncovered": clip.uncovered,
-        "leaving": clip.occlusion == LEAVING,
-        "hidden": clip.occlusion == HIDDEN,
+        "uncovered": uncovered,
+        "leaving": occlusion == LEAVING,
+        "hidden": occlusion == HIDDEN,
     }
     for name, where in places.items():
         tinted = (1 - OVERLAY_OPACITY) * mean[where][:, None] + OVERLAY_OPACITY * np.array(OVERLAY[name])
@@ -79,7 +90,7 @@ def occlusion_overlay(clip: StoredClip) -> NDArray[np.uint8]:
     return np.rint(overlay).astype(np.uint8)
 
 
-def warping_error(clip: StoredClip) -> NDArray[np.float32]:
+def warping_error(clip: ShownClip) -> NDArray[np.float32]:
     """Return |next frame warped back by the flow - photo|, (h, w) float32: mean of the channels in levels of 0..255.
 
     NaN where the photo is not visible in the next frame, or its flow is unknown.

@@ -9,12 +9,13 @@ import numpy as np
 from PIL import Image
 
 from flowsim import flow_to_rgb
+from pipeline.dataset.spread import spread
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.files.pictures import write_png
 from pipeline.files.whole_files import write_whole
-from pipeline.showing.frame_pictures import StoredClip, encode_animation, occlusion_overlay, read_clips
-from pipeline.showing.preview import contact_sheet, spread
+from pipeline.showing.frame_pictures import ShownClip, encode_animation, read_clips
+from pipeline.showing.preview import contact_sheet
 from pipeline.showing.sheets import TILE, Line, draw_sheet, scaled_to
 from pipeline.showing.status import frames_in_words
 
@@ -77,7 +78,7 @@ def animation_frames(store: DatasetStore, rows: int) -> list[Image.Image]:
     return sheets
 
 
-def _chosen(store: DatasetStore, rows: int) -> list[tuple[StoredClip, str]]:
+def _chosen(store: DatasetStore, rows: int) -> list[tuple[ShownClip, str]]:
     """Read the clips of evenly spread photos, with a name for each."""
     chosen = spread(store.usable_rows(), rows)
     if not chosen:
@@ -90,12 +91,12 @@ def _chosen(store: DatasetStore, rows: int) -> list[tuple[StoredClip, str]]:
     ]
 
 
-def _line(clip: StoredClip, name: str) -> Line:
+def _line(clip: ShownClip, name: str) -> Line:
     height, width = clip.occlusion.shape
     lengths = np.hypot(clip.flow_px[..., 0], clip.flow_px[..., 1])
     longest = float(np.max(lengths, initial=0, where=np.isfinite(lengths)))
     cut = clip.images[1][clip.window]
     flow = np.asarray(flow_to_rgb(clip.flow_px))
-    pictures = [clip.images[0], cut, flow, occlusion_overlay(clip)]
+    pictures = [clip.images[0], cut, flow, clip.occlusion_picture()]
     caption = f"{name}   {width} x {height}, window {cut.shape[1]} x {cut.shape[0]}   flow up to {longest:.0f} px"
     return [scaled_to(pixels, TILE) for pixels in pictures], caption

@@ -8,20 +8,19 @@ from base64 import b64encode
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.dataset.spread import spread
 from pipeline.dataset.store import DatasetStore
 from pipeline.showing.frame_pictures import (
     HIDDEN,
     LEAVING,
     OVERLAY,
     SCALE_LEVELS,
-    StoredClip,
+    ShownClip,
     encode_animation,
     error_picture,
-    occlusion_overlay,
     read_clips,
     warping_error,
 )
-from pipeline.showing.preview import spread
 from pipeline.showing.report_html import PICTURE_SIDE, figures, image_tag, text_of
 from pipeline.showing.report_measures import Quantity
 from pipeline.showing.sheets import scaled_to
@@ -64,7 +63,7 @@ def frames_section(store: DatasetStore, usable: NDArray[np.int64]) -> str:
     )
 
 
-def measure_clip(clip: StoredClip) -> dict[str, float]:
+def measure_clip(clip: ShownClip) -> dict[str, float]:
     """Return median and 95th percentile of the warping error in levels, and shares of the pixels in percent."""
     error = warping_error(clip)
     known = error[np.isfinite(error)]
@@ -101,16 +100,16 @@ def _measure(store: DatasetStore, row: int) -> list[dict[str, float]]:
     return [measure_clip(clip) for clip in read_clips(store, row)]
 
 
-def _sample(clip: StoredClip) -> str:
+def _sample(clip: ShownClip) -> str:
     measured = measure_clip(clip)
     facts = f"warping error: median {measured['median']:.2g}, 95 % below {measured['high']:.2g} levels"
     error = image_tag(error_picture(warping_error(clip)), f"warping error of {clip.id}")
-    pictures = _animation_tag(clip) + image_tag(occlusion_overlay(clip), f"occlusion of {clip.id}") + error
+    pictures = _animation_tag(clip) + image_tag(clip.occlusion_picture(), f"occlusion of {clip.id}") + error
     label = f'<div class="label">{text_of(clip.id)} · {facts}</div>'
     return f'<div class="sample">{label}<div class="pictures three">{pictures}</div></div>'
 
 
-def _animation_tag(clip: StoredClip) -> str:
+def _animation_tag(clip: ShownClip) -> str:
     cut = [image[clip.window] for image in clip.images]
     side = min(PICTURE_SIDE, max(cut[0].shape[:2]))
     frames = [scaled_to(image, side) for image in cut]

@@ -15,6 +15,7 @@ from PIL import Image
 from flowsim import flow_to_rgb
 from pipeline.dataset import schema
 from pipeline.dataset.provenance import origin
+from pipeline.dataset.spread import spread
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.showing.sheets import TILE, Line, draw_sheet, scaled_to
@@ -91,12 +92,6 @@ def outlined(photo: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.
 def silhouette(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Paint a mask (h, w) as (h, w, 3) uint8 RGB: objects white, all else black."""
     return np.repeat(np.where(mask > 0, np.uint8(255), np.uint8(0))[..., None], 3, axis=-1)
-
-
-def spread(rows: NDArray[np.int64], count: int) -> list[int]:
-    """Return up to `count` of the rows, evenly spread."""
-    places = np.linspace(0, max(0, len(rows) - 1), min(count, len(rows))).round().astype(int)
-    return [int(row) for row in rows[places]]
 
 
 @dataclass(frozen=True, eq=False)

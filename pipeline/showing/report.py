@@ -16,10 +16,11 @@ from pipeline.dataset.commits import Failure
 from pipeline.dataset.provenance import origin
 from pipeline.dataset.run_log import run_records
 from pipeline.dataset.schema import array_specs
+from pipeline.dataset.spread import spread
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.showing.frame_report import frames_section
-from pipeline.showing.preview import columns_of, sample_pictures, spread
+from pipeline.showing.preview import columns_of, sample_pictures
 from pipeline.showing.report_html import color_legend, figure, figures, image_tag, text_of, write_page
 from pipeline.showing.report_measures import (
     MeasuredField,

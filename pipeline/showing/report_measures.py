@@ -14,8 +14,8 @@ from flowsim import FlowsimError, FlowStatistics, MotionSample, measure_flow
 from flowsim.prior import MODELS
 from pipeline.command.progress import Progress
 from pipeline.dataset import schema
+from pipeline.dataset.spread import spread
 from pipeline.dataset.store import DatasetStore
-from pipeline.showing.preview import spread
 
 FIELDS_MEASURED = 240
 SHARDS_OF_MOTIONS = 64

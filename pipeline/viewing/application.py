@@ -27,7 +27,7 @@ from pipeline.viewing.bounded_cache import BoundedCache
 from pipeline.viewing.catalogue import Catalogue
 from pipeline.viewing.facts import check_made, facts_of_dataset, facts_of_sample
 from pipeline.viewing.measuring import Measurement
-from pipeline.viewing.pictures import NoSuchPicture, SamplePictures
+from pipeline.viewing.pictures import NoSuchPicture, RowPictures
 from pipeline.viewing.protection import HOSTS, Protection
 
 CACHE_BYTES = 64 << 20
@@ -148,12 +148,12 @@ class _Viewer:
         state = {"revision": catalogue.revision, **catalogue.counts(), "complete": catalogue.is_complete()}
         return state | self.measurement.since(first)
 
-    def _pictures(self, row: int) -> SamplePictures:
+    def _pictures(self, row: int) -> RowPictures:
         catalogue = self.catalogue
         check_made(catalogue, row)
         if catalogue.states[row] != USABLE:
             raise NoSuchPicture(f"The photo of row {row} could not be used, so there is no picture of it.")
-        return SamplePictures(catalogue.store, catalogue.reader, row, catalogue.sizes[row])
+        return RowPictures(catalogue.store, catalogue.reader, row, catalogue.sizes[row])
 
     async def _plain(self, request: Request, make: Callable[[], Any]) -> Response:
         return _json(await to_thread.run_sync(make))

@@ -15,7 +15,7 @@ from pipeline.dataset.sample_reader import SampleReader
 from pipeline.dataset.schema import decode_flow, decode_inverse_depth, picture_part
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
-from pipeline.showing.frame_pictures import HIDDEN, StoredClip, occlusion_overlay
+from pipeline.showing.frame_pictures import HIDDEN, occlusion_overlay
 from pipeline.showing.preview import depth_in_colour, outlined, silhouette
 
 THUMBNAIL_PX = 256
@@ -39,7 +39,7 @@ def layers(store: DatasetStore) -> list[str]:
     return ["photo", *depth, "flow", "mask", *following, *occlusion]
 
 
-class SamplePictures:
+class RowPictures:
     """Pictures of one row of a dataset, each from the chunks that it needs.
 
     Args:
@@ -146,15 +146,8 @@ class SamplePictures:
     def _occlusion(self, motion: int, step: int) -> Rgb:
         frames = self._read("next_image")[motion]
         before = frames[step - 1] if step else self._read("image")
-        clip = StoredClip(
-            id="",
-            images=np.stack([before, frames[step]]),
-            flow_px=decode_flow(self.flow_steps(motion, step)),
-            occlusion=self._read("occlusion")[motion, step],
-            uncovered=self._read("backward_occlusion")[motion, step] == HIDDEN,
-            window=(slice(None), slice(None)),
-        )
-        return occlusion_overlay(clip)
+        uncovered = self._read("backward_occlusion")[motion, step] == HIDDEN
+        return occlusion_overlay(np.stack([before, frames[step]]), self._read("occlusion")[motion, step], uncovered)
 
 
 def _first_to_last(numbers: range) -> str:

@@ -34,7 +34,7 @@ class Protection:
     Browsers tell which page a request comes from in `Sec-Fetch-Site`. A link to the start page may come from anywhere.
 
     Args:
-        application: the application that gets the other requests.
+        app: the application that gets the other requests.
     """
 
     def __init__(self, app: Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipeline.command.settings import check_limits, setting
+from pipeline.command.settings import check_limits, setting, setting_of
 from pipeline.engine.placement import Placement
 from pipeline.files.places import refuse_as_output
+from pipeline.making.config import RunConfig
 from segmentation.errors import SegmentationError
 from segmentation.flow.estimator_names import check_name
 from segmentation.flow.raft_names import DEFAULT_ITERATIONS, DEFAULT_WEIGHTS, Size
@@ -101,16 +102,8 @@ class FlowCommandSettings(EstimatorSettings):
         FLOW,
         default=False,
     )
-    workers: int | None = setting(
-        "Number of workers on Ray; 0 runs everything in this process.",
-        PLACE,
-        unset="0 on one machine with at most one GPU; otherwise one per GPU, or per machine without GPUs",
-        at_least=0,
-        default=None,
-    )
-    gpus_per_worker: float | None = setting(
-        "Part of a GPU that each Ray worker gets; with 0.5, two workers share one GPU.", PLACE, unset="1", default=None
-    )
+    workers: int | None = setting_of(RunConfig, "workers")
+    gpus_per_worker: float | None = setting_of(RunConfig, "gpus_per_worker")
     device: Literal["auto", "cpu", "cuda"] = setting(
         "Device to compute on; auto uses a GPU if there is one.", PLACE, default="auto"
     )

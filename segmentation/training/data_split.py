@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
+from pipeline.dataset.spread import spread
 from pipeline.redaction import without_credentials
 from segmentation.data.mixture import Mixture
 from segmentation.data.photo_samples import ShardDataset, Triplet, TripletSource
@@ -179,7 +180,7 @@ def _sequences_validation(held_out: Sequence[tuple[VideoFrames, Sequence[str]]])
     for every, names in held_out:
         for name in names:
             frames = every.only([name])
-            numbers = _spread(range(frames.samples), MOST_FRAMES)
+            numbers = tuple(spread(range(frames.samples), MOST_FRAMES))
             sequences.append((name, frames, numbers))
     return ValidationData(f"{len(sequences)} held-out training sequences", tuple(sequences), with_boundaries=True)
 
@@ -206,12 +207,6 @@ def _photos_validation(shards: Sequence[ShardDataset]) -> ValidationData:
         number = min(MOST_PHOTOS, max(1, round(PHOTOS_SHARE * photos.samples)))
         if photos.samples <= number:
             raise TrainingError(f"{url} has only one usable sample; expected some to learn from and some to judge by")
-        sequences.append((without_credentials(url), photos, _spread(np.sort(photos.order(0)).tolist(), number)))
+        sequences.append((without_credentials(url), photos, tuple(spread(np.sort(photos.order(0)), number))))
     name = f"{sum(len(numbers) for _, _, numbers in sequences)} held-out photos"
     return ValidationData(name, tuple(sequences), with_boundaries=False)
-
-
-def _spread(numbers: Sequence[int], most: int) -> tuple[int, ...]:
-    """Return at most `most` of the numbers, evenly spaced."""
-    places = np.linspace(0, len(numbers) - 1, min(most, len(numbers))).round().astype(int)
-    return tuple(numbers[place] for place in places.tolist())

@@ -12,21 +12,9 @@ import pytest
 import zarr
 
 from tests.pipeline.conftest import Command
-from tests.pipeline.drawn_dataset import contents, make_dataset
+from tests.pipeline.drawn_dataset import contents
 
 MEND = "pipeline verify --repair"
-
-
-@pytest.fixture(scope="module")
-def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("damaged") / "x.zarr"
-    make_dataset(str(folder))
-    return folder
-
-
-@pytest.fixture
-def dataset(made_once: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made_once, tmp_path / "x.zarr"))
 
 
 def gut_attributes(dataset: Path) -> None:

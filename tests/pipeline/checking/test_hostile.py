@@ -22,19 +22,12 @@ from pipeline.files.storage import Storage
 from pipeline.sharing.publish import publish
 from tests.pipeline.checking.damage import Silent
 from tests.pipeline.conftest import Command
-from tests.pipeline.drawn_dataset import contents, make_dataset
+from tests.pipeline.drawn_dataset import contents
 from tests.pipeline.faulty_s3 import BUCKET, faulty_s3
 
 PAYLOAD = b"written by a dataset"
 KEYS = ("../payload", "flow/../../payload", "../../victim.txt", "/tmp/payload", "file:///tmp/payload", "flow//payload")
 RECORD, ROOT = ".fakeflow/commits/000000.json", "zarr.json"
-
-
-@pytest.fixture(scope="module")
-def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("hostile") / "x.zarr"
-    make_dataset(str(folder))
-    return folder
 
 
 @pytest.fixture

@@ -18,9 +18,8 @@ from pipeline.showing.frame_pictures import (
     LEAVING,
     NOT_COMPARED,
     OVERLAY,
-    StoredClip,
+    ShownClip,
     error_picture,
-    occlusion_overlay,
     read_clips,
     warping_error,
 )
@@ -45,7 +44,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> DatasetStore:
     return DatasetStore.open(output)
 
 
-def shifted_clip() -> StoredClip:
+def shifted_clip() -> ShownClip:
     """Return a noisy photo that moves by 3 px to the right and, in the next frame, is 5 levels brighter."""
     photo = np.random.default_rng(3).integers(0, 250, (12, 20, 3)).astype(np.uint8)
     after = np.roll(photo, 3, axis=1) + np.uint8(5)
@@ -56,7 +55,7 @@ def shifted_clip() -> StoredClip:
     occlusion[4, 4] = HIDDEN
     uncovered = np.zeros((12, 20), bool)
     uncovered[:, :3] = True
-    return StoredClip("moved", np.stack([photo, after]), flow, occlusion, uncovered, (slice(0, 12), slice(3, 20)))
+    return ShownClip("moved", np.stack([photo, after]), flow, occlusion, uncovered, (slice(0, 12), slice(3, 20)))
 
 
 def test_the_warping_error_is_the_difference_along_the_flow_on_visible_pixels() -> None:
@@ -76,7 +75,7 @@ def test_the_warping_error_is_the_difference_along_the_flow_on_visible_pixels() 
 
 def test_the_overlay_tints_hidden_leaving_and_uncovered_pixels_and_leaves_the_others_grey() -> None:
     clip = shifted_clip()
-    overlay = occlusion_overlay(clip).astype(int)
+    overlay = clip.occlusion_picture().astype(int)
     for where, name in (((4, 4), "hidden"), ((0, 19), "leaving"), ((0, 0), "uncovered")):
         assert overlay[where].argmax() == np.argmax(OVERLAY[name]), name
     plain = (clip.occlusion == 0) & ~clip.uncovered
@@ -91,7 +90,7 @@ def test_the_sheet_shows_photo_and_cut_next_frame_and_occlusion(
     assert pipeline("preview", clips.name, "--output", path, "--rows", 1).returncode == 0
     sheet = np.asarray(Image.open(path))
     (clip,) = read_clips(clips, 0)
-    wanted = {0: clip.images[0], 1: clip.images[1][clip.window], 3: occlusion_overlay(clip)}
+    wanted = {0: clip.images[0], 1: clip.images[1][clip.window], 3: clip.occlusion_picture()}
     for column, pixels in wanted.items():
         tile = np.asarray(scaled_to(pixels, TILE))
         left = GAP + column * (TILE + GAP) + (TILE - tile.shape[1]) // 2
@@ -174,7 +173,7 @@ def test_the_report_embeds_animations_and_tells_the_errors(
                 cut = [one[clip.window].astype(int) for one in clip.images]
                 assert np.argmin([np.abs(drawn - one).mean() for one in cut]) == number
     for clip in stored:
-        assert image_tag(occlusion_overlay(clip), f"occlusion of {clip.id}") in page
+        assert image_tag(clip.occlusion_picture(), f"occlusion of {clip.id}") in page
         assert image_tag(error_picture(warping_error(clip)), f"warping error of {clip.id}") in page
     medians = [np.nanmedian(warping_error(clip)) for clip in stored]
     assert f"<h3>Median error</h3><span>{np.median(medians):.3g} levels</span>" in page
