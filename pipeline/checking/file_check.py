@@ -30,7 +30,7 @@ from pipeline.dataset.keys import OURS, ROOT_METADATA
 from pipeline.dataset.published_files import MADE_BY_HOSTS, MANIFEST, PUBLISHED_EXTRAS, read_manifest
 from pipeline.dataset.run_log import RUNS
 from pipeline.dataset.sealed import is_intact
-from pipeline.dataset.sharded_store import LOCK
+from pipeline.dataset.sharded_store import COPYING, LOCK
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.files.locks import is_held
@@ -40,7 +40,7 @@ from pipeline.making.config import fingerprint
 
 READERS = 4
 """Largest number of objects that are read, and held in memory, at the same time."""
-NO_PART = frozenset({LOCK, *MADE_BY_HOSTS})
+NO_PART = frozenset({LOCK, COPYING, *MADE_BY_HOSTS})
 """Files that may lie in a dataset without being part of it; their contents are not read."""
 
 

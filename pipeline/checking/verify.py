@@ -11,6 +11,7 @@ from pipeline.command.progress import Progress
 from pipeline.dataset.commits import PRIVATE_FOLDER, commit_key
 from pipeline.dataset.keys import OURS, ROOT_METADATA
 from pipeline.dataset.sealed import is_intact
+from pipeline.dataset.sharded_store import refuse_unfinished_copy
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.files.storage import Storage
@@ -25,12 +26,15 @@ def verify(url: str, progress: Progress, all_rows: bool = False) -> Verification
         all_rows: compare the values of every sample, not only of some that are evenly spread.
 
     Raises:
-        PipelineError: there is no dataset, or it cannot be read.
+        PipelineError: there is no dataset, it is an unfinished copy, or it cannot be read.
     """
     storage = Storage(url)
     checker = FileChecker(storage)
+    root = storage.read_if_there(ROOT_METADATA)
+    if root is None:
+        refuse_unfinished_copy(storage)
     is_ours = any(key.startswith(f"{PRIVATE_FOLDER}/") for key in checker.sizes)
-    if not is_ours and not is_intact(storage.read_if_there(ROOT_METADATA) or b""):
+    if not is_ours and not is_intact(root or b""):
         raise PipelineError(f"{storage.name}: there is no dataset of fakeflow here.")
     checker.check(progress)
     result = checker.result

@@ -41,10 +41,24 @@ if TYPE_CHECKING:
     from pipeline.dataset.stored_values import StoredValues
 
 LOCK = f"{PRIVATE_FOLDER}/lock"
+COPYING = f"{PRIVATE_FOLDER}/copying"
+"""File of a copy that `pipeline publish` has begun and not finished."""
 PHOTOS = "photos"
 """The kind of a dataset that names none."""
 
 AnyLayout = TypeVar("AnyLayout", bound=ShardedLayout)
+
+
+def refuse_unfinished_copy(storage: Storage) -> None:
+    """Raise if a place without root metadata holds the part of a copy that `pipeline publish` was stopped in.
+
+    Raises:
+        PipelineError: it does.
+    """
+    if storage.has(COPYING):
+        raise PipelineError(
+            f"{storage.name} is an unfinished copy of a dataset. Run the same `pipeline publish` again: it goes on."
+        )
 
 
 class ShardedStore(ABC, Generic[AnyLayout]):
@@ -110,6 +124,7 @@ class ShardedStore(ABC, Generic[AnyLayout]):
         if metadata is None:
             if self.storage.is_file():
                 raise PipelineError(f"{self.name} is a file, not a dataset. {self._advice}")
+            refuse_unfinished_copy(self.storage)
             names = self.storage.names()
             if names and PRIVATE_FOLDER not in names:
                 shown = ", ".join(names[:3]) + ("..." if len(names) > 3 else "")

@@ -9,11 +9,13 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from pipeline.command.progress import Progress
+from pipeline.dataset.sharded_store import COPYING
 from pipeline.errors import PipelineError
 from pipeline.files.locks import WriterLock
 from pipeline.files.storage import Storage
 from pipeline.sharing.files_to_publish import PublishedFile, sha256_of
 
+COPYING_TEXT = b"`pipeline publish` was copying a dataset to this place; the same command goes on.\n"
 COPIES = 4
 """Number of files that are copied, and held in memory, at the same time."""
 
@@ -56,8 +58,8 @@ class Copier:
         self.done: dict[str, tuple[int, str]] = {}
         self.copied = 0
         self._mark = mark
-        self._is_visible = mark.key in there
-        self._hiding = threading.Lock()
+        self._is_visible, self._is_begun = mark.key in there, COPYING in there
+        self._beginning = threading.Lock()
 
     def copy(self, files: Iterable[PublishedFile]) -> None:
         """Copy files; each of them is read back and compared."""
@@ -96,16 +98,27 @@ class Copier:
                 contents[file.key] = content
         if contents:
             self.lock.check()
-            self._hide()
+            self._begin()
             self.target.write_together(contents)
         for key, content in contents.items():
             if self.target.read(key) != content:
                 raise PipelineError(f"{self.target.name}: {key} reads back other bytes than were written. Try again.")
         return copied
 
-    def _hide(self) -> None:
-        """Remove the root's metadata before other files change, so that readers see no half-copied dataset."""
-        with self._hiding:
+    def finish(self) -> None:
+        """Say that the copy is finished, once all files are there."""
+        if self._is_begun:
+            self.target.delete(COPYING)
+
+    def _begin(self) -> None:
+        """Mark the copy as unfinished and remove the root's metadata before other files change.
+
+        Readers see no half-copied dataset then, and are told that it is one.
+        """
+        with self._beginning:
+            if not self._is_begun:
+                self.target.write_together({COPYING: COPYING_TEXT})
+                self._is_begun = True
             if self._is_visible:
                 self.target.delete(self._mark.key)
                 self._is_visible = False

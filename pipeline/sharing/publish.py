@@ -108,6 +108,7 @@ def publish(
         copier.copy([made(MANIFEST, manifest)])
         copier.copy(metadata[:-1])
         copier.copy(metadata[-1:])
+        copier.finish()
     return Published(len(copier.done), sum(size for size, _ in copier.done.values()), copier.copied)
 
 

@@ -11,6 +11,7 @@ import pytest
 from huggingface_hub import HfApi
 from huggingface_hub import __version__ as version_of_hub
 
+from pipeline.dataset.sharded_store import COPYING
 from tests.conftest import ROOT
 from tests.pipeline.drawn_dataset import contents, make_dataset
 from tests.pipeline.hub_standin import REPOSITORY, hub_standin
@@ -30,9 +31,10 @@ def test_files_are_committed_many_at_a_time_and_the_mark_last(tmp_path: Path) ->
         assert done.returncode == 0, done.stderr
         assert not hub.unknown
         assert len(contents(tmp_path / "x.zarr")) > 60
-        assert len(hub.commits) < 8
-        assert hub.commits[-1] == (["zarr.json"], [])
-        assert not any("zarr.json" in added for added, _ in hub.commits[:-1])
+        assert len(hub.commits) < 10
+        begun, *_, whole, finished = hub.commits
+        assert (begun, whole, finished) == (([COPYING], []), (["zarr.json"], []), ([], [COPYING]))
+        assert not any("zarr.json" in added for added, _ in hub.commits[:-2])
         for key in contents(tmp_path / "x.zarr"):
             assert hub.files[key] == (tmp_path / "x.zarr" / key).read_bytes()
 
@@ -42,7 +44,8 @@ def test_files_are_committed_many_at_a_time_and_the_mark_last(tmp_path: Path) ->
         del hub.files["flow/c/0/0/0/0/0"]
         again = pipeline(endpoint, "publish", dataset.url, place)
         assert "2 copied now" in again.stdout, again.stderr
-        assert hub.commits[-3:] == [([], ["zarr.json"]), (["flow/c/0/0/0/0/0"], []), (["zarr.json"], [])]
+        mended = [([], ["zarr.json"]), (["flow/c/0/0/0/0/0"], []), (["zarr.json"], [])]
+        assert hub.commits[-5:] == [([COPYING], []), *mended, ([], [COPYING])]
 
 
 def test_no_commit_follows_one_of_somebody_else(tmp_path: Path) -> None:

@@ -13,10 +13,13 @@ from typer.testing import CliRunner
 from pipeline.checking.repair import repair
 from pipeline.checking.verify import verify
 from pipeline.commands import app
+from pipeline.dataset.sharded_store import COPYING
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.sharing.publish import publish
 from pipeline.showing.status import describe
+from segmentation.data.photo_samples import ShardDataset
+from segmentation.errors import DatasetError
 from tests.pipeline.checking.damage import SPOIL, Silent
 from tests.pipeline.drawn_dataset import contents, draw_shard, make_dataset
 
@@ -98,12 +101,15 @@ def test_half_published_is_not_there_for_readers_and_continues(dataset: Path, tm
     (target / "image/c/0/0/0/.0123.partial").write_bytes(b"of a copy that was killed")
     with pytest.raises(FileNotFoundError):
         zarr.open_group(str(target), mode="r")
-    with pytest.raises(PipelineError, match="there is no dataset"):
-        DatasetStore.open(str(target))
-    there = len([path for path in target.rglob("*") if path.is_file()]) - 1
+    sentence = "published is an unfinished copy of a dataset. Run the same `pipeline publish` again: it goes on"
+    for read in (DatasetStore.open, describe, lambda url: verify(url, Silent()), lambda url: ShardDataset(url)):
+        with pytest.raises((PipelineError, DatasetError), match=sentence):
+            read(str(target))
+    there = len([path for path in target.rglob("*") if path.is_file()]) - 2  # but the mark and the killed copy's
     summary = publish(str(dataset), str(target), Silent())
     assert summary.copied == summary.files - there
     assert verify(str(target), Silent()).is_whole
+    assert not (target / COPYING).exists()
 
 
 def test_a_changed_dataset_hides_the_published_one_until_it_is_whole_again(dataset: Path, tmp_path: Path) -> None:
