@@ -41,7 +41,8 @@ class ClipDataset(Dataset[dict[str, Any]]):
         photos: folder or URL of the photos of a dataset that was published without images.
 
     Raises:
-        PipelineError: there is no dataset, or it is unfinished, holds single photos or has no usable sample.
+        PipelineError: there is no dataset, or it is unfinished, holds single photos, has no usable sample, or needs
+            photos that were not given.
     """
 
     def __init__(
@@ -57,8 +58,9 @@ class ClipDataset(Dataset[dict[str, Any]]):
             raise ValueError(f"crop is {crop}; expected a height and a width of at least 1")
         self.url, self.crop, self.seed, self.cut_to_window, self.epoch = url, crop, seed, cut_to_window, 0
         self.photos = photos
-        store = DatasetStore.open(url)
+        store = DatasetStore.open(url, photos)
         refuse_single_photos(store)
+        store.refuse_missing_photos()
         if missing := store.layout.shard_count - len(store.committed()):
             raise PipelineError(
                 f"{url} is unfinished: {missing} of {store.layout.shard_count} shards are missing. Finish it by the "

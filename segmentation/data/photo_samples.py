@@ -133,10 +133,6 @@ class ShardDataset(TripletSource):
         self.url, self.seed, self.flow, self.flows, self.buffer = url, seed, flow, flows, buffer
         self.photos = photos
         store = _open(url, photos)
-        if store.layout.left_out and photos is None:
-            raise DatasetError(
-                f"{url} was published without images, and training needs its photos: give their folder by --photos."
-            )
         self.flow_origin: FlowOrigin | None = None if flows is None else check_pair_flows(flows, store)
         layout, shard_numbers = store.layout, sorted(store.committed())
         self.fingerprints = {store.name: store.attributes.get("fingerprint")}
@@ -269,7 +265,9 @@ class _OpenedShards:
 
 def _open(url: str, photos: str | None) -> DatasetStore:
     try:
-        return DatasetStore.open(url, photos)
+        store = DatasetStore.open(url, photos)
+        store.refuse_missing_photos()
+        return store
     except PipelineError as error:
         raise DatasetError(f"{url} cannot be trained on. {error}") from error
 

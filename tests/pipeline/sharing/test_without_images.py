@@ -108,6 +108,8 @@ def test_pairs_and_clips_for_pytorch_are_the_same(places: Path) -> None:
             one, two = whole[index], other[index]
             assert one.pop("id") == two.pop("id")
             assert all(torch.equal(one[name], two[name]) for name in one)
+    with pytest.raises(PipelineError, match="so its photos are needed here"):
+        PairDataset(str(places / "pairs-slim"))
 
 
 @pytest.mark.parametrize("flow", ["stored", "fresh", "zero"])
@@ -122,7 +124,9 @@ def test_training_reads_the_same_samples_and_asks_for_the_photos(places: Path, f
             assert torch.equal(one.image, other.image)
             assert torch.equal(one.mask, other.mask)
             assert torch.equal(one.flow_px.nan_to_num(1e9), other.flow_px.nan_to_num(1e9))
-    with pytest.raises(DatasetError, match="training needs its photos: give their folder by --photos"):
+    with pytest.raises(
+        DatasetError, match=r"cannot be trained on\. .* so its photos are needed here\. Give their folder by `--photos"
+    ):
         ShardDataset(str(places / "photos-slim"), flow=flow)
 
 
