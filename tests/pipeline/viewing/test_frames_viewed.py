@@ -94,6 +94,7 @@ def test_motions_and_steps_are_chosen_and_frames_flicker(serve: Serve, open_page
     page.get_by_role("button", name="Occlusion").click()
     expect(page.locator("#caption")).to_contain_text("Red: hidden by the step.")
     page.get_by_role("button", name="Flicker").click()
+    expect(page.locator("#caption")).to_contain_text("Frame")  # the frames are read first
     shown: dict[str, str] = {}
     end = time.monotonic() + PATIENCE_MS / 1000
     while len(shown) < 3 and time.monotonic() < end:
