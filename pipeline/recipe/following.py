@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +29,6 @@ _RESOLVED = {"listing_hash", "photos", "depth", "motion_prior"}
 """Settings of a dataset that are no settings of `pipeline run`."""
 _DECIDING = ("model", "sha256", "output", "input", "normalization")
 """What has to be the same of two depth networks."""
-_EXPECTED = "expected the one that the recipe names"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,17 +128,19 @@ class Prescription:
                 f"{place} holds none of the {len(recipe.ids)} photos that the recipe names, such as "
                 f"{some(recipe.ids[:1])}; expected the photos that the dataset was made of"
             )
+        photo_folders = sorted({posixpath.dirname(row.image) for row in by_id.values()})
+        mask_folders = sorted({posixpath.dirname(row.mask) for row in by_id.values() if row.mask is not None})
         rows = []
         for number, sample_id in enumerate(recipe.ids):
             row = by_id.pop(sample_id, None)
             mask = row.mask if row is not None and self._has_mask(number) else None
-            rows.append(Row(sample_id, f"{place}/{sample_id}" if row is None else row.image, mask))
+            rows.append(Row(sample_id, f"{photo_folders[0]}/{sample_id}" if row is None else row.image, mask))
             if number in recipe.failures:
                 self._problems[number] = recipe.failures[number], "failed, too, when the recipe's dataset was made"
             elif row is None:
-                self._problems[number] = "missing", f"there is no photo of this name; {_EXPECTED}"
+                self._problems[number] = "missing", _no_file("photo", photo_folders)
             elif self._has_mask(number) and mask is None:
-                self._problems[number] = "mask_missing", f"there is no mask of this name; {_EXPECTED}"
+                self._problems[number] = "mask_missing", _no_file("mask", mask_folders)
         if by_id:
             others = count_of(len(by_id), "photo")
             progress.announce(f"{others} of the input, not named by the recipe, left out: {some([*by_id])}")
@@ -171,3 +173,9 @@ class Prescription:
 
     def _has_mask(self, number: int) -> bool:
         return bool(self.recipe.columns.mask[number].any())
+
+
+def _no_file(role: str, folders: Sequence[str]) -> str:
+    """Return the sentence that says in which folders a photo or mask of the recipe was looked for."""
+    where = " or ".join(folders) or "the input, which has no masks"
+    return f"there is no {role} of this name in {where}. Put the {role} there that the recipe was written for"

@@ -102,6 +102,8 @@ def _begin(tree: ExportedTree) -> None:
     """Make the folders; refuse a folder that does not show this dataset."""
     root, content = tree.root, (json.dumps(tree.description(), indent=1) + "\n").encode()
     mark = root / MARK
+    if root.exists() and not root.is_dir():
+        raise PipelineError(f"{root} is a file; expected a folder. Choose one that does not exist yet.")
     root.mkdir(parents=True, exist_ok=True)
     if mark.exists():
         if mark.read_bytes() != content:

@@ -146,8 +146,9 @@ def test_changed_missing_and_further_photos_are_named_and_repaired_by_retrying(m
     assert status == 4
     assert "different: 3 of 5 samples" in said
     assert re.search(r"scene_001: failed: .*the photo has other bytes than the recipe names", said)
-    assert re.search(r"scene_003: failed: .*there is no photo of this name", said)
-    assert re.search(r"scene_004: failed: .*there is no mask of this name", said)
+    for role, folder, sample_id in (("photo", images, "scene_003"), ("mask", masks, "scene_004")):
+        where = f"failed: {images}/{sample_id}.*there is no {role} of this name in {folder}. Put the {role} there"
+        assert re.search(f"  {sample_id}: {where}", said), said
     assert "1 photo of the input, not named by the recipe, left out: further" in said
     (images / "scene_001.png").write_bytes(whole)
     (made / "away.png").rename(images / "scene_003.png")

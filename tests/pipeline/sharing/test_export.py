@@ -125,6 +125,13 @@ def test_two_datasets_are_never_mixed(one: DatasetStore, made_once: Path, tmp_pa
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
+def test_a_file_in_place_of_the_folder_is_refused_with_a_repair(one: DatasetStore, tmp_path: Path) -> None:
+    (tmp_path / "tree").write_text("mine")
+    with pytest.raises(PipelineError, match=r"tree is a file; expected a folder. Choose one that does not exist yet."):
+        export_tree(one, tmp_path / "tree", Watcher())
+    assert (tmp_path / "tree").read_text() == "mine"
+
+
 def test_unfinished_dataset_is_refused(made_once: Path, tmp_path: Path) -> None:
     shutil.copytree(made_once / "one.zarr", tmp_path / "part.zarr")
     (tmp_path / "part.zarr/.fakeflow/commits/000001.json").unlink()
