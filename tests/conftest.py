@@ -18,6 +18,12 @@ SHARED = ROOT.parent / "shared"
 MakeDuts = Callable[..., Path]
 
 
+def pytest_configure() -> None:
+    """Let tests press Ctrl-C, which a shell lets the programs ignore that it runs in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs ../shared where it is absent."""
     if not SHARED.exists():
