@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import threading
 import time
@@ -13,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from anyio.from_thread import start_blocking_portal
 from starlette.testclient import TestClient
 
 from flowsim import flow_to_rgb
@@ -183,7 +183,8 @@ def test_no_path_leads_out_of_the_page(made_once: Path, path: str) -> None:
         await make_application(Catalogue(str(made_once)))(scope, receive, send)
         return int(sent[0]["status"])
 
-    assert asyncio.run(request()) == 404
+    with start_blocking_portal() as portal:  # a loop of its own; the browser's may run in this thread
+        assert portal.call(request) == 404
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8765", "127.0.0.1.evil.example", "", "0.0.0.0:8765"])
@@ -364,7 +365,8 @@ def test_a_request_that_was_given_up_reads_nothing(made_once: Path) -> None:
         async with application.router.lifespan_context(application):
             await application({**scope, "path": "/thumbnail/0/photo"}, receive, send)
 
-    asyncio.run(request())
+    with start_blocking_portal() as portal:
+        portal.call(request)
     assert sent[0]["status"] == 499
     assert sent[1]["body"] == b""
 
