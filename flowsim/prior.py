@@ -194,7 +194,9 @@ class MotionPrior:
         _check_keys("MotionPrior", plain, [item.name for item in fields(cls)])
         if "name" not in plain or "shots" not in plain:
             raise FlowsimError("MotionPrior needs `name` and `shots`")
-        shots = []
+        shots: list[Shot] = []
+        if not isinstance(plain["shots"], list) or not all(isinstance(shot, dict) for shot in plain["shots"]):
+            raise FlowsimError(f"MotionPrior.shots is {plain['shots']!r:.60}, expected a list of tables")
         for shot in plain["shots"]:
             _check_keys("Shot", shot, [item.name for item in fields(Shot)])
             shots.append(Shot(**{name: _value_of(name, value) for name, value in shot.items()}))

@@ -142,7 +142,7 @@ def status_command(settings: StatusSettings) -> None:
 def verify_command(settings: VerifySettings) -> None:
     """Check the checksums of all files, the schema and the values; flow is made again from the stored motion."""
     from pipeline.checking import verify
-    from pipeline.recipe.recipe import read_recipe
+    from pipeline.recipe.reading import read_recipe
 
     dataset = settings.dataset
     wanted = None if settings.against is None else read_recipe(settings.against)

@@ -6,7 +6,6 @@ Bytes are written in Base85 (RFC 1924), whose characters need no escape in JSON;
 from __future__ import annotations
 
 import base64
-import binascii
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,7 +58,7 @@ class PhotoColumns:
         Raises:
             ValueError: a column is missing, or has another length than the photos need.
         """
-        return cls(**{name: table(texts[name], photos, width) for name, width in WIDTHS.items()})
+        return cls(**{name: table(name, texts[name], photos, width) for name, width in WIDTHS.items()})
 
 
 def pack(content: bytes) -> str:
@@ -67,15 +66,15 @@ def pack(content: bytes) -> str:
     return base64.b85encode(content).decode("ascii")
 
 
-def table(text: str, rows: int, width: int) -> NDArray[np.uint8]:
-    """Return bytes that `pack` wrote as an array, (rows, width).
+def table(name: str, text: object, rows: int, width: int) -> NDArray[np.uint8]:
+    """Return bytes that `pack` wrote as an array, (rows, width); `name` is that of the field, for messages.
 
     Raises:
         ValueError: the text has another length, or characters that `pack` does not write.
     """
-    content = base64.b85decode(text)
+    content = _unpack(name, text)
     if len(content) != rows * width:
-        raise ValueError(f"a column has {len(content)} bytes; expected {rows * width}")
+        raise ValueError(f"{name} holds {len(content)} bytes; expected {rows * width}, {width} for each of {rows}")
     return np.frombuffer(content, np.uint8).reshape(rows, width)
 
 
@@ -84,10 +83,11 @@ def pack_text(text: str) -> str:
     return pack(zlib.compress(text.encode(), 9))
 
 
-def unpack_text(packed: str, most_bytes: int) -> str:
+def unpack_text(name: str, packed: object, most_bytes: int) -> str:
     """Return the text that `pack_text` compressed.
 
     Args:
+        name: name of the field, for messages.
         packed: the result of `pack_text`.
         most_bytes: largest number of bytes of the text, so that a hostile file cannot fill the memory.
 
@@ -96,9 +96,17 @@ def unpack_text(packed: str, most_bytes: int) -> str:
     """
     inflate = zlib.decompressobj()
     try:
-        content = inflate.decompress(base64.b85decode(packed), most_bytes + 1)
-    except (zlib.error, binascii.Error) as error:
-        raise ValueError(f"a compressed text is damaged ({error})") from None
-    if len(content) > most_bytes or not inflate.eof:
-        raise ValueError(f"a compressed text is damaged or longer than {most_bytes} bytes")
-    return content.decode()
+        content = inflate.decompress(_unpack(name, packed), most_bytes + 1)
+        if len(content) > most_bytes or not inflate.eof:
+            raise ValueError(f"{name} is cut, or longer than {most_bytes} bytes; expected a compressed text")
+        return content.decode()
+    except (zlib.error, UnicodeDecodeError) as error:
+        raise ValueError(f"{name} cannot be decompressed ({error}); expected a compressed text") from None
+
+
+def _unpack(name: str, text: object) -> bytes:
+    """Return bytes that `pack` wrote."""
+    try:
+        return base64.b85decode(str(text))
+    except ValueError as error:
+        raise ValueError(f"{name} is no Base85 ({error}); expected bytes as `pipeline recipe` writes them") from None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.command.progress import Progress
@@ -19,7 +20,8 @@ from pipeline.photos.folders import some
 from pipeline.photos.listing import Listing, build_listing
 from pipeline.photos.originals import Expected
 from pipeline.photos.rows import Row, Rows
-from pipeline.recipe.recipe import Recipe, read_recipe
+from pipeline.recipe.reading import GET_AGAIN, read_recipe
+from pipeline.recipe.recipe import Recipe
 from pipeline.recipe.verdict import Verdict, compare
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class RecipeConfig(RunConfig):
         try:
             return MotionPrior.from_dict(dict(self.prior))
         except FlowsimError as error:
-            raise PipelineError(f"This version does not know the recipe's motion model: {error}") from None
+            raise PipelineError(f"the motion model cannot be used: {error}.") from None
 
 
 class Followed(NamedTuple):
@@ -95,15 +97,34 @@ def configure(url: str, given: Mapping[str, Any]) -> tuple[RecipeConfig, Recipe]
     named = {one.name for one in fields(RunConfig)} - NOT_CONTENT
     settings = {name: value for name, value in recipe.settings.items() if name not in _RESOLVED}
     where = f"the recipe {url}"
-    for name, value in settings.items():
-        refuse_unfit_setting(where, name, name if name in named else "", value)
-    config = RecipeConfig(**{**settings, **given}, prior=recipe.settings["motion_prior"])
-    if layout_of(config, len(recipe.ids)) != recipe.layout:
+    prior, repair = recipe.settings["motion_prior"], _repair(recipe)
+    try:
+        for name, value in settings.items():
+            refuse_unfit_setting("settings", name, name if name in named else "", value)
+        RecipeConfig(**settings, output=given["output"], prior=prior)
+    except PipelineError as error:
+        raise PipelineError(f"{where}: {error} {repair}") from None
+    config = RecipeConfig(**{**settings, **given}, prior=prior)
+    if (layout := layout_of(config, len(recipe.ids))) != recipe.layout:
+        lines = "; ".join(differences(asdict(recipe.layout), asdict(layout), "layout."))
         raise PipelineError(
-            f"{where} describes a dataset with other arrays than this fakeflow makes of its settings. Install the "
-            f"version that made it: fakeflow {recipe.software.get('fakeflow', '(version not recorded)')}."
+            f"{where} describes other arrays than this fakeflow makes of its settings (recipe -> here): {lines}. "
+            f"{repair}"
+        )
+    network = recipe.settings.get("depth")
+    if "listing_hash" not in recipe.settings or not isinstance(network, dict) or set(_DECIDING) - network.keys():
+        raise PipelineError(
+            f"{where}: a setting is missing; expected listing_hash and depth with {', '.join(_DECIDING)}. {repair}"
         )
     return config, recipe
+
+
+def _repair(recipe: Recipe) -> str:
+    """Return what to do with a recipe that this version cannot follow."""
+    maker = recipe.software.get("fakeflow")
+    if maker in (None, version("fakeflow")):
+        return f"The file was changed after it was written. {GET_AGAIN}"
+    return f"Install the version that made the dataset, fakeflow {maker}."
 
 
 class Prescription:

@@ -10,29 +10,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dataset.inventory import MALFORMED
 from pipeline.dataset.schema import Layout
-from pipeline.dataset.sealed import is_intact, sealed_json
+from pipeline.dataset.sealed import sealed_json
 from pipeline.dataset.store import DatasetStore
-from pipeline.errors import PipelineError, UnusablePhoto
-from pipeline.files.ids import is_plain
-from pipeline.files.storage import explained
 from pipeline.making.config import fingerprint
-from pipeline.photos.originals import read_original
-from pipeline.recipe.columns import LONGEST_ID, SHARD_BYTES, PhotoColumns, pack, pack_text, table, unpack_text
-from pipeline.redaction import without_credentials
+from pipeline.recipe.columns import PhotoColumns, pack, pack_text
 
 KIND = "fakeflow recipe"
 VERSION = 1
 BEGINNING = f'"format": "{KIND} '.encode()
 """Bytes near the beginning of the file of every recipe."""
-_LARGEST_PRIOR_BYTES = 2**20
 _ABOUT = {
     "use": "pipeline run --recipe THIS_FILE --input PHOTOS --output NEW.zarr",
     "columns": "Base85 (RFC 1924); ids and motion_prior are compressed by zlib first",
@@ -98,83 +90,3 @@ class Recipe:
                 "shards": pack(self.shards.tobytes()),
             }
         )
-
-
-def read_recipe(url: str) -> Recipe:
-    """Read the recipe at a path or URL.
-
-    Raises:
-        PipelineError: there is none, it was changed after it was written, or it is of another version.
-    """
-    name = without_credentials(url)
-    try:
-        with explained(name, "read"):
-            content = read_original(url).content
-    except (FileNotFoundError, NotADirectoryError):
-        raise PipelineError(f"{name}: there is no recipe here. Write one with `pipeline recipe X.zarr FILE`.") from None
-    except UnusablePhoto as problem:
-        raise PipelineError(f"{name} cannot be read as a recipe: {problem}") from None
-    return parse_recipe(content, name)
-
-
-def parse_recipe(content: bytes, name: str) -> Recipe:
-    """Read the content of a recipe's file; `name` is its place, for messages.
-
-    Raises:
-        PipelineError: as in `read_recipe`.
-    """
-    try:
-        stored = json.loads(content)
-        kind = str(stored["format"])
-    except MALFORMED:
-        if BEGINNING in content[:100]:
-            raise PipelineError(f"{name} is an incomplete or damaged recipe; get it again.") from None
-        raise PipelineError(f"{name} is no recipe; expected a file that `pipeline recipe` wrote.") from None
-    if not kind.startswith(f"{KIND} "):
-        raise PipelineError(f"{name} is no recipe but {kind!r}; expected a file that `pipeline recipe` wrote.")
-    if kind != f"{KIND} {VERSION}":
-        raise PipelineError(
-            f"{name} is a recipe of version {kind.removeprefix(KIND).strip()}, written by "
-            f"{stored.get('written_by', 'an unknown version')}; this fakeflow {version('fakeflow')} reads version "
-            f"{VERSION}. Install the version that wrote it."
-        )
-    if not is_intact(content):
-        raise PipelineError(
-            f"{name} was changed after it was written: it differs from its own checksum. Get the file again from where "
-            "the dataset was published."
-        )
-    try:
-        return _parsed(stored)
-    except MALFORMED as error:
-        raise PipelineError(f"{name} is not what a recipe is ({error}); do not use it.") from None
-
-
-def _parsed(stored: Mapping[str, Any]) -> Recipe:
-    photos = int(stored["photos"])
-    prior = json.loads(unpack_text(stored["motion_prior"], _LARGEST_PRIOR_BYTES))
-    settings = {**stored["settings"], "motion_prior": prior}
-    if fingerprint(settings) != stored["fingerprint"]:
-        raise ValueError("its settings do not give its fingerprint")
-    parameters = stored["layout"]["motion_parameters"].split()
-    layout = DatasetStore.read_layout({**stored["layout"], "motion_parameters": parameters})
-    columns = PhotoColumns.from_texts(stored, photos)
-    ids = tuple(unpack_text(stored["ids"], LONGEST_ID * photos).split("\n"))
-    if len(ids) != photos or photos != layout.samples or photos != settings["photos"]:
-        raise ValueError("its numbers of photos differ")
-    if any(not is_plain(one) for one in ids) or any(one >= other for one, other in pairwise(ids)):
-        raise ValueError("its ids do not rise, or cannot be printed")
-    failures = {int(row): reason for row, _, reason in (one.partition(":") for one in stored["failures"].split())}
-    if any(row not in range(photos) for row in failures):
-        raise ValueError("a failure has no photo")
-    return Recipe(
-        settings=settings,
-        source=str(stored["source"]),
-        licence=str(stored["licence"]),
-        layout=layout,
-        software=dict(stored["software"]),
-        precision=dict(stored["precision"]),
-        ids=ids,
-        failures=failures,
-        columns=columns,
-        shards=table(stored["shards"], layout.shard_count, SHARD_BYTES),
-    )

@@ -37,6 +37,8 @@ def test_prior_written_by_hand_takes_defaults_and_whole_numbers():
         ({"name": "x", "shots": [{"weight": -1}]}, "Shot.weight holds"),
         ({"name": "x", "shots": [{"speed": 1}]}, "Shot has no speed; it has: model"),
         ({"name": "x", "shots": [{}], "shot": 1}, "MotionPrior has no shot"),
+        ({"name": "x", "shots": None}, "MotionPrior.shots is None, expected a list of tables"),
+        ({"name": "x", "shots": [[]]}, "MotionPrior.shots is [[]], expected a list of tables"),
         ({"name": "x"}, "needs `name` and `shots`"),
         ({"name": "x", "shots": [{"fov_deg": [0, 60]}]}, "Shot.fov_deg holds"),
         ({"name": "x", "shots": [{"fov_deg": []}]}, "Shot.fov_deg is empty, expected at least one quantile"),

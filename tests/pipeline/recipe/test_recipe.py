@@ -19,10 +19,11 @@ from pipeline.dataset.schema import Layout
 from pipeline.dataset.sealed import FIELD, UNSEALED, sealed_json
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
-from pipeline.making.config import RunConfig
+from pipeline.making.config import RunConfig, fingerprint
 from pipeline.making.run import run
 from pipeline.recipe.columns import WIDTHS, PhotoColumns, pack_text, unpack_text
-from pipeline.recipe.recipe import Recipe, parse_recipe, read_recipe
+from pipeline.recipe.reading import parse_recipe, read_recipe
+from pipeline.recipe.recipe import Recipe
 from pipeline.recipe.writing import recipe_of, write_recipe
 from tests.conftest import ROOT, MakeDuts, draw_duts, draw_scene, write_png
 from tests.pipeline.conftest import Command
@@ -226,8 +227,16 @@ def test_a_changed_digit_an_unknown_version_and_other_files_are_no_recipes(made:
     content = (made / "x.json").read_bytes()
     with pytest.raises(PipelineError, match="was changed after it was written: it differs from its own checksum"):
         parse_recipe(content.replace(b'"seed": 3', b'"seed": 4'), "x.json")
-    with pytest.raises(PipelineError, match=r"recipe of version 2, written by fakeflow .* reads version 1"):
-        parse_recipe(content.replace(b"fakeflow recipe 1", b"fakeflow recipe 2"), "x.json")
+    later = content.replace(b"fakeflow recipe 1", b"fakeflow recipe 2")
+    by_later = re.sub(rb'"written_by": "[^"]*"', b'"written_by": "fakeflow 9.1"', later)
+    with pytest.raises(PipelineError, match=r"recipe of version 2, written by 'fakeflow 9.1'; .* reads version 1"):
+        parse_recipe(by_later, "x.json")
+    for kind in ("2", "0", "01", "1.0", "-1", "1 ", "\uff11", "\u0661", "9" * 5000, ""):
+        changed = content.replace(b"fakeflow recipe 1", f"fakeflow recipe {kind}".encode())
+        with pytest.raises(PipelineError, match=r"was changed after it was written: its format is .*; exp") as said:
+            parse_recipe(changed, "x.json")
+        assert str(said.value).isascii()
+        assert len(str(said.value)) < 300
     for damaged in (content[:500], content.replace(b",", b";", 1)):
         with pytest.raises(PipelineError, match=r"x\.json is an incomplete or damaged recipe; get it again\."):
             parse_recipe(damaged, "x.json")
@@ -236,34 +245,106 @@ def test_a_changed_digit_an_unknown_version_and_other_files_are_no_recipes(made:
             parse_recipe(other, "x.json")
 
 
+def sealed_with(content: bytes, field: str, value: object) -> bytes:
+    """Return a recipe with another value of a field, such as `settings.seed`, fingerprint and checksum made anew."""
+    stored = json.loads(content)
+    del stored[FIELD]
+    *tables, name = field.split(".")
+    place = stored[tables[0]] if tables else stored
+    if value is GONE:
+        del place[name]
+    else:
+        place[name] = value
+    if name == "motion_prior" and isinstance(value, dict):
+        stored[name] = pack_text(json.dumps(value))
+    if tables == ["settings"] or (name == "motion_prior" and isinstance(value, dict)):
+        prior = json.loads(unpack_text("motion_prior", stored["motion_prior"], 2**20))
+        stored["fingerprint"] = fingerprint({**stored["settings"], "motion_prior": prior})
+    return sealed_json(stored)
+
+
+GONE = object()
+"""Stands for a field that is not there."""
+
+
 @pytest.mark.parametrize(
-    ("change", "why"),
+    ("field", "value", "why"),
     [
-        ({"seed": 4}, "fingerprint"),
-        ({"photos": 4}, "column"),
-        ({"photo": "0" * 10}, "column"),
-        ({"ids": pack_text("b\na\nc\nd\ne")}, "do not rise"),
-        ({"ids": pack_text("a\nb\nc\nd\n\x1be")}, "cannot be printed"),
-        ({"ids": pack_text("a" * 10**6)}, "longer"),
-        ({"shards": ""}, "column"),
-        ({"failures": "7:truncated"}, "failure"),
-        ({"layout": {"samples": 5}}, "Layout|motion_parameters"),
+        (
+            "fingerprint",
+            "0" * 64,
+            "fingerprint is '0000.*; expected [0-9a-f]{64}, which settings and ",
+        ),
+        ("photos", 4, "layout.samples is 5; expected 4, as photos says"),
+        ("photos", -3, "photos is -3; expected a whole number from 1 to "),
+        ("photos", 10**30, "photos is 1000000.*; expected a whole number from 1 to "),
+        ("photos", GONE, "it has no field 'photos'"),
+        ("photo", "0" * 10, "photo holds 8 bytes; expected 100, 20 for each of 5"),
+        ("flow", "é", "flow is no Base85"),
+        ("ids", pack_text("b\na\nc\nd\ne"), "ids holds 'a' in a wrong place; expected names that rise"),
+        ("ids", pack_text("a\nb\nc\nd\n\x1be"), r"ids holds '.*x1be'; expected names that can be printed"),
+        ("ids", pack_text("a" * 10**6), "ids is cut, or longer than 5120 bytes"),
+        ("ids", pack_text("a\nb"), "ids holds 2 names; expected 5, as photos says"),
+        ("motion_prior", pack_text("[]"), r"motion_prior is \[\]; expected a table"),
+        ("motion_prior", pack_text("{"), "motion_prior is no JSON"),
+        ("motion_prior", "00000", "motion_prior cannot be decompressed"),
+        ("shards", "", "shards holds 0 bytes; expected 96, 32 for each of 3"),
+        ("failures", "7:truncated", "failures is '7:truncated'; expected ROW:REASON with a row from 0 to 4"),
+        ("failures", "-1:x", "failures is '-1:x'; expected ROW:REASON"),
+        ("settings", [1], "settings is .*; expected a table"),
+        ("layout", {"samples": 5}, "it has no field 'motion_parameters'"),
+        ("layout.side", -1, "layout.side is -1; expected a whole number from 1 to "),
+        ("layout.samples_per_shard", 0, "layout.samples_per_shard is 0; expected a whole number"),
+        ("layout.depth", 1, "layout holds 'depth'; expected only "),
+        ("precision", {"float32": "x"}, "precision.float32 is 'x'; expected a whole number"),
     ],
 )
-def test_a_recipe_that_was_sealed_with_bad_content_is_refused(made: Path, change: dict[str, object], why: str) -> None:
-    stored = json.loads((made / "x.json").read_bytes())
-    del stored[FIELD]
-    if "seed" in change:
-        stored["settings"] |= change
-    else:
-        stored |= change
-    with pytest.raises(PipelineError, match=f"is not what a recipe is .*({why})"):
-        parse_recipe(sealed_json(stored), "x.json")
+def test_a_recipe_that_was_edited_and_sealed_again_names_the_field(
+    made: Path, field: str, value: object, why: str
+) -> None:
+    content = sealed_with((made / "x.json").read_bytes(), field, value)
+    sentence = rf"x.json is not what `pipeline recipe` writes: {why}.*\. Get the file again from where"
+    with pytest.raises(PipelineError, match=sentence):
+        parse_recipe(content, "x.json")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("settings.max_side", -5, "--max-side is -5; expected at least 32. The file was changed"),
+        ("settings.frames", 99, "--frames is 99; expected 1 to 16. The file was changed .* Get the file again"),
+        ("settings.seed", "x", "seed = 'x' has the wrong type; expected int. The file was changed"),
+        (
+            "settings.max_side",
+            64,
+            "layout.side: 96 -> 64. The file was changed",
+        ),
+        ("layout.side", 64, "layout.side: 64 -> 96"),
+        ("settings.depth", {}, "a setting is missing; expected listing_hash and depth with model, "),
+        (
+            "motion_prior",
+            {"name": "x", "shots": [3]},
+            "model cannot be used: MotionPrior.shots is .3., expected",
+        ),
+        ("settings.listing_hash", GONE, "a setting is missing; expected listing_hash and depth"),
+    ],
+)
+def test_settings_out_of_range_in_a_recipe_are_named(
+    made: Path, pipeline: Command, field: str, value: object, why: str
+) -> None:
+    changed = sealed_with((made / "x.json").read_bytes(), field, value)
+    (made / "x.json").write_bytes(changed)
+    status, said = follow(pipeline, made)
+    assert status == 1
+    assert re.search(rf"error: the recipe .*/x\.json.*{why}", said), said
+    assert not (made / "y.zarr").exists()
+    (made / "x.json").write_bytes(sealed_with(changed, "software.fakeflow", "9.1"))
+    assert "Install the version that made the dataset, fakeflow 9.1." in follow(pipeline, made)[1]
 
 
 def test_a_compressed_text_cannot_fill_the_memory() -> None:
     with pytest.raises(ValueError, match="longer than 1000 bytes"):
-        unpack_text(pack_text("0" * 10**7), 1000)
+        unpack_text("ids", pack_text("0" * 10**7), 1000)
     assert len(zlib.compress(b"0" * 10**7, 9)) < 20_000
 
 

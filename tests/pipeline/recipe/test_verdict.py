@@ -22,7 +22,8 @@ from pipeline.making.run import run
 from pipeline.making.sample import fill_row
 from pipeline.making.worker import ShardWorker
 from pipeline.photos.listing import build_listing
-from pipeline.recipe.recipe import Recipe, read_recipe
+from pipeline.recipe.reading import read_recipe
+from pipeline.recipe.recipe import Recipe
 from pipeline.recipe.verdict import Verdict, compare
 from pipeline.recipe.writing import recipe_of, write_recipe
 from tests.conftest import ROOT

@@ -19,7 +19,7 @@ from pipeline.command.progress import Silent
 from pipeline.dataset.shard_writer import write_shard
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
-from pipeline.recipe.recipe import read_recipe
+from pipeline.recipe.reading import read_recipe
 from pipeline.recipe.verdict import compare
 from pipeline.recipe.writing import recipe_of, write_recipe
 from pipeline.sharing.publish import publish
