@@ -59,9 +59,10 @@ def score_command(settings: ScoreSettings) -> None:
 @takes(BenchmarkSettings)
 def benchmark_command(settings: BenchmarkSettings) -> None:
     """Score the masks of several methods by the protocols of datasets, into one table in Markdown and HTML."""
-    from segmentation.scoring.benchmark import contestants, grounds, run_benchmark
+    from segmentation.scoring.benchmark import contestants, grounds, refuse_without_masks, run_benchmark
 
-    methods, datasets = contestants(settings), grounds(settings)  # mistakes are found before anything is scored
+    methods, datasets = contestants(settings), grounds(settings)
+    refuse_without_masks(methods, datasets)  # mistakes are found before anything is scored
     from pipeline.command.progress import ProgressLine
     from segmentation.scoring.benchmark_files import write_benchmark
 

@@ -27,6 +27,10 @@ class PredictionError(SegmentationError):
     """The predictions do not fit the dataset."""
 
 
+class OtherDatasetError(PredictionError):
+    """The predictions are those of another dataset."""
+
+
 class FlowError(SegmentationError):
     """Optical flow cannot be estimated: weights, frames or a video are not as they have to be."""
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pipeline.command.progress import Progress
 from pipeline.files.regular_files import read_text
-from segmentation.errors import SegmentationError
-from segmentation.scoring.predicted_masks import SETTINGS_FILE
+from segmentation.errors import OtherDatasetError, SegmentationError
+from segmentation.scoring.predicted_masks import SETTINGS_FILE, match_predictions
 from segmentation.scoring.protocols import PROTOCOLS, Protocol, protocol_for
 from segmentation.scoring.score import Scores, score_predictions
 from segmentation.scoring.settings import BenchmarkSettings
@@ -105,9 +105,47 @@ def run_benchmark(methods: Mapping[str, Path], datasets: Sequence[Ground], progr
     return [_score(name, folder, ground, progress) for ground in datasets for name, folder in methods.items()]
 
 
+def refuse_without_masks(methods: Mapping[str, Path], datasets: Sequence[Ground]) -> None:
+    """Refuse a method that has no mask of any frame that is scored, before any method is scored.
+
+    A folder that holds another dataset than it is called is not refused, since the table says so.
+
+    Raises:
+        SegmentationError: a method has none.
+    """
+    for name, folder in methods.items():
+        problems = [_why_without_masks(folder, ground) for ground in datasets]
+        if all(problems):
+            raise SegmentationError(f"{name}: {'; '.join(dict.fromkeys(problems))}")
+
+
+def _why_without_masks(folder: Path, ground: Ground) -> str:
+    """Return why no frame of a dataset has a mask; empty if one has, or if the masks are another dataset's."""
+    dataset, masks = ground.dataset, _masks_in(folder, ground)
+    counted = {video.name: ground.protocol.counted(video.annotated) for video in dataset.videos}
+    try:
+        matches = match_predictions(dataset, counted, masks)
+    except OtherDatasetError:
+        return ""
+    except SegmentationError as problem:
+        return str(problem)
+    if any(matches.frames.values()) or not matches.missing:
+        return ""
+    return (
+        f"{masks} holds a mask of none of the {len(matches.missing)} frames that {ground.protocol.name} scores; "
+        f"expected masks named as {matches.missing[0]}.png"
+    )
+
+
+def _masks_in(folder: Path, ground: Ground) -> Path:
+    """Return the folder of the masks of a dataset: that of its name, if a method has one for each dataset."""
+    own = folder / ground.dataset.row.name
+    return own if own.is_dir() else folder
+
+
 def _score(method: str, folder: Path, ground: Ground, progress: Progress) -> Entry:
     dataset, protocol = ground.dataset, ground.protocol
-    masks = folder / dataset.row.name if (folder / dataset.row.name).is_dir() else folder
+    masks = _masks_in(folder, ground)
     words = f"{dataset.row.title} {dataset.split}" if dataset.split else dataset.row.title
     videos = [video.name for video in dataset.videos]
     flow = _flow_of(masks, videos)

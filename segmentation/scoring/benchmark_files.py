@@ -22,7 +22,8 @@ from segmentation.scoring.published import load_published
 
 _HEADS = ("protocol", "method", "J", "F", "J&F", "sequences", "frames", "missing", "flow", "masks")
 _NUMBERS = frozenset({"J", "F", "J&F", "sequences", "frames", "missing"})
-_ENTITY = re.compile(r"&(?=#?\w+;)")
+_SPECIAL = re.compile(r"[\\`*\[\]|~<>]|&(?=#?\w+;)|^[#+-]|(?<![^\W_])_|_(?![^\W_])")
+"""Characters that Markdown takes for markup; it does not take an underscore between letters or digits for it."""
 _LEVEL = math.ceil(THRESHOLD * 255)
 
 
@@ -137,8 +138,7 @@ def _html(report: _Report) -> str:
 
 def _escaped(text: str) -> str:
     """Return a text on one line that Markdown shows as it is."""
-    escaped = _ENTITY.sub("&amp;", shown(text)).replace("<", "&lt;").replace(">", "&gt;")
-    return "".join(f"&#{ord(character)};" if character in "|[]*\\_~" else character for character in escaped)
+    return _SPECIAL.sub(r"\\\g<0>", shown(text))
 
 
 def _as_json(entry: Entry) -> dict[str, Any]:

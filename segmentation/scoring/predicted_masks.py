@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from pipeline.photos.masks import MAX_LABEL
-from segmentation.errors import MaskError, PredictionError
+from segmentation.errors import MaskError, OtherDatasetError, PredictionError
 from segmentation.videos import mask_files as masks
 from segmentation.videos.datasets import OpenedDataset, Video
 from segmentation.videos.sequence_names import other_dataset
@@ -58,7 +58,7 @@ def match_predictions(dataset: OpenedDataset, counted: Mapping[str, Sequence[Fra
 
     Raises:
         PredictionError: the folder does not exist, nothing in it has the name of a video or a frame of the dataset, or
-            it holds the sequences of another dataset.
+            it holds the sequences of another dataset (`OtherDatasetError`).
     """
     videos = dataset.videos
     if not root.is_dir():
@@ -147,7 +147,10 @@ def check_size(prediction: UInt8[np.ndarray, "_ _"], truth: Bool[np.ndarray, "_ 
     """
     if prediction.shape != truth.shape:
         sizes = [f"{mask.shape[1]}x{mask.shape[0]}" for mask in (prediction, truth)]
-        raise MaskError(f"the prediction {path} is {sizes[0]}, its ground truth {sizes[1]}; expected the same size")
+        raise MaskError(
+            f"the prediction {path} is {sizes[0]}; expected {sizes[1]}, the size of its ground truth: save the masks "
+            "in the size of the frames"
+        )
 
 
 def _exceeds_labels(levels: masks.Levels) -> bool:
@@ -170,7 +173,7 @@ def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
 def _refuse_other_dataset(dataset: OpenedDataset, root: Path, names: Collection[str]) -> None:
     if other := other_dataset(names, dataset.row.name):
         name, known = other
-        raise PredictionError(
+        raise OtherDatasetError(
             f"{root} holds masks of {DATASETS[name].title} ({some(sorted(known))}), not of {dataset.row.title}; "
             f"expected {some(sorted(video.name for video in dataset.videos))}"
         )

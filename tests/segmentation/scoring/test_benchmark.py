@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,16 +163,56 @@ def test_mistakes_are_said_before_anything_is_scored(
     assert not (tmp_path / "table").exists()
 
 
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        ((), "a: no folder in .*out is named as a video of the dataset: found no images; expected libby"),
+        (
+            (0,),
+            "a: .*out holds a mask of none of the 4 frames that davis16 scores; expected masks named as libby/00001",
+        ),
+    ],
+)
+def test_a_method_without_any_mask_is_refused_before_anything_is_written(
+    davis: Path, tmp_path: Path, table: Table, frames: tuple[int, ...], said: str
+) -> None:
+    predict(tmp_path / "whole", "libby", dict.fromkeys(range(6), 2))
+    (tmp_path / "out").mkdir()
+    predict(tmp_path / "out", "libby", dict.fromkeys(frames, 2))
+    code, *_ = table(f"b={tmp_path / 'whole'}", f"a={tmp_path / 'out'}", "--dataset", f"davis16={davis}")
+    assert re.search(said, refusal(code))
+    assert not (tmp_path / "table").exists()
+
+
+def test_a_mask_of_another_size_says_both_sizes_and_the_repair(davis: Path, tmp_path: Path, table: Table) -> None:
+    predict(tmp_path / "out", "libby", dict.fromkeys(range(6), 2))
+    trees.save(tmp_path / "out/libby/00002.png", trees.grey(trees.square(2)[:-1]))
+    code, entries, _ = table(f"a={tmp_path / 'out'}", "--dataset", f"davis16={davis}")
+    assert code == 3
+    height, width = trees.square(2).shape
+    sentence = f"is {width}x{height - 1}; expected {width}x{height}, the size of its ground truth: save the masks in"
+    assert sentence in entries["davis16 a"]["problem"]
+
+
+def test_paths_are_readable_in_markdown(davis: Path, tmp_path: Path, table: Table) -> None:
+    masks = tmp_path / "my_masks" / "_of*a&b_"
+    predict(masks, "libby", dict.fromkeys(range(6), 2))
+    _, _, markdown = table(f"a={masks}", "--dataset", f"davis16={davis}")
+    assert line(markdown, "a")[9].endswith(r"/my_masks/\_of\*a&b\_")
+    assert "&#" not in markdown
+
+
 def test_hostile_names_do_not_break_the_table(davis: Path, tmp_path: Path, table: Table) -> None:
     predict(tmp_path / "out", "libby", dict.fromkeys(range(6), 2))
     (tmp_path / "out/settings.json").write_text('{"flow": "<script>alert(1)</script> | x"}')
     code, _, markdown = table(f"<b>a|b\n</b>={tmp_path / 'out'}", "--dataset", f"davis16={davis}")
     assert code == 0
     page = (tmp_path / "table/benchmark.html").read_text()
-    assert "<script" not in page + markdown
-    assert "<b>" not in page + markdown
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert not re.search(r"(?<!\\)<", markdown)
     rows = [row for row in markdown.splitlines() if row.startswith("| davis16")]
-    assert [row.count("|") for row in rows] == [11]
+    assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [11]
 
 
 def test_class_means_of_youtube_objects_are_noted(tmp_path: Path, table: Table) -> None:

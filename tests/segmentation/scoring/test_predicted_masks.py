@@ -90,7 +90,7 @@ def test_bad_predictions_are_named(davis: Path, tmp_path: Path, score: Score) ->
 
     predict(out, "libby", good)
     trees.save(broken, np.zeros((12, 16), np.uint8))
-    assert "libby/00002.png is 16x12, its ground truth 32x24; expected the same size" in message()
+    assert "libby/00002.png is 16x12; expected 32x24, the size of its ground truth: save" in message()
     trees.save(broken, trees.palette(trees.square(2) * 1 + trees.square(2, 4) * 1))
     assert "libby/00002.png holds the labels 0, 1, 2: several objects" in message()
     broken.write_bytes(broken.read_bytes()[:60])
