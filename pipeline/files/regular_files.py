@@ -74,14 +74,18 @@ def open_regular(path: str | Path) -> BinaryIO:
         OSError: the file does not exist or cannot be read.
     """
     refuse_irregular(path)
-    # O_NONBLOCK, so that a pipe that replaces the file right now does not block.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    stream = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115  (callers close it)
     try:
-        _refuse(os.fstat(descriptor).st_mode)
-        return os.fdopen(descriptor, "rb")
+        _refuse(os.fstat(stream.fileno()).st_mode)
     except BaseException:
-        os.close(descriptor)
+        stream.close()
         raise
+    return stream
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe that has replaced it in the meantime is not waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def refuse_irregular(path: str | Path) -> None:

@@ -130,6 +130,33 @@ def test_flow_files_that_are_none_are_refused(tmp_path: Path) -> None:
         read_flo(make_pipe(tmp_path / "pipe.flo"))
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+def test_a_stop_at_any_moment_of_a_read_stays_a_stop(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    stopped = 0
+    while True:
+        left = stopped
+
+        def stop(frame: object, event: str, argument: object) -> None:
+            nonlocal left
+            left -= argument is not sys.setprofile
+            if left < 0:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+        sys.setprofile(stop)
+        try:
+            content = read_file(tmp_path / "file", limit=100)
+        except KeyboardInterrupt:
+            stopped += 1
+            continue
+        finally:
+            sys.setprofile(None)
+        break
+    assert content == b"content"
+    assert stopped > 10
+
+
 BLOCKED = """
 from pathlib import Path
 from pipeline.engine import run_tasks as engine
