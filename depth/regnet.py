@@ -35,15 +35,16 @@ class RegNetY004(nn.Sequential):
             self.add_module(f"s{number}", nn.Sequential(OrderedDict((f"b{k}", one) for k, one in enumerate(made, 1))))
             inside = channels
 
-    def forward(self, photo: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
-        """Return the features of each stage, from fine to coarse."""
+    def forward(self, photo: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the features of the four stages, from fine to coarse."""
         stem, *stages = self
         x: Tensor = stem(photo)
         features = []
         for stage in stages:
             x = stage(x)
             features.append(x)
-        return features
+        s1, s2, s3, s4 = features
+        return s1, s2, s3, s4
 
 
 class _NormAct(nn.BatchNorm2d):

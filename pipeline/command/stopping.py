@@ -50,6 +50,15 @@ def take_all_time() -> None:
         _end = None
 
 
+def take_back_signals() -> None:
+    """Have Python answer SIGTERM again after Ray was joined.
+
+    Ray puts a handler in its place, which prints a stack and ends the process after three seconds, finished or not.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+
+
 def silence_what_breaks_off() -> None:
     """Keep Python from printing errors of objects that a stop leaves half made, such as calls to a store."""
     import logging
@@ -78,6 +87,7 @@ def _end_at_once(number: int, frame: FrameType | None) -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     global _end
+    signal.alarm(0)  # by which Ray's handler, if it was called first, would end the process
     if _end is None:
         _end = threading.Timer(SECONDS_TO_STOP, _end_process)
         _end.daemon = True

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pipeline.command.stopping import take_back_signals
 from pipeline.engine.placement import Node, Placement
 from pipeline.errors import PipelineError
 
@@ -41,6 +42,7 @@ class RayStart:
                 cannot be started.
         """
         self._has_answered.wait()
+        take_back_signals()
         if self._error is not None:
             raise self._error
 
@@ -156,8 +158,8 @@ def needs_ray(placement: Placement) -> bool:
 
 def is_on_cluster() -> bool:
     """Return whether this process belongs to a cluster, whose machines may have other files than this one."""
-    ray = sys.modules.get("ray")
-    return bool(os.environ.get("RAY_ADDRESS")) or (ray is not None and bool(ray.is_initialized()))
+    is_initialized = getattr(sys.modules.get("ray"), "is_initialized", None)  # which it lacks while it is imported
+    return bool(os.environ.get("RAY_ADDRESS")) or (is_initialized is not None and bool(is_initialized()))
 
 
 def live_nodes() -> list[Node]:

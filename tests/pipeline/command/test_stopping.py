@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.command.stopping import stopped_by_signals, take_all_time, take_back_signals
 from tests.conftest import ROOT
 
 RUN = ("pipeline", "run", "--input", "examples/DUTS", "--depth-model", "tiny-dpt", "--output")
@@ -33,13 +35,10 @@ def await_handler(process: subprocess.Popen[str]) -> None:
 def test_a_stop_while_a_command_starts_is_one_sentence(
     tmp_path: Path, number: int, command: Sequence[str], delay_s: float
 ) -> None:
-    def listen() -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts the tests in the background ignores it
-
     program, *arguments = command
     words = [sys.executable, "-m", f"{program}.cli", *arguments, str(tmp_path / "out")]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(words, cwd=ROOT, preexec_fn=listen, **pipes) as process:  # type: ignore[call-overload]
+    with subprocess.Popen(words, cwd=ROOT, **pipes) as process:  # type: ignore[call-overload]
         try:
             await_handler(process)
             time.sleep(delay_s)
@@ -51,6 +50,20 @@ def test_a_stop_while_a_command_starts_is_one_sentence(
     *before, last = errors.splitlines()
     assert last == "Stopped. Finished work stays; the same command continues."
     assert before in ([], ["7 photos (DUTS: DUTS-TR); depth by tiny-dpt"])
+
+
+def test_a_handler_that_ray_puts_in_place_neither_takes_a_stop_nor_ends_the_process() -> None:
+    with stopped_by_signals():
+        try:
+            ctypes.CDLL(None).signal(signal.SIGTERM, ctypes.c_void_p(1))  # ignores it; Python does not know
+            take_back_signals()
+            signal.alarm(60)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+            take_all_time()
+            assert signal.alarm(0) == 0
+        finally:
+            signal.alarm(0)
 
 
 @pytest.mark.parametrize("program", ["pipeline", "segmentation"])

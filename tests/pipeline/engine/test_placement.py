@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 
 import pytest
 import torch
 
-from pipeline.engine.cluster import needs_ray
+from pipeline.engine.cluster import is_on_cluster, needs_ray
 from pipeline.engine.placement import Node, Placement, Share, describe_crew, plan_workers
 from pipeline.errors import PipelineError
 
@@ -100,3 +101,9 @@ def test_ray_is_started_only_where_it_helps(
         monkeypatch.setenv("RAY_ADDRESS", address)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     assert needs_ray(placement) == on_ray
+
+
+def test_ray_that_is_being_imported_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))  # as it is in another thread at first
+    assert not is_on_cluster()

@@ -77,6 +77,8 @@ def test_train_is_stopped_cleanly_and_continues(jobs: Jobs, tmp_path: Path) -> N
     assert "training on Ray: 2 nodes, 2 workers, each cpu, 1 core\n" in ended.log
     assert "Stopped. What was learnt is saved; the same command with --resume continues." in ended.log
     assert "Traceback" not in ended.log
+    assert "SIGTERM" not in ended.log  # nor the stack that Ray's handler prints
+    assert not any((tmp_path / "run" / left).exists() for left in ("ray", "stop", "stopped"))
     assert metrics.read_text().count("validation") < 20
 
     other = jobs.run(command)
