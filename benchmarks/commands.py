@@ -7,10 +7,9 @@ Everything counts, from the start of the process to its end: imports, weights, d
 `evaluate` also flow on disk and scores, for `predict` also the video with the overlay. The rival is
 `benchmarks.published_road`, with the same frames, network, weights of RAFT and number of its iterations, in float32 on
 the same device. The three commands alternate, each in a new process and with an empty output, and medians are
-compared, by the clock and by processor time, which other processes on a busy machine do not count towards. A rate
-counts the frames that a command predicts: `evaluate` leaves out the first and the last of each sequence, as the
-protocol says. Without `--checkpoint` the network has random weights, which take the same time. Each command is run
-once before on three frames of each sequence, so that libraries and weights are in the page cache.
+compared, by the clock and by processor time, which other processes on a busy machine do not count towards. Without
+`--checkpoint` the network has random weights, which take the same time. Each command is run once before on three frames
+of each sequence, so that libraries and weights are in the page cache.
 
 Without `--raft`, the flow is there already, and masks alone are measured: `evaluate` with what `segmentation flows`
 wrote, and the rival with the same flow as pictures. Figures go to commands.json and masks.json.
@@ -125,13 +124,12 @@ def main() -> None:
         load = os.getloadavg()[0]
         for command in lines[0].values():
             seconds(command, work / "out")
-        sequences = [len(list(folder.iterdir())) for folder in (root / "JPEGImages/480p").iterdir()]
-        predicted = dict.fromkeys(lines[1], sum(sequences)) | {"evaluate": sum(frames - 2 for frames in sequences)}
+        frames = len(list((root / "JPEGImages/480p").glob("*/*")))
         for _ in range(given.rounds):
             for name, command in lines[1].items():
                 taken, used = seconds(command, work / "out")
-                rates.setdefault(name, []).append(predicted[name] / taken)
-                processor.setdefault(name, []).append(predicted[name] / used)
+                rates.setdefault(name, []).append(frames / taken)
+                processor.setdefault(name, []).append(frames / used)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     figures: dict[str, Any] = {
         "device": device,
@@ -140,7 +138,7 @@ def main() -> None:
         "load_average_before": round(load, 2),
         "network": given.encoder if given.checkpoint is None else given.checkpoint.name,
         "flow": "ready" if given.raft is None else f"{Path(given.raft).name}, {given.iterations} iterations",
-        "predicted_frames": predicted,
+        "frames": frames,
         "frames_per_second": {
             name: {"median": round(median(some), 3), "all": [round(rate, 3) for rate in some]}
             for name, some in rates.items()
