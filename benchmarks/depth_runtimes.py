@@ -1,6 +1,6 @@
 """tiny-dpt on the CPU by torch, ONNX Runtime and OpenVINO, alone and in the whole path of `pipeline run --workers 0`.
 
-    python -m benchmarks.depth_runtimes --input ../shared/data/DUTS
+    python -m benchmarks.depth_runtimes --input DUTS
 
 The runtimes are no dependencies: install `onnx`, `onnxruntime` and `openvino` first. Each of them runs the network that
 torch runs, exported to ONNX, in float32 and in int8, which ONNX Runtime calibrates on photos of the input (one scale

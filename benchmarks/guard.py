@@ -29,7 +29,7 @@ from typing import Any
 from benchmarks.record import RESULTS, ROOT
 from benchmarks.rounds import Ratio
 
-SECONDS_PER_BENCHMARK = 600
+SECONDS_PER_BENCHMARK = 1200
 """Longest time of one benchmark; what takes longer has failed."""
 
 
@@ -74,6 +74,10 @@ COMMANDS: Mapping[str, Command] = {
     "loader": Command(("benchmarks.training", "loader")),
     "sizes": Command(("benchmarks.training", "sizes")),
     "raft": Command(("benchmarks.raft", "--davis", "{davis}", "--weights", "{raft}"), ("davis", "raft")),
+    "commands": Command(
+        ("benchmarks.commands", "--davis", "{davis}", "--raft", "{raft}", "--frames", "6"), ("davis", "raft")
+    ),
+    "masks": Command(("benchmarks.commands", "--davis", "{davis}", "--frames", "8"), ("davis",)),
     "depth": Command(("benchmarks.depth", "--networks", "dpt-hybrid")),
     "flow_kernel": Command(("benchmarks.flow_kernel",)),
     "frames": Command(("benchmarks.frames",)),
@@ -89,6 +93,19 @@ CHECKS: tuple[Check, ...] = (
     Check("samples for training, on one core", "loader", "training_loader", ("ratio",)),
     Check("the same as bytes, which a GPU turns into floats", "loader", "training_loader", ("ratio_to_a_gpu",)),
     Check("RAFT-small flow of 480p video", "raft", "raft", ("speed", "ratio")),
+    Check(
+        "`segmentation predict` with RAFT-small, from frames to masks and overlay",
+        "commands",
+        "commands",
+        ("times_faster", "predict"),
+    ),
+    Check(
+        "`segmentation evaluate` with RAFT-small, scores included",
+        "commands",
+        "commands",
+        ("times_faster", "evaluate"),
+    ),
+    Check("the same with flow that is there already", "masks", "masks", ("times_faster", "evaluate")),
     Check("depth by DPT-Hybrid", "depth", "depth", ("results", 0, "ratio")),
     Check(
         "inverse depth -> flow, on one core",

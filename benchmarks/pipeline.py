@@ -1,4 +1,4 @@
-"""Speed of `pipeline run` against its depth network alone: `python -m benchmarks.pipeline --input ../shared/data/DUTS`.
+"""Speed of `pipeline run` against its depth network alone: `python -m benchmarks.pipeline --input DUTS`.
 
 The rival, which is also an upper limit, is the depth network's forward pass on the same device and photos, decoded and
 prepared in memory. It is measured before and after the runs, because the speed of a shared machine changes. Also

@@ -40,6 +40,7 @@ def how_fast() -> Figures:
     overhead = [scaling["overhead_ms_per_shard"][where]["median"] for where in ("in this process", "2 Ray workers")]
     overhead.append(scaling["overhead_ms_per_shard"]["1 Ray worker"]["median"])
     steps = RESULTS["training_step"]["sides_px"]
+    commands, masks = RESULTS["commands"], RESULTS["masks"]
     shards, rivals, sizes = RESULTS["shards"], ("zarr-python", "zarrs"), RESULTS["training_sizes"]
     ten_thousand, million = (sum(v for k, v in one.items() if k.endswith("_mb")) for one in scaling["memory"])
     return [
@@ -57,6 +58,8 @@ def how_fast() -> Figures:
         middle(RESULTS["training_loader"]["ratio_to_a_gpu"]),
         middle(RESULTS["raft"]["speed"]["ratio"]),
         middle(RESULTS["raft_gpu"]["speed"]["ratio"]),
+        *(middle(commands["times_faster"][name]) for name in ("predict", "evaluate")),
+        middle(masks["times_faster"]["evaluate"]),
         middle(RESULTS["depth"]["results"][0]["ratio"]),
         middle(RESULTS["depth_gpu"]["results"][0]["ratio"]),
         middle(RESULTS["flow_kernel"]["flow_cpu"]["camera"]["unproject_transform_project_over_ours"]),
@@ -76,6 +79,10 @@ def how_fast() -> Figures:
         middle(RESULTS["saliency"]["times faster"]),
         100 * max(step["relative_difference_of_gradients"] for step in steps.values()),
         middle(RESULTS["saliency"]["times faster, without adaptive values"]),
+        *(middle(rate) for rate in commands["frames_per_second"].values()),
+        *(middle(rate) for rate in masks["frames_per_second"].values()),
+        commands["frames"],
+        masks["frames"],
         scaling["fixed_work_per_photo"]["2_over_1"]["median"],
         *overhead,
         round(million, 3),
