@@ -142,14 +142,14 @@ def compare(name: str, photos: list[np.ndarray], arguments: argparse.Namespace) 
         ours = DepthEstimator.load(str(folder), device=arguments.device, resize="square", compile=arguments.compile)
         batch = 32 if ours.device.type == "cuda" else 1
         rival = pipeline("depth-estimation", model=str(folder), device=ours.device, batch_size=batch)
+        provenance = ours.provenance()  # its hash is that of the files
     images = [Image.fromarray(photo) for photo in photos]
-    rule = ours.provenance()["input"]
+    rule, precision = provenance["input"], provenance["precision"]
     squares = [np.asarray(image.resize((rule["side"], rule["side"]))) for image in images]
     taken = seconds_of_rounds({"ours": lambda: ours(photos), "rival": lambda: rival(images)}, arguments.rounds)
     seconds = {name: statistics.median(some) for name, some in taken.items()}
     square = torch.zeros(1, 3, rule["side"], rule["side"], device=ours.device)
     flops = count_flops(ours._network, square)
-    precision = ours.provenance()["precision"]
     peak = measure_peak(ours.device, getattr(torch, precision), 8192 if ours.device.type == "cuda" else 2048)
     achieved = flops * len(photos) / seconds["ours"]
     return {
