@@ -71,7 +71,7 @@ def silence_what_breaks_off() -> None:
 @contextmanager
 def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, handler)}
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # of commands in the background
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # which shells set for commands in the background
         before[signal.SIGINT] = signal.signal(signal.SIGINT, handler)
     try:
         yield

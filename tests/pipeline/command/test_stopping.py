@@ -52,7 +52,10 @@ def test_a_stop_while_a_command_starts_is_one_sentence(
     assert before in ([], ["7 photos (DUTS: DUTS-TR); depth by tiny-dpt"])
 
 
-def test_a_handler_that_ray_puts_in_place_neither_takes_a_stop_nor_ends_the_process() -> None:
+def test_a_handler_that_ray_puts_in_place_neither_takes_a_stop_nor_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # which a stop replaces, as the process is to end
     with stopped_by_signals():
         try:
             ctypes.CDLL(None).signal(signal.SIGTERM, ctypes.c_void_p(1))  # ignores it; Python does not know

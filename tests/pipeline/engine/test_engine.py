@@ -95,6 +95,27 @@ def test_ray_starts_while_the_work_is_prepared_and_holds_up_no_error() -> None:
     assert after == "False []"
 
 
+STOPPED_ON_RAY = """
+import signal
+from pipeline.command.stopping import stopped_by_signals, take_all_time
+from pipeline.engine.cluster import ray_session
+with stopped_by_signals(), ray_session():
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except KeyboardInterrupt:
+        take_all_time()
+        print("stopped")
+"""
+
+
+def test_a_process_on_ray_answers_sigterm_itself() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    words = [sys.executable, "-c", STOPPED_ON_RAY]
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "stopped\n"
+    assert "SIGTERM" not in done.stderr  # Ray's handler prints a stack
+
+
 def test_a_worker_has_one_gpu_at_most() -> None:
     with pytest.raises(PipelineError, match="--gpus-per-worker 2; expected at most 1"):
         next(run_tasks(lambda share: None, [1], Placement(gpus_per_worker=2), print))  # type: ignore[arg-type, return-value]
