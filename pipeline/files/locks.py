@@ -81,9 +81,10 @@ def is_held(storage: Storage, key: str) -> bool:
 
 @contextmanager
 def lock_file(storage: Storage, key: str) -> Iterator[WriterLock]:
-    """Hold a lock file of a local folder, and remove unfinished files of a killed writer.
+    """Hold a lock file of a local folder, and remove unfinished files of processes that were killed.
 
-    The lock file is removed at the end.
+    Those of an earlier writer are removed at the start; those of workers that this one lost, and the lock file, at the
+    end.
 
     Raises:
         PipelineError: another process on this machine holds it.
@@ -101,13 +102,18 @@ def lock_file(storage: Storage, key: str) -> Iterator[WriterLock]:
                 f"Another run is writing {storage.name}. Wait for it, or choose another place."
             ) from None
     try:
-        for stray in Path(storage.root).rglob(f"*{PARTIAL}"):
-            stray.unlink(missing_ok=True)
+        _remove_unfinished(storage)
         yield WriterLock()
     finally:
-        with suppress(OSError):  # the error that ended the work matters more, and a lock file that stays does no harm
+        with suppress(OSError):  # the error that ended the work matters more, and files that stay do no harm
+            _remove_unfinished(storage)
             path.unlink()  # before the release: filelock gives nobody a lock on a file that is gone
         lock.release()
+
+
+def _remove_unfinished(storage: Storage) -> None:
+    for unfinished in Path(storage.root).rglob(f"*{PARTIAL}"):
+        unfinished.unlink(missing_ok=True)
 
 
 @contextmanager

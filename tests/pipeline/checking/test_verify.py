@@ -163,8 +163,10 @@ def test_what_a_living_run_is_writing_is_no_damage(dataset: Path) -> None:
         result = check(dataset)
         assert result.is_whole
         assert any("another run is writing" in note for note in result.notes)
+    assert check(dataset).is_whole
+    partial.write_bytes(b"left by a killed run")
     assert {finding.key for finding in check(dataset).findings} == {str(partial.relative_to(dataset))}
-    with DatasetStore(str(dataset)).sole_writer():  # sweeps what the last one left
+    with DatasetStore(str(dataset)).sole_writer():  # removes what the last one left
         pass
     assert check(dataset).is_whole
 

@@ -10,7 +10,7 @@ from pipeline.dataset.sharded_store import LOCK
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.files.locks import is_held
-from tests.pipeline.drawn_dataset import make_dataset
+from tests.pipeline.drawn_dataset import contents, make_dataset
 
 
 def test_to_ask_for_a_lock_changes_nothing(tmp_path: Path) -> None:
@@ -25,6 +25,14 @@ def test_to_ask_for_a_lock_changes_nothing(tmp_path: Path) -> None:
         assert is_held(store.storage, LOCK)
         assert (dataset / LOCK).stat() == before
     assert not is_held(store.storage, LOCK)
+
+
+def test_what_a_lost_worker_left_half_written_is_gone_at_the_end_of_the_run(tmp_path: Path) -> None:
+    make_dataset(str(tmp_path / "x.zarr"))
+    before = contents(tmp_path / "x.zarr")
+    with DatasetStore(str(tmp_path / "x.zarr")).sole_writer():
+        (tmp_path / "x.zarr/.fakeflow/commits/.0123.partial").write_bytes(b"half a record")
+    assert contents(tmp_path / "x.zarr") == before
 
 
 def test_a_lock_file_that_goes_with_its_holder_still_lets_one_in_at_a_time(tmp_path: Path) -> None:
