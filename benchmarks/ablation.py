@@ -26,7 +26,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from benchmarks.ablation_data import Photos, judged_by, learnt_sequences
+from benchmarks.ablation_data import Photos, fingerprint_of, judged_by, learnt_sequences
 from benchmarks.baselines import moving, score_baselines
 from benchmarks.record import RESULTS, environment, write
 from pipeline.command.progress import ProgressLine
@@ -98,13 +98,14 @@ def settings_of(arguments: argparse.Namespace, arm: Arm, seed: int) -> TrainingS
     )
 
 
-def identity_of(arm: Arm, settings: TrainingSettings, photos: int | None) -> dict[str, Any]:
+def identity_of(arm: Arm, settings: TrainingSettings, photos: int | None, flows: str) -> dict[str, Any]:
     """Return what decides the outcome of a run, without places: equal identities are never trained twice."""
     content = settings.content()
     kept = ("encoder", "decoder_width", "side_px", "seed", "recipe")
     return {
         "arm": arm.name,
         "photos": photos if arm.photos else None,
+        "flows": flows,
         "initialization": Path(settings.initialization).name,
         **{name: content[name] for name in kept},
     }
@@ -207,7 +208,8 @@ def main() -> None:
     arms = [arm for arm in ARMS if arm.name in arguments.arms]
     judged = judged_by(arguments.davis, arguments.flows)
     planned = [(arm, settings_of(arguments, arm, seed)) for seed in arguments.seeds for arm in arms]
-    identities = [identity_of(arm, settings, arguments.photos) for arm, settings in planned]
+    flows = fingerprint_of(arguments.flows)
+    identities = [identity_of(arm, settings, arguments.photos, flows) for arm, settings in planned]
     for (arm, settings), identity in zip(planned, identities, strict=True):
         if any(identity.items() <= one.items() for one in finished_runs()):
             continue

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 from flowsim import MotionPrior
 from flowsim.prior_toml import to_toml
 from pipeline.command.progress import ProgressLine
+from pipeline.dataset.flow_store import FlowDataset
 from pipeline.engine.placement import Placement
 from pipeline.making.config import RunConfig
 from pipeline.making.run import run
@@ -100,6 +103,13 @@ class Photos:
 def learnt_sequences(davis: Path) -> tuple[str, ...]:
     """Return the names of the sequences of DAVIS-2016 train that networks learn from."""
     return tuple(sorted(open_dataset("davis16", davis, "train").names - set(HELD_OUT)))
+
+
+def fingerprint_of(flows: str) -> str:
+    """Return a short hash of videos and their flow: of frames, weights and settings."""
+    store = FlowDataset.open(flows)
+    found = {name: store.video(name).attributes["fingerprint"] for name in store.videos()}
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def judged_by(davis: Path, flows: str) -> dict[str, ValidationData]:
