@@ -71,6 +71,11 @@ class PreviewSettings:
         default=Path("preview.png"),
     )
     rows: int = setting("Number of photos or videos to draw, evenly spread.", OUTPUT, at_least=1, default=8)
+    flows: str | None = setting(
+        "Estimated flow of the pairs by `segmentation flows --pairs`, to draw beside the exact one.",
+        unset="the exact flow alone",
+        default=None,
+    )
     photos: str | None = setting(PHOTOS, unset="depth, flow and masks alone", default=None)
 
     def __post_init__(self) -> None:

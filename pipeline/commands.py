@@ -178,6 +178,7 @@ def verify_command(settings: VerifySettings) -> None:
     examples=(
         "pipeline preview dutsv2.zarr --rows 4",
         "pipeline preview pairs.zarr --output pairs.webp",
+        "pipeline preview pairs.zarr --flows pairs-flows.zarr --output pairs.png",
         "pipeline preview davis-flows.zarr/bear --output bear.mp4",
     ),
 )
@@ -195,7 +196,9 @@ def preview_command(settings: PreviewSettings) -> None:
     store, output = open_any(settings.dataset, settings.photos), settings.output
     if isinstance(store, DatasetStore):
         tell(telling.missing_photos(store))
-        write_preview(store, output, settings.rows)
+        write_preview(store, output, settings.rows, settings.flows)
+    elif settings.flows is not None:
+        raise PipelineError(f"{settings.dataset} holds flow of videos, and --flows is for pairs. Leave it out.")
     elif output.suffix.lower() == ".mp4":
         write_flow_video(store, output)
     else:

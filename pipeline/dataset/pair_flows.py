@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from pipeline.dataset.array_spec import ArraySpec, InShards
 from pipeline.dataset.flow_convention import flow_attributes
 from pipeline.dataset.schema import UNKNOWN_FLOW, Layout, array_specs
 from pipeline.dataset.sharded_store import ShardedStore
+from pipeline.dataset.store import DatasetStore
+from pipeline.engine.placement import count_of
+from pipeline.errors import PipelineError
 
 
 @dataclass(frozen=True)
@@ -54,3 +58,27 @@ class PairFlowStore(ShardedStore[PairFlowLayout]):
     def read_layout(stored: Mapping[str, Any]) -> PairFlowLayout:
         """Return the layout that `create` kept as plain values."""
         return PairFlowLayout(**stored)
+
+    def refuse_other_photos(self, photos: DatasetStore) -> None:
+        """Raise unless this is the flow of every row of a dataset.
+
+        Raises:
+            PipelineError: it belongs to another dataset, or is unfinished.
+        """
+        command = f"segmentation flows --pairs {quote(photos.name)} --output"
+        fingerprints = {photos.attributes["fingerprint"], *photos.attributes.get("earlier_fingerprints", ())}
+        if self.attributes["settings"]["dataset"] not in fingerprints:
+            made_of = self.attributes.get("dataset_name", "unnamed")
+            raise PipelineError(
+                f"{self.url} is the flow of another dataset ({made_of}), not of {photos.name}. Make that by "
+                f"`{command} OTHER.zarr`."
+            )
+        if self.layout.samples != photos.layout.samples:
+            raise PipelineError(
+                f"{photos.name} has grown since {self.url} was made. Make its flow again by `{command} OTHER.zarr`."
+            )
+        if missing := self.layout.shard_count - len(self.committed()):
+            raise PipelineError(
+                f"{self.url} is unfinished: {count_of(missing, 'shard')} missing. Continue it by "
+                f"`{command} {quote(self.url)}`."
+            )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.dataset.pair_flows import PairFlowStore
 from pipeline.dataset.schema import decode_flow
 from pipeline.dataset.store import DatasetStore
 
@@ -34,6 +35,7 @@ class ShownClip:
         occlusion: (h, w) uint8, of the photo: 0 = visible in the next frame, 1 = hidden, 2 = leaving or unknown.
         uncovered: (h, w) bool, pixels of the next frame that the photo does not show.
         window: rows and columns in which all frames show nothing but the photo, where the motion allows it.
+        estimate_px: like `flow_px`, as an estimator sees it; None = not asked for.
     """
 
     id: str
@@ -42,25 +44,28 @@ class ShownClip:
     occlusion: NDArray[np.uint8]
     uncovered: NDArray[np.bool_]
     window: tuple[slice, slice]
+    estimate_px: NDArray[np.float32] | None = None
 
     def occlusion_picture(self) -> NDArray[np.uint8]:
         """Return `occlusion_overlay` of the first step."""
         return occlusion_overlay(self.images[:2], self.occlusion, self.uncovered)
 
 
-def read_clips(store: DatasetStore, row: int) -> list[ShownClip]:
-    """Read the clips of one photo, one for each motion."""
+def read_clips(store: DatasetStore, row: int, estimated: PairFlowStore | None = None) -> list[ShownClip]:
+    """Read the clips of one photo, one for each motion, with their estimated flow if there is some."""
     height, width = map(int, store.read("size", row))
     inside = slice(height), slice(width)
     name, photo, later = str(store.read("id", row)), store.read("image", row)[inside], store.read("next_image", row)
     flows, occlusions = store.read("flow", row), store.read("occlusion", row)
     backward, windows = store.read("backward_occlusion", row), store.read("window", row)
+    estimates = None if estimated is None else estimated.read("flow", row)
     clips = []
     for motion, (top, bottom, left, right) in enumerate(windows.tolist()):
         images = np.concatenate([photo[None], later[motion][:, *inside]])
         flow_px, uncovered = decode_flow(flows[motion][inside]), backward[motion, 0][inside] == HIDDEN
         window = slice(top, bottom), slice(left, right)
-        clips.append(ShownClip(name, images, flow_px, occlusions[motion, 0][inside], uncovered, window))
+        estimate_px = None if estimates is None else decode_flow(estimates[motion][inside])
+        clips.append(ShownClip(name, images, flow_px, occlusions[motion, 0][inside], uncovered, window, estimate_px))
     return clips
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from flowsim import flow_to_rgb
+from pipeline.dataset.pair_flows import PairFlowStore
 from pipeline.dataset.spread import spread
 from pipeline.dataset.store import DatasetStore
 from pipeline.errors import PipelineError
@@ -22,15 +23,20 @@ from pipeline.showing.status import frames_in_words
 ANIMATION_TILE = 320
 ABREAST = 4
 ANIMATIONS = {".webp": "WEBP", ".gif": "GIF"}
-COLUMNS = ["photo", "next frame, cut to window", "flow (colour = direction)", "red hidden, blue leaving, green new"]
 
 
-def write_preview(store: DatasetStore, path: Path, rows: int) -> None:
+def write_preview(store: DatasetStore, path: Path, rows: int, flows: str | None = None) -> None:
     """Write a contact sheet (PNG) or, of pairs and clips, an animation (WebP or GIF) of up to `rows` photos.
 
+    Args:
+        store: dataset of photos, pairs or clips.
+        path: file to write.
+        rows: number of photos to draw, evenly spread.
+        flows: estimated flow of the pairs to draw beside the exact one; None = none.
+
     Raises:
-        PipelineError: no sample is usable yet, the ending does not fit, photos are needed for an animation and are not
-            there, or the file cannot be written.
+        PipelineError: no sample is usable yet, the ending does not fit, photos are needed for pairs and are not there,
+            the estimated flow is that of another dataset, or the file cannot be written.
     """
     has_frames, kind = store.layout.frames > 1, ANIMATIONS.get(path.suffix.lower())
     if kind is None and has_frames and path.suffix.lower() != ".png":
@@ -39,9 +45,14 @@ def write_preview(store: DatasetStore, path: Path, rows: int) -> None:
     if kind is not None and not has_frames:
         message = f"only pairs and clips can be animated, and {store.name} has single photos"
         raise PipelineError(f"{path}: {message}. Choose an --output that ends in .png.")
+    if flows is not None and (kind is not None or not has_frames):
+        message = "estimated flow is drawn on the contact sheet of pairs or clips, as a PNG"
+        raise PipelineError(f"{path}: {message}. Leave out --flows, or give pairs and an --output that ends in .png.")
     if kind is None:
+        if flows is not None:
+            store.refuse_missing_photos()
         shows_frames = has_frames and store.shows_photos
-        write_png(path, np.asarray(pair_sheet(store, rows) if shows_frames else contact_sheet(store, rows)))
+        write_png(path, np.asarray(pair_sheet(store, rows, flows) if shows_frames else contact_sheet(store, rows)))
         return
     store.refuse_missing_photos()
     if not path.absolute().parent.is_dir():
@@ -52,14 +63,20 @@ def write_preview(store: DatasetStore, path: Path, rows: int) -> None:
         raise PipelineError(f"{path}: the animation cannot be written ({error.strerror or error}).") from error
 
 
-def pair_sheet(store: DatasetStore, rows: int) -> Image.Image:
+def pair_sheet(store: DatasetStore, rows: int, flows: str | None = None) -> Image.Image:
     """Draw photo, next frame, flow and occlusion of the first step of every clip of up to `rows` photos.
 
     Raises:
-        PipelineError: no sample is usable yet.
+        PipelineError: no sample is usable yet, or the estimated flow is that of another dataset.
     """
-    lines = [_line(clip, name) for clip, name in _chosen(store, rows)]
-    return draw_sheet(f"{len(lines)} {frames_in_words(store.layout)}", COLUMNS, lines)
+    estimated = None if flows is None else PairFlowStore.open(flows)
+    columns = ["photo", "next frame, cut to window", "flow (colour = direction)"]
+    if estimated is not None:
+        estimated.refuse_other_photos(store)
+        columns.append(f"flow by {estimated.attributes['weights']}")
+    columns.append("red hidden, blue leaving, green new")
+    lines = [_line(clip, name) for clip, name in _chosen(store, rows, estimated)]
+    return draw_sheet(f"{len(lines)} {frames_in_words(store.layout)}", columns, lines)
 
 
 def animation_frames(store: DatasetStore, rows: int) -> list[Image.Image]:
@@ -78,7 +95,7 @@ def animation_frames(store: DatasetStore, rows: int) -> list[Image.Image]:
     return sheets
 
 
-def _chosen(store: DatasetStore, rows: int) -> list[tuple[ShownClip, str]]:
+def _chosen(store: DatasetStore, rows: int, flows: PairFlowStore | None = None) -> list[tuple[ShownClip, str]]:
     """Read the clips of evenly spread photos, with a name for each."""
     chosen = spread(store.usable_rows(), rows)
     if not chosen:
@@ -87,7 +104,7 @@ def _chosen(store: DatasetStore, rows: int) -> list[tuple[ShownClip, str]]:
     return [
         (clip, f"{clip.id}, motion {motion + 1}" if several else clip.id)
         for row in chosen
-        for motion, clip in enumerate(read_clips(store, row))
+        for motion, clip in enumerate(read_clips(store, row, flows))
     ]
 
 
@@ -96,7 +113,11 @@ def _line(clip: ShownClip, name: str) -> Line:
     lengths = np.hypot(clip.flow_px[..., 0], clip.flow_px[..., 1])
     longest = float(np.max(lengths, initial=0, where=np.isfinite(lengths)))
     cut = clip.images[1][clip.window]
-    flow = np.asarray(flow_to_rgb(clip.flow_px))
-    pictures = [clip.images[0], cut, flow, clip.occlusion_picture()]
+    pictures = [clip.images[0], cut, np.asarray(flow_to_rgb(clip.flow_px))]
     caption = f"{name}   {width} x {height}, window {cut.shape[1]} x {cut.shape[0]}   flow up to {longest:.0f} px"
+    if clip.estimate_px is not None:
+        pictures.append(np.asarray(flow_to_rgb(clip.estimate_px, longest or None)))
+        error = np.linalg.norm(clip.estimate_px - clip.flow_px, axis=-1)
+        caption += f"   estimate off by {np.nanmedian(error[clip.occlusion == 0]):.2f} px in the median"
+    pictures.append(clip.occlusion_picture())
     return [scaled_to(pixels, TILE) for pixels in pictures], caption

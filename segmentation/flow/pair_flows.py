@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from shlex import quote
-
 from pipeline.dataset.pair_flows import PairFlowStore
 from pipeline.dataset.store import DatasetStore
-from pipeline.engine.placement import count_of
 from pipeline.errors import PipelineError
 from segmentation.errors import DatasetError, FlowError
 from segmentation.flow.frame_flows import FlowOrigin
@@ -24,23 +21,16 @@ def check_pair_flows(url: str, photos: DatasetStore) -> FlowOrigin:
         FlowError: the dataset has no second frames.
     """
     check_has_pairs(photos)
-    again = f"`segmentation flows --pairs {quote(photos.name)} --output {quote(url)}`"
     try:
         store = PairFlowStore.open(url)
     except PipelineError as error:
         raise DatasetError(f"{url} cannot be learnt from as estimated flow. {error}") from error
-    settings = store.attributes["settings"]
-    fingerprints = {photos.attributes["fingerprint"], *photos.attributes.get("earlier_fingerprints", ())}
-    if settings["dataset"] not in fingerprints:
-        made_of = store.attributes.get("dataset_name", "unnamed")
-        raise DatasetError(
-            f"{url} is the flow of another dataset ({made_of}), not of {photos.name}. Make it by {again}."
-        )
-    if store.layout.samples != photos.layout.samples:
-        raise DatasetError(f"{photos.name} has grown since {url} was made. Make its flow again by {again}.")
-    if missing := store.layout.shard_count - len(store.committed()):
-        raise DatasetError(f"{url} is unfinished: {count_of(missing, 'shard')} missing. Continue it by {again}.")
-    return FlowOrigin(photos.name, url, store.attributes["weights"], settings["weights_sha256"], 1, None)
+    try:
+        store.refuse_other_photos(photos)
+    except PipelineError as error:
+        raise DatasetError(str(error)) from error
+    weights_sha256 = store.attributes["settings"]["weights_sha256"]
+    return FlowOrigin(photos.name, url, store.attributes["weights"], weights_sha256, 1, None)
 
 
 def check_has_pairs(photos: DatasetStore) -> None:

@@ -9,14 +9,21 @@ import numpy as np
 import pytest
 import torch
 import zarr
+from PIL import Image
 
+from flowsim import flow_to_rgb
 from pipeline.checking.verify import verify
 from pipeline.command.progress import Silent
 from pipeline.dataset.pair_flows import PairFlowStore
 from pipeline.dataset.schema import decode_flow
+from pipeline.dataset.store import DatasetStore
+from pipeline.errors import PipelineError
 from pipeline.making.config import RunConfig
 from pipeline.making.run import run
 from pipeline.sharing.publish import publish
+from pipeline.showing.frame_pictures import read_clips
+from pipeline.showing.frame_preview import write_preview
+from pipeline.showing.sheets import GAP, HEADER, LABEL, TILE, scaled_to
 from segmentation.data.photo_samples import ShardDataset
 from segmentation.data.source_names import PhotoSource
 from segmentation.errors import DatasetError, SegmentationError
@@ -164,6 +171,29 @@ def test_flow_of_other_weights_does_not_mix() -> None:
     with pytest.raises(DatasetError, match=r"bear in davis.zarr was made by raft-small.pth .* dis of OpenCV 4"):
         require_one_kind([video, pairs])
     require_one_kind([video, FlowOrigin("pairs.zarr", "flows.zarr", "raft-small.pth", "a" * 64, 1, None)])
+
+
+def test_the_contact_sheet_shows_estimated_beside_exact_flow(segmentation: Command, folder: Path) -> None:
+    dis(segmentation, folder)
+    pairs, flows, sheet = DatasetStore.open(str(folder / "pairs.zarr")), folder / "flows.zarr", folder / "sheet.png"
+    write_preview(pairs, sheet, 2, str(flows))
+    (clip, *_) = read_clips(pairs, 0, PairFlowStore.open(str(flows)))
+    assert clip.estimate_px is not None
+    longest = float(np.linalg.norm(clip.flow_px, axis=-1).max())
+    expected = np.asarray(scaled_to(np.asarray(flow_to_rgb(clip.estimate_px, longest)), TILE))
+    left, top = GAP + 3 * (TILE + GAP) + (TILE - expected.shape[1]) // 2, HEADER + LABEL
+    drawn = np.asarray(Image.open(sheet))[top : top + expected.shape[0], left : left + expected.shape[1]]
+    assert np.array_equal(drawn, expected)
+    assert not np.array_equal(expected, np.asarray(scaled_to(np.asarray(flow_to_rgb(clip.flow_px)), TILE)))
+
+    other, plain = make_pairs(folder, "other.zarr", seed=9), make_pairs(folder, "plain.zarr", frames=1)
+    for store, path, sentence in (
+        (DatasetStore.open(str(other)), sheet, "is the flow of another dataset"),
+        (DatasetStore.open(str(plain)), sheet, "estimated flow is drawn on the contact sheet of pairs or clips"),
+        (pairs, folder / "sheet.webp", "estimated flow is drawn on the contact sheet of pairs or clips"),
+    ):
+        with pytest.raises(PipelineError, match=sentence):
+            write_preview(store, path, 2, str(flows))
 
 
 def test_photos_without_a_second_frame_are_refused(segmentation: Command, folder: Path) -> None:
