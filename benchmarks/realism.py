@@ -32,7 +32,7 @@ from flowsim.comparison import statistics_at_scale
 from flowsim.fit import fit_prior
 from flowsim.inversion import FIT_GRID, Scene
 from pipeline.command.progress import ProgressLine
-from segmentation.training.motion_fit import Field, fields_of_folder, scenes_of, statistics_of
+from segmentation.training.motion_fit import Field, fields_of_folder, measure_fields, scenes_of
 
 GRID = 214
 PRESETS = ("parallax", "camera", "camera+object")
@@ -154,7 +154,8 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=3)
     arguments = parser.parse_args()
     fields = fields_of_folder(arguments.fields, arguments.side_px)
-    videos, coarse = real_statistics(fields), statistics_of(fields)
+    videos = real_statistics(fields)
+    coarse = {name: [field.statistics for field in some] for name, some in measure_fields(fields).items()}
     to_fit = scenes_of(arguments.photos, FIT_GRID, slice(0, None, 2))
     to_report = scenes_of(arguments.photos, None, slice(1, None, 2))
     random = np.random.default_rng(0)

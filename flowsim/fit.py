@@ -6,7 +6,7 @@ import numpy as np
 
 from flowsim.errors import FlowsimError
 from flowsim.inversion import Inversion, Scene, invert
-from flowsim.prior import MotionPrior, PerAxis, Quantiles, Shot
+from flowsim.prior import SMALLEST_AREA, MotionPrior, PerAxis, Quantiles, Shot
 from flowsim.statistics import FlowStatistics
 
 _FEWEST_FIELDS = 20
@@ -53,6 +53,11 @@ def fit_prior(
         raise FlowsimError(f"{len(scenes)} photos with depth and an object; expected at least {_FEWEST_SCENES}")
     inversion = invert(moving, scenes, seed, progress)
     return MotionPrior(name, shot_types(inversion, types, seed))
+
+
+def object_areas(areas: Sequence[float]) -> Quantiles:
+    """Return `MotionPrior.object_area` from the parts of the picture that objects of real frames cover."""
+    return _quantiles(np.clip(areas, SMALLEST_AREA, 1))
 
 
 def shot_types(inversion: Inversion, types: int, seed: int) -> tuple[Shot, ...]:

@@ -15,6 +15,8 @@ from flowsim.errors import FlowsimError
 PRESETS = ("parallax", "camera", "camera+object", "davis")
 MODELS = ("parallax", "rigid")
 """Formulas of motion. Datasets store positions in this tuple, so new names go to its end."""
+SMALLEST_AREA = 1e-3
+"""Smallest part of the picture that `MotionPrior.object_area` may ask for."""
 
 # A distribution is given by its quantiles at equal steps of probability: (a,) is always a, (a, b) is uniform between a
 # and b, and (a, b, c) is uniform in a..b half of the time and in b..c otherwise. Fitted distributions are longer. Each
@@ -161,7 +163,7 @@ class MotionPrior:
         if not self.shots or not sum(shot.weight for shot in self.shots) > 0:
             raise FlowsimError(f"MotionPrior {self.name!r} has no shot of positive weight; give at least one")
         if self.object_area:
-            _check_quantiles("MotionPrior.object_area", self.object_area, 1e-3, 1.0)
+            _check_quantiles("MotionPrior.object_area", self.object_area, SMALLEST_AREA, 1.0)
 
     @classmethod
     def preset(cls, name: str) -> "MotionPrior":

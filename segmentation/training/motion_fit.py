@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -30,6 +30,18 @@ if TYPE_CHECKING:
 Field = tuple[Float32[np.ndarray, "h w 2"], Bool[np.ndarray, "h w"], float]
 _MOST_FIELDS = 400
 _MOST_SCENES = 400
+
+
+class MeasuredField(NamedTuple):
+    """What a fit needs of one real field.
+
+    Attributes:
+        statistics: statistics of the flow, at the scale of the fit.
+        object_area: part of the picture that the object covers.
+    """
+
+    statistics: FlowStatistics
+    object_area: float
 
 
 def fields_of_folder(folder: Path, side_px: int | float | None = None) -> dict[str, list[Field]]:
@@ -132,7 +144,7 @@ def _smaller(depth: np.ndarray, mask: np.ndarray, longer_side: int) -> tuple[np.
     return np.clip(np.asarray(small), 0, 1), np.asarray(share) >= 0.5
 
 
-def statistics_of(fields: Mapping[str, list[Field]] | Iterator[tuple[str, Field]]) -> dict[str, list[FlowStatistics]]:
+def measure_fields(fields: Mapping[str, list[Field]] | Iterator[tuple[str, Field]]) -> dict[str, list[MeasuredField]]:
     """Measure fields at the scale of the fit; return one entry per field with an object, by name of the video."""
     from flowsim.comparison import statistics_at_scale
     from flowsim.inversion import FIT_GRID
@@ -140,10 +152,11 @@ def statistics_of(fields: Mapping[str, list[Field]] | Iterator[tuple[str, Field]
     pairs = (
         ((name, field) for name, some in fields.items() for field in some) if isinstance(fields, Mapping) else fields
     )
-    measured: dict[str, list[FlowStatistics]] = {}
+    measured: dict[str, list[MeasuredField]] = {}
     for name, (flow_px, mask, side_px) in pairs:
         if mask.any() and not mask.all() and np.isfinite(flow_px).all(-1).any():
-            measured.setdefault(name, []).append(statistics_at_scale(flow_px, mask, side_px, FIT_GRID))
+            statistics = statistics_at_scale(flow_px, mask, side_px, FIT_GRID)
+            measured.setdefault(name, []).append(MeasuredField(statistics, float(mask.mean())))
     return measured
 
 
@@ -165,17 +178,17 @@ def fit_motion_model(settings: MotionFitSettings, progress: Progress | None = No
     if settings.fields is not None:
         origin = settings.fields.resolve().name
         progress.announce(f"reading {settings.fields}")
-        measured = statistics_of(fields_of_folder(settings.fields, settings.side_px))
+        measured = measure_fields(fields_of_folder(settings.fields, settings.side_px))
     else:
         source = VideoSource.parse(settings.videos or "")
         origin = f"{source.dataset} train"
         progress.announce(f"reading {source.flows}")
-        measured = statistics_of(fields_of_videos(source))
+        measured = measure_fields(fields_of_videos(source))
     return fit_motion(measured, settings.photos, settings.output, origin, progress, settings.seed)
 
 
 def fit_motion(
-    measured: Mapping[str, list[FlowStatistics]],
+    measured: Mapping[str, list[MeasuredField]],
     photos: str,
     output: Path,
     source: str,
@@ -185,7 +198,7 @@ def fit_motion(
     """Fit a prior and write it.
 
     Args:
-        measured: statistics of the fields of each video.
+        measured: the fields of each video.
         photos: dataset on whose depths and masks flow is simulated; folder or URL.
         output: TOML file to write; its stem becomes the name of the prior.
         source: description of the videos, for the head of the file.
@@ -201,7 +214,7 @@ def fit_motion(
         PipelineError: the photos cannot be read.
     """
     from flowsim import FlowsimError
-    from flowsim.fit import fit_prior
+    from flowsim.fit import fit_prior, object_areas
     from flowsim.inversion import FIT_GRID
     from flowsim.prior_toml import to_toml
 
@@ -213,13 +226,19 @@ def fit_motion(
     progress.announce(f"{count_of(len(measured), 'video')}, {count_of(len(chosen), 'field')}; {photos_known}")
     try:
         prior = fit_prior(
-            output.stem, chosen, scenes, seed=seed, progress=lambda to_do, done: progress.update(to_do, done, 0)
+            output.stem,
+            [field.statistics for field in chosen],
+            scenes,
+            seed=seed,
+            progress=lambda to_do, done: progress.update(to_do, done, 0),
         )
     except FlowsimError as error:
         raise FlowError(str(error)) from None
     today = datetime.now(UTC).date()
     about = f"Fitted on {today} to {source}: {len(measured)} videos, {len(chosen)} flow fields, {len(scenes)} photos.\n"
-    about += "Numbers are quantiles at equal steps of probability; their meaning: flowsim/prior.py."
+    about += "Numbers are quantiles at equal steps of probability; their meaning: flowsim/prior.py.\n"
+    about += "Without its '#', the next line has pairs and clips show objects as small as in these videos.\n"
+    about += f"object_area = {list(object_areas([field.object_area for field in fields]))}"
     with writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         write_whole(output, to_toml(prior, about).encode())

@@ -64,6 +64,10 @@ def test_prior_of_a_folder_of_fields_is_one_that_runs_take(fit: Fit, tmp_path: P
     assert "to fields: 3 videos, 21 flow fields, 23 photos" in text
     prior = MotionPrior.from_dict(tomllib.loads(text))
     assert prior.name == "handheld"
+    assert not prior.object_area
+    with_areas = MotionPrior.from_dict(tomllib.loads(text.replace("# object_area", "object_area")))
+    assert with_areas.shots == prior.shots
+    assert with_areas.object_area == pytest.approx([12 * 12 / (24 * 40)] * 9, rel=0.01)
     # p90 of |flow| is about 2 px of 40, and the object does the moving.
     assert 0.01 < np.median(prior.shots[0].magnitude) < 0.15
     assert list(output.parent.iterdir()) == [output]
