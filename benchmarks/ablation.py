@@ -5,11 +5,12 @@
 
 All arms see the same number of samples with the recipe `modern`. In arms with photos and videos, three of four samples
 are photos, as published. The last weights are scored, so that nothing is chosen on the scored sequences: ten sequences
-of DAVIS-2016 train that no arm learns from, and DAVIS-2016 val. `benchmarks.package_weights` makes the first weights.
+of DAVIS-2016 train that no arm learns from, and DAVIS-2016 val. Networks are scored as they were trained, and seeing
+256 px, as the included network does. `benchmarks.package_weights` makes the first weights.
 
 The comparison takes days on a CPU. Datasets and runs in FOLDER are continued. Each finished run is appended to
-benchmarks/results/ablation_runs.jsonl, and no run with the same settings is made again, on whatever machine. The table
-(ablation.json) and the figure are made when all runs are finished; `--minutes` starts no further run after that time.
+benchmarks/results/ablation_runs.jsonl, and no run with the same settings is made again, on whatever machine.
+`--minutes` starts no further run after that time. Table (ablation.json) and figure show all runs that are finished.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ from segmentation.training.validation import score_samples, summarize
 RUNS = RESULTS / "ablation_runs.jsonl"
 SEEN_IN_MOTION = 400
 """Number of samples for measuring how well motion alone shows the object."""
+LARGER_PX = 256
+"""Side of the square that networks also see when they are scored, whatever the side that they learnt from."""
 LAST_LOSSES = 10
 """Number of last records of the training loss that are averaged, because single batches vary."""
 
@@ -122,9 +125,16 @@ def train_and_judge(settings: TrainingSettings, judged: dict[str, ValidationData
     with ProgressLine(f"samples of {output.name}") as line:
         train(settings, line)
     losses = [one["loss"] for one in read_metrics(output) if one["kind"] == "train"]
-    network = load_network(output / LAST)
-    scores = {name: judge(network, validation, settings.device) for name, validation in judged.items()}
+    scores = {
+        size: {name: judge(network, validation, settings.device) for name, validation in judged.items()}
+        for size, network in networks_of(output).items()
+    }
     return {"training_loss": mean(losses[-LAST_LOSSES:]), **scores}
+
+
+def networks_of(output: Path) -> dict[str, TwoStreamNetwork]:
+    """Return the last network of a run as it was trained, and seeing larger pictures."""
+    return {"as_trained": load_network(output / LAST), "larger": load_network(output / LAST, side_px=LARGER_PX)}
 
 
 def judge(network: TwoStreamNetwork, validation: ValidationData, device: str) -> dict[str, Any]:
@@ -155,29 +165,37 @@ def summary(runs: list[dict[str, Any]], seen: dict[str, float]) -> list[dict[str
             row: dict[str, Any] = {"arm": arm.name, "label": arm.label, "seeds": [one["seed"] for one in some]}
             row["threshold_J_on_training_samples"] = seen[arm.name]
             row["training_loss"] = mean(one["training_loss"] for one in some)
-            for judged in ("held-out", "val"):
-                scores = [one[judged]["J&F"] for one in some]
-                row[judged] = {"mean": mean(scores), "spread": float(np.ptp(scores)), "all": scores}
+            for size in ("as_trained", "larger"):
+                row[size] = {}
+                for judged in ("held-out", "val"):
+                    scores = [one[size][judged]["J&F"] for one in some]
+                    row[size][judged] = {"mean": mean(scores), "spread": float(np.ptp(scores)), "all": scores}
             rows.append(row)
     return rows
 
 
-def draw(rows: list[dict[str, Any]], baselines: dict[str, dict[str, Any]], path: Path) -> None:
+def draw(rows: list[dict[str, Any]], baselines: dict[str, dict[str, Any]], side_px: int, path: Path) -> None:
     """Draw the scores of every arm and seed, and of the threshold on the flow, one panel for each set of sequences."""
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.lines import Line2D
 
     titles = {"held-out": "ten held-out train sequences", "val": "val sequences"}
     figure, panels = pyplot.subplots(
-        1, 2, figsize=(9.5, 0.45 * len(rows) + 1.4), layout="constrained", sharey=True, squeeze=True
+        1, 2, figsize=(9.5, 0.5 * len(rows) + 1.6), layout="constrained", sharey=True, squeeze=True
     )
+    shown = {f"seeing {side_px} px": "tab:blue", f"seeing {LARGER_PX} px": "tab:orange"}
+    marks = [Line2D([], [], color=color, marker="o", label=label) for label, color in shown.items()]
+    marks.append(Line2D([], [], color="tab:gray", linestyle="--", label="threshold on the flow"))
+    figure.legend(handles=marks, loc="outside upper center", ncols=3, fontsize=9, frameon=False)
     for axes, (judged, title) in zip(panels, titles.items(), strict=True):
         for place, row in enumerate(rows[::-1]):
-            scores = [100 * score for score in row[judged]["all"]]
-            axes.errorbar(mean(scores), place, xerr=np.std(scores), color="tab:blue", capsize=4, linewidth=2)
-            axes.plot(scores, [place] * len(scores), "o", color="tab:blue", alpha=0.6)
+            for size, (color, above) in {"as_trained": ("tab:blue", -0.14), "larger": ("tab:orange", 0.14)}.items():
+                scores = [100 * score for score in row[size][judged]["all"]]
+                axes.errorbar(mean(scores), place + above, xerr=np.std(scores), color=color, capsize=4, linewidth=2)
+                axes.plot(scores, [place + above] * len(scores), "o", color=color, alpha=0.6)
         axes.axvline(100 * baselines[judged]["flow threshold"]["J&F"], color="tab:gray", linestyle="--")
-        axes.set_xlabel(f"J&F on {title}, %; dashed: threshold on the flow", fontsize=8)
+        axes.set_xlabel(f"J&F on {title}, %", fontsize=9)
         axes.set_yticks(range(len(rows)), [row["label"] for row in rows[::-1]])
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.grid(axis="x", alpha=0.3)
@@ -214,23 +232,24 @@ def main() -> None:
         if any(identity.items() <= one.items() for one in finished_runs()):
             continue
         if time.monotonic() - start > 60 * arguments.minutes:
-            print(f"{len(planned)} runs planned, {len(finished_runs())} finished; the same command continues")
-            return
+            break
         if arm.photos is not None:
             arm.photos.make(arguments.work, arguments.duts, arguments.photos, arguments.max_side, arguments.device)
         record = {**identity, **train_and_judge(settings, judged), "environment": environment()}
         with RUNS.open("a") as ledger:
             ledger.write(json.dumps(record) + "\n")
     runs = [one for one in finished_runs() if any(identity.items() <= one.items() for identity in identities)]
+    print(f"{len(runs)} of {len(planned)} runs are finished; the same command continues")
     arms_done = {one["arm"] for one in runs}
     seen = {arm.name: seen_in_motion(settings_of(arguments, arm, 0)) for arm in ARMS if arm.name in arms_done}
     baselines = {name: score_baselines(validation) for name, validation in judged.items()}
     rows = summary(runs, seen)
-    draw(rows, baselines, RESULTS / "ablation.png")
+    draw(rows, baselines, arguments.side_px, RESULTS / "ablation.png")
     counts = {name: {"sequences": len(one.sequences), "frames": one.samples} for name, one in judged.items()}
     recipe = dataclasses.asdict(planned[0][1].recipe)
-    common = {"side_px": arguments.side_px, "samples": arguments.samples, "recipe": recipe, "judged_by": counts}
-    print(write("ablation", {**common, "baselines": baselines, "arms": rows}))
+    data = {"photos": arguments.photos, "learnt_sequences": len(learnt_sequences(arguments.davis))}
+    training = {"side_px": arguments.side_px, "larger_px": LARGER_PX, "samples": arguments.samples, "recipe": recipe}
+    print(write("ablation", {**data, **training, "judged_by": counts, "baselines": baselines, "arms": rows}))
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def told_apart() -> Figures:
 
 
 def does_it_help() -> Figures:
-    ablation = RESULTS["ablation"]
+    ablation = RESULTS["ablation_small"]
     recipe, side, judged_at = ablation["recipe"], ablation["side_px"], ablation["judged_at_px"]
     figures: Figures = [ablation["steps"], recipe["batch_size"], side, ablation["photos"], "160", side, judged_at]
     for arm in ablation["arms"]:
@@ -158,8 +158,24 @@ def does_it_help() -> Figures:
     return figures
 
 
-def front_page() -> Figures:
+def does_it_help_at_full_size() -> Figures:
     ablation = RESULTS["ablation"]
+    sides = [ablation["side_px"], ablation["larger_px"]]
+    figures: Figures = [ablation["samples"], sides[0], ablation["photos"], "320", ablation["learnt_sequences"]]
+    figures += [sides[1], *sides, *sides]
+    for arm in ablation["arms"]:
+        figures += [100 * arm["threshold_J_on_training_samples"], arm["training_loss"]]
+        for judged in ("held-out", "val"):
+            for size in ("as_trained", "larger"):
+                scores = [100 * score for score in arm[size][judged]["all"]]
+                figures += scores if len(scores) == 1 else [100 * arm[size][judged]["mean"], *scores]
+    for judged in ("held-out", "val"):
+        figures += 2 * [100 * ablation["baselines"][judged]["flow threshold"]["J&F"]]
+    return [*figures, "30"]
+
+
+def front_page() -> Figures:
+    ablation = RESULTS["ablation_small"]
     means = [sum(100 * run["J&F"] for run in arm["runs"]) / len(arm["runs"]) for arm in ablation["arms"]]
     videos, no_flow, parallax, _, davis, _ = means
     threshold = 100 * ablation["baselines"]["flow threshold"]["J&F"]
@@ -270,6 +286,10 @@ SECTIONS: dict[str, tuple[str, Any]] = {
     "How real": (section("\n## How real", "docs/results.md"), how_real),
     "Told apart": (section("\n## Can it be told apart", "docs/results.md"), told_apart),
     "Does it help": (section("\n## Does it help", "docs/results.md"), does_it_help),
+    "Does it help at full size": (
+        section("\n## Does it help at full size", "docs/results.md"),
+        does_it_help_at_full_size,
+    ),
     "Included network": (section("\n## How good is the included network", "docs/results.md"), included_network),
     "Does it train flow": (section("\n## Does it train flow", "docs/results.md"), does_it_train_flow),
     "Motion": (section("\n### How real motion differs", "docs/explanation/method.md"), real_motion),
