@@ -239,7 +239,8 @@ def main() -> None:
         with RUNS.open("a") as ledger:
             ledger.write(json.dumps(record) + "\n")
     runs = [one for one in finished_runs() if any(identity.items() <= one.items() for identity in identities)]
-    print(f"{len(runs)} of {len(planned)} runs are finished; the same command continues")
+    if len(runs) < len(planned):
+        print(f"{len(runs)} of {len(planned)} runs are finished; the same command continues")
     arms_done = {one["arm"] for one in runs}
     seen = {arm.name: seen_in_motion(settings_of(arguments, arm, 0)) for arm in ARMS if arm.name in arms_done}
     baselines = {name: score_baselines(validation) for name, validation in judged.items()}

@@ -118,6 +118,8 @@ def _line(clip: ShownClip, name: str) -> Line:
     if clip.estimate_px is not None:
         pictures.append(np.asarray(flow_to_rgb(clip.estimate_px, longest or None)))
         error = np.linalg.norm(clip.estimate_px - clip.flow_px, axis=-1)
-        caption += f"   estimate off by {np.nanmedian(error[clip.occlusion == 0]):.2f} px in the median"
+        compared = error[np.isfinite(error) & (clip.occlusion == 0)]
+        if len(compared):
+            caption += f"   estimate off by {np.median(compared):.2f} px in the median"
     pictures.append(clip.occlusion_picture())
     return [scaled_to(pixels, TILE) for pixels in pictures], caption
