@@ -29,6 +29,7 @@ import numpy as np
 
 from benchmarks.ablation_data import Photos, fingerprint_of, judged_by, learnt_sequences
 from benchmarks.baselines import moving, score_baselines
+from benchmarks.paired_gain import paired_gain
 from benchmarks.record import RESULTS, environment, write
 from pipeline.command.progress import ProgressLine
 from pipeline.engine.placement import local_share
@@ -48,6 +49,8 @@ SEEN_IN_MOTION = 400
 """Number of samples for measuring how well motion alone shows the object."""
 LARGER_PX = 256
 """Side of the square that networks also see when they are scored, whatever the side that they learnt from."""
+BASELINE = "videos"
+"""The arm that the others are compared with."""
 LAST_LOSSES = 10
 """Number of last records of the training loss that are averaged, because single batches vary."""
 
@@ -157,8 +160,8 @@ def seen_in_motion(settings: TrainingSettings) -> float:
 
 
 def summary(runs: list[dict[str, Any]], seen: dict[str, float]) -> list[dict[str, Any]]:
-    """Return a row for each arm that has runs, with the mean and the spread over seeds."""
-    rows = []
+    """Return a row for each arm that has runs: mean and spread over seeds, and the gain over videos alone."""
+    rows, rivals = [], [one for one in runs if one["arm"] == BASELINE]
     for arm in ARMS:
         some = sorted((one for one in runs if one["arm"] == arm.name), key=lambda one: int(one["seed"]))
         if some:
@@ -170,6 +173,9 @@ def summary(runs: list[dict[str, Any]], seen: dict[str, float]) -> list[dict[str
                 for judged in ("held-out", "val"):
                     scores = [one[size][judged]["J&F"] for one in some]
                     row[size][judged] = {"mean": mean(scores), "spread": float(np.ptp(scores)), "all": scores}
+                    if rivals and arm.name != BASELINE:
+                        sides = [[one[size][judged]["sequences"] for one in several] for several in (some, rivals)]
+                        row[size][judged]["gain"] = paired_gain(*sides)
             rows.append(row)
     return rows
 

@@ -33,6 +33,8 @@ from segmentation.flow.raft import load_raft
 from tests.conftest import draw_duts
 from tests.pipeline.drawn_dataset import contents
 from tests.segmentation.commands import Command
+from tests.segmentation.trees import SIZE
+from tests.segmentation.video_flows import FRAMES, store_flow
 
 
 def make_pairs(folder: Path, name: str, **changes: object) -> Path:
@@ -187,13 +189,16 @@ def test_the_contact_sheet_shows_estimated_beside_exact_flow(segmentation: Comma
     assert not np.array_equal(expected, np.asarray(scaled_to(np.asarray(flow_to_rgb(clip.flow_px)), TILE)))
 
     other, plain = make_pairs(folder, "other.zarr", seed=9), make_pairs(folder, "plain.zarr", frames=1)
-    for store, path, sentence in (
-        (DatasetStore.open(str(other)), sheet, "is the flow of another dataset"),
-        (DatasetStore.open(str(plain)), sheet, "estimated flow is drawn on the contact sheet of pairs or clips"),
-        (pairs, folder / "sheet.webp", "estimated flow is drawn on the contact sheet of pairs or clips"),
+    of_videos = folder / "video-flows.zarr"
+    store_flow(of_videos, "bear", FRAMES, SIZE)
+    for store, path, given, sentence in (
+        (DatasetStore.open(str(other)), sheet, flows, "is the flow of another dataset"),
+        (DatasetStore.open(str(plain)), sheet, flows, "estimated flow is drawn on the contact sheet of pairs or clips"),
+        (pairs, folder / "sheet.webp", flows, "estimated flow is drawn on the contact sheet of pairs or clips"),
+        (pairs, sheet, of_videos, "holds flows of videos, not estimated flow of a dataset"),
     ):
         with pytest.raises(PipelineError, match=sentence):
-            write_preview(store, path, 2, str(flows))
+            write_preview(store, path, 2, str(given))
 
 
 def test_photos_without_a_second_frame_are_refused(segmentation: Command, folder: Path) -> None:
