@@ -51,6 +51,8 @@ LARGER_PX = 256
 """Side of the square that networks also see when they are scored, whatever the side that they learnt from."""
 BASELINE = "videos"
 """The arm that the others are compared with."""
+FITTED, PUBLISHED = "decoder fitted to the features", "decoder as published"
+"""First weights of a network: those of today, and those of older runs, which show what the fitting changes."""
 LAST_LOSSES = 10
 """Number of last records of the training loss that are averaged, because single batches vary."""
 
@@ -113,6 +115,7 @@ def identity_of(arm: Arm, settings: TrainingSettings, photos: int | None, flows:
         "photos": photos if arm.photos else None,
         "flows": flows,
         "initialization": Path(settings.initialization).name,
+        "first_weights": FITTED,
         **{name: content[name] for name in kept},
     }
 
@@ -178,6 +181,19 @@ def summary(runs: list[dict[str, Any]], seen: dict[str, float]) -> list[dict[str
                         row[size][judged]["gain"] = paired_gain(*sides)
             rows.append(row)
     return rows
+
+
+def effect_of_fitting(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Compare runs with older ones of the same data and seed, whose decoder began as published."""
+    of_today = {(one["arm"], one["seed"]): one for one in runs}
+    older = [
+        one for one in finished_runs() if one["first_weights"] == PUBLISHED and (one["arm"], one["seed"]) in of_today
+    ]
+    effect: dict[str, Any] = {"runs": len(older)}
+    for judged in ("held-out", "val"):
+        sides = {PUBLISHED: older, FITTED: [of_today[one["arm"], one["seed"]] for one in older]}
+        effect[judged] = {name: [one["larger"][judged]["J&F"] for one in some] for name, some in sides.items()}
+    return effect
 
 
 def draw(rows: list[dict[str, Any]], baselines: dict[str, dict[str, Any]], side_px: int, path: Path) -> None:
@@ -256,7 +272,8 @@ def main() -> None:
     recipe = dataclasses.asdict(planned[0][1].recipe)
     data = {"photos": arguments.photos, "learnt_sequences": len(learnt_sequences(arguments.davis))}
     training = {"side_px": arguments.side_px, "larger_px": LARGER_PX, "samples": arguments.samples, "recipe": recipe}
-    print(write("ablation", {**data, **training, "judged_by": counts, "baselines": baselines, "arms": rows}))
+    scores = {"judged_by": counts, "baselines": baselines, "arms": rows, "effect_of_fitting": effect_of_fitting(runs)}
+    print(write("ablation", {**data, **training, **scores}))
 
 
 if __name__ == "__main__":

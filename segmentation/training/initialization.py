@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+
+import torch
 
 from pipeline.files.regular_files import MAX_TEXT_BYTES, read_file
 from segmentation.network.checkpoint import FORMAT, load_network
@@ -10,6 +13,8 @@ from segmentation.network.encoder_names import is_of_timm
 from segmentation.network.model import TwoStreamNetwork
 from segmentation.network.network_files import CONFIG_FILE
 from segmentation.network.sizes import NetworkSize
+
+NOISE_PICTURES = 2
 
 
 def make_network(size: NetworkSize, initialization: str, *, side_px: int, seed: int) -> TwoStreamNetwork:
@@ -29,12 +34,37 @@ def make_network(size: NetworkSize, initialization: str, *, side_px: int, seed: 
     is_encoder |= path.is_file() and is_of_timm(size.encoder)
     is_encoder |= path.is_dir() and not _is_network(path)
     if is_encoder:
-        return TwoStreamNetwork(
+        network = TwoStreamNetwork(
             size.encoder, initialization=initialization, side_px=side_px, decoder_width=size.decoder_width, seed=seed
         )
+        if is_of_timm(size.encoder):
+            fit_decoder(network)
+        return network
     network = load_network(path, expected_encoder=size.encoder, expected_width=size.decoder_width)
     network.side_px = side_px
     return network
+
+
+@torch.no_grad()
+def fit_decoder(network: TwoStreamNetwork) -> None:
+    """Fit the first weights of a decoder to the features of its encoders.
+
+    The published decoder takes over the features of layer norms, of which each stream has a root mean square of one.
+    Those of EfficientNet-Lite are ten times as large. Its attention then begins saturated, and with some seeds shuts
+    whole stages off for good. So the projections are scaled to the features, as measured on noise, and every attention
+    begins half open.
+
+    Args:
+        network: network whose decoder has random weights, and whose encoders are those of timm.
+    """
+    random = torch.Generator().manual_seed(0)
+    noise = torch.rand(NOISE_PICTURES, 3, network.side_px, network.side_px, generator=random)
+    levels = zip(network.image_encoder(noise), network.flow_encoder(noise), strict=True)
+    sizes = [(image + flow).square().mean().sqrt() / math.sqrt(2) for image, flow in levels]
+    for stage, size in zip(network.decoder.stages, reversed(sizes), strict=True):
+        stage.get_parameter("project.weight").div_(size)
+        for gate in ("channel", "spatial"):
+            stage.get_parameter(f"attention.{gate}.2.weight").zero_()
 
 
 def _is_network(folder: Path) -> bool:
