@@ -6,7 +6,8 @@
 All arms see the same number of samples with the recipe `modern`. In arms with photos and videos, three of four samples
 are photos, as published. The last weights are scored, so that nothing is chosen on the scored sequences: ten sequences
 of DAVIS-2016 train that no arm learns from, and DAVIS-2016 val. Networks are scored as they were trained, and seeing
-256 px, as the included network does. `benchmarks.package_weights` makes the first weights.
+256 px, as the included network does. `benchmarks.package_weights` makes the first weights of the encoders. The decoder
+begins fitted to their features; older runs, in which it began as published, are shown beside the others.
 
 The comparison takes days on a CPU. Datasets and runs in FOLDER are continued. Each finished run is appended to
 benchmarks/results/ablation_runs.jsonl, and no run with the same settings is made again, on whatever machine.
@@ -125,6 +126,12 @@ def finished_runs() -> list[dict[str, Any]]:
     return [json.loads(line) for line in RUNS.read_text().splitlines()] if RUNS.exists() else []
 
 
+def runs_like(identities: list[dict[str, Any]], **changes: str) -> list[dict[str, Any]]:
+    """Return the finished runs with one of some identities, in which some values may be changed."""
+    wanted = [{**identity, **changes}.items() for identity in identities]
+    return [one for one in finished_runs() if any(identity <= one.items() for identity in wanted)]
+
+
 def train_and_judge(settings: TrainingSettings, judged: dict[str, ValidationData]) -> dict[str, Any]:
     """Train a network, and return its training loss and the scores of its last weights."""
     output = Path(settings.output)
@@ -183,43 +190,37 @@ def summary(runs: list[dict[str, Any]], seen: dict[str, float]) -> list[dict[str
     return rows
 
 
-def effect_of_fitting(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Compare runs with older ones of the same data and seed, whose decoder began as published."""
-    of_today = {(one["arm"], one["seed"]): one for one in runs}
-    older = [
-        one for one in finished_runs() if one["first_weights"] == PUBLISHED and (one["arm"], one["seed"]) in of_today
-    ]
-    effect: dict[str, Any] = {"runs": len(older)}
-    for judged in ("held-out", "val"):
-        sides = {PUBLISHED: older, FITTED: [of_today[one["arm"], one["seed"]] for one in older]}
-        effect[judged] = {name: [one["larger"][judged]["J&F"] for one in some] for name, some in sides.items()}
-    return effect
+def draw(rows: dict[str, list[dict[str, Any]]], baselines: dict[str, dict[str, Any]], path: Path) -> None:
+    """Draw the scores of every arm and seed, and of the threshold on the flow, one panel for each set of sequences.
 
-
-def draw(rows: list[dict[str, Any]], baselines: dict[str, dict[str, Any]], side_px: int, path: Path) -> None:
-    """Draw the scores of every arm and seed, and of the threshold on the flow, one panel for each set of sequences."""
+    Args:
+        rows: rows of `summary` for each kind of first weights.
+        baselines: scores of the baselines on each set of sequences.
+        path: PNG file to write.
+    """
     matplotlib.use("Agg")
     from matplotlib import pyplot
     from matplotlib.lines import Line2D
 
     titles = {"held-out": "ten held-out train sequences", "val": "val sequences"}
+    places = {arm.name: len(ARMS) - number for number, arm in enumerate(ARMS)}
     figure, panels = pyplot.subplots(
-        1, 2, figsize=(9.5, 0.5 * len(rows) + 1.6), layout="constrained", sharey=True, squeeze=True
+        1, 2, figsize=(9.5, 0.5 * len(ARMS) + 1.6), layout="constrained", sharey=True, squeeze=True
     )
-    shown = {f"seeing {side_px} px": "tab:blue", f"seeing {LARGER_PX} px": "tab:orange"}
-    marks = [Line2D([], [], color=color, marker="o", label=label) for label, color in shown.items()]
+    looks = {FITTED: ("tab:orange", 0.14), PUBLISHED: ("tab:blue", -0.14)}
+    marks = [Line2D([], [], color=color, marker="o", label=label) for label, (color, _) in looks.items()]
     marks.append(Line2D([], [], color="tab:gray", linestyle="--", label="threshold on the flow"))
     figure.legend(handles=marks, loc="outside upper center", ncols=3, fontsize=9, frameon=False)
     for axes, (judged, title) in zip(panels, titles.items(), strict=True):
-        for place, row in enumerate(rows[::-1]):
-            for size, (color, above) in {"as_trained": ("tab:blue", -0.14), "larger": ("tab:orange", 0.14)}.items():
-                scores = [100 * score for score in row[size][judged]["all"]]
-                axes.errorbar(mean(scores), place + above, xerr=np.std(scores), color=color, capsize=4, linewidth=2)
-                axes.plot(scores, [place + above] * len(scores), "o", color=color, alpha=0.6)
+        for first_weights, (color, above) in looks.items():
+            for row in rows[first_weights]:
+                scores, place = [100 * score for score in row["larger"][judged]["all"]], places[row["arm"]] + above
+                axes.errorbar(mean(scores), place, xerr=np.std(scores), color=color, capsize=4, linewidth=2)
+                axes.plot(scores, [place] * len(scores), "o", color=color, alpha=0.6)
         axes.axvline(100 * baselines[judged]["flow threshold"]["J&F"], color="tab:gray", linestyle="--")
         axes.set_xlabel(f"J&F on {title}, %", fontsize=9)
-        axes.set_yticks(range(len(rows)), [row["label"] for row in rows[::-1]])
-        axes.set_ylim(-0.6, len(rows) - 0.4)
+        axes.set_yticks(list(places.values()), [arm.label for arm in ARMS])
+        axes.set_ylim(0.4, len(ARMS) + 0.6)
         axes.grid(axis="x", alpha=0.3)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
@@ -251,7 +252,7 @@ def main() -> None:
     flows = fingerprint_of(arguments.flows)
     identities = [identity_of(arm, settings, arguments.photos, flows) for arm, settings in planned]
     for (arm, settings), identity in zip(planned, identities, strict=True):
-        if any(identity.items() <= one.items() for one in finished_runs()):
+        if runs_like([identity]):
             continue
         if time.monotonic() - start > 60 * arguments.minutes:
             break
@@ -260,19 +261,19 @@ def main() -> None:
         record = {**identity, **train_and_judge(settings, judged), "environment": environment()}
         with RUNS.open("a") as ledger:
             ledger.write(json.dumps(record) + "\n")
-    runs = [one for one in finished_runs() if any(identity.items() <= one.items() for identity in identities)]
-    if len(runs) < len(planned):
-        print(f"{len(runs)} of {len(planned)} runs are finished; the same command continues")
-    arms_done = {one["arm"] for one in runs}
+    runs = {FITTED: runs_like(identities), PUBLISHED: runs_like(identities, first_weights=PUBLISHED)}
+    if len(runs[FITTED]) < len(planned):
+        print(f"{len(runs[FITTED])} of {len(planned)} runs are finished; the same command continues")
+    arms_done = {one["arm"] for some in runs.values() for one in some}
     seen = {arm.name: seen_in_motion(settings_of(arguments, arm, 0)) for arm in ARMS if arm.name in arms_done}
     baselines = {name: score_baselines(validation) for name, validation in judged.items()}
-    rows = summary(runs, seen)
-    draw(rows, baselines, arguments.side_px, RESULTS / "ablation.png")
+    rows = {first_weights: summary(some, seen) for first_weights, some in runs.items()}
+    draw(rows, baselines, RESULTS / "ablation.png")
     counts = {name: {"sequences": len(one.sequences), "frames": one.samples} for name, one in judged.items()}
     recipe = dataclasses.asdict(planned[0][1].recipe)
     data = {"photos": arguments.photos, "learnt_sequences": len(learnt_sequences(arguments.davis))}
     training = {"side_px": arguments.side_px, "larger_px": LARGER_PX, "samples": arguments.samples, "recipe": recipe}
-    scores = {"judged_by": counts, "baselines": baselines, "arms": rows, "effect_of_fitting": effect_of_fitting(runs)}
+    scores = {"judged_by": counts, "baselines": baselines, "arms": rows[FITTED], "arms_as_published": rows[PUBLISHED]}
     print(write("ablation", {**data, **training, **scores}))
 
 

@@ -160,20 +160,39 @@ def does_it_help() -> Figures:
 
 def does_it_help_at_full_size() -> Figures:
     ablation = RESULTS["ablation"]
-    sides = [ablation["side_px"], ablation["larger_px"]]
-    figures: Figures = [ablation["samples"], sides[0], ablation["photos"], "320", ablation["learnt_sequences"]]
-    figures += [sides[1], *sides, *sides]
-    for arm in ablation["arms"]:
-        figures += [100 * arm["threshold_J_on_training_samples"], arm["training_loss"]]
-        for judged in ("held-out", "val"):
-            for size in ("as_trained", "larger"):
-                scores = [100 * score for score in arm[size][judged]["all"]]
-                figures += scores if len(scores) == 1 else [100 * arm[size][judged]["mean"], *scores]
-    for judged in ("held-out", "val"):
-        figures += 2 * [100 * ablation["baselines"][judged]["flow threshold"]["J&F"]]
-    videos = ablation["arms"][0]
-    spreads = [videos[size][judged]["spread"] for size in ("as_trained", "larger") for judged in ("held-out", "val")]
-    return [*figures, 100 * max(spreads), "30"]
+    both = [{row["arm"]: row for row in ablation[kind]} for kind in ("arms", "arms_as_published")]
+    fitted, published = both
+    figures: Figures = [sum(len(row["seeds"]) for row in fitted.values()), "24", ablation["samples"]]
+    figures += [ablation["side_px"], ablation["photos"], "320", ablation["learnt_sequences"], ablation["larger_px"]]
+    for arm, row in published.items():
+        figures.append(100 * row["threshold_J_on_training_samples"])
+        for rows in both:
+            for judged in ("held-out", "val") if arm in rows else ():
+                scores = rows[arm]["larger"][judged]
+                figures += [100 * score for score in ([scores["mean"]] if len(scores["all"]) > 1 else [])]
+                figures += [100 * score for score in scores["all"]]
+    thresholds = [100 * ablation["baselines"][judged]["flow threshold"]["J&F"] for judged in ("held-out", "val")]
+    by_seed = [
+        dict(zip(one["davis"]["seeds"], held_out(one["davis"])["all"], strict=True)) for one in (published, fitted)
+    ]
+    failed = min(by_seed[0], key=by_seed[0].__getitem__)
+    gain = held_out(published["davis-small"])["gain"]
+    return [
+        *figures,
+        *thresholds,
+        *thresholds,
+        *(100 * one[failed] for one in by_seed),
+        100 * gain["low"],
+        100 * gain["high"],
+        "95",
+        "30",
+    ]
+
+
+def held_out(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the scores of an arm on the held-out sequences."""
+    scores: dict[str, Any] = row["larger"]["held-out"]
+    return scores
 
 
 def front_page() -> Figures:
