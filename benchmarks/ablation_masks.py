@@ -2,9 +2,9 @@
 
     python -m benchmarks.ablation_masks --davis DAVIS --flows davis-flows.zarr --work FOLDER
 
-FOLDER is that of `benchmarks.ablation`, whose last networks are asked, seeing 256 px. Flow misleads where the threshold
-on it is wrong: in the background that moves (a shadow, a wake, a near post), and in objects that do not. Figures go to
-benchmarks/results/ablation_masks.json, masks of some frames to ablation_masks.png.
+FOLDER is that of `benchmarks.ablation`. The last network of each run segments some frames, seeing 256 px. Flow misleads
+where the threshold on it is wrong: in the background that moves (a shadow, a wake, a near post), and in objects that do
+not. Figures go to benchmarks/results/ablation_masks.json, masks of some frames to ablation_masks.png.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from segmentation.training.validation import as_pixels
 from segmentation.videos.overlay import tinted
 
 EVERY = 5
-"""Every fifth frame is asked about."""
+"""Every fifth frame is segmented."""
 SHOWN_SEQUENCES = ("car-shadow", "libby", "boat", "rollerblade", "paragliding")
 SHOWN_ARMS = ("videos", "zero", "davis", "davis-estimated", "photos")
 TILE_PX = 220
@@ -100,7 +100,7 @@ def draw(samples: Samples, masks: dict[str, Masks], path: Path) -> None:
 
 
 def main() -> None:
-    """Ask the last networks of all runs, and write figures and picture."""
+    """Segment with the last network of every run, and write figures and picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--davis", type=Path, required=True, help="folder of DAVIS-2016")
     parser.add_argument("--flows", required=True, help="flow of DAVIS-2016 train and val by `segmentation flows`")
@@ -117,6 +117,8 @@ def main() -> None:
             print(run.name, {name: some[-1] for name, some in found.items()}, flush=True)
             if arm.name in SHOWN_ARMS:
                 drawn.setdefault(arm.name, masks)
+        if not found["val"]:
+            continue
         figures = {name: {kind: mean(one[kind] for one in some) for kind in some[0]} for name, some in found.items()}
         rows.append({"arm": arm.name, "label": arm.label, "runs": len(found["val"]), **figures})
     draw({name: some for samples in judged.values() for name, some in samples.items()}, drawn, PICTURE)

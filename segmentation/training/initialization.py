@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 
@@ -59,7 +60,9 @@ def fit_decoder(network: TwoStreamNetwork) -> None:
     """
     random = torch.Generator().manual_seed(0)
     noise = torch.rand(NOISE_PICTURES, 3, network.side_px, network.side_px, generator=random)
-    levels = zip(network.image_encoder(noise), network.flow_encoder(noise), strict=True)
+    with torch.random.fork_rng(devices=[]):
+        probe = copy.deepcopy(network).train()  # a copy, since batch norms would learn the statistics of the noise
+        levels = list(zip(probe.image_encoder(noise), probe.flow_encoder(noise), strict=True))
     sizes = [(image + flow).square().mean().sqrt() / math.sqrt(2) for image, flow in levels]
     for stage, size in zip(network.decoder.stages, reversed(sizes), strict=True):
         stage.get_parameter("project.weight").div_(size)

@@ -83,8 +83,12 @@ def test_the_published_decoder_begins_as_published() -> None:
     assert all(torch.equal(value, plain.state_dict()[name]) for name, value in network.state_dict().items())
 
 
-def test_the_same_seed_gives_the_same_network_and_leaves_the_generator_alone() -> None:
+@pytest.mark.parametrize("encoder", ["lite0", "timm:test_resnet"])
+def test_fitting_leaves_generator_and_encoders_alone(encoder: str) -> None:
     before = torch.get_rng_state()
-    first, again = (make_network(SMALL, "random", side_px=SIDE_PX, seed=1).state_dict() for _ in range(2))
+    size = NetworkSize(encoder, 32)
+    first, again = (make_network(size, "random", side_px=SIDE_PX, seed=1).state_dict() for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(value, again[name]) for name, value in first.items())
+    plain = TwoStreamNetwork(encoder, initialization="random", side_px=SIDE_PX, decoder_width=32, seed=1).state_dict()
+    assert all(torch.equal(value, plain[name]) for name, value in first.items() if "encoder" in name)
