@@ -7,7 +7,7 @@ All arms see the same number of samples with the recipe `modern`. In arms with p
 are photos, as published. The last weights are scored, so that nothing is chosen on the scored sequences: ten sequences
 of DAVIS-2016 train that no arm learns from, and DAVIS-2016 val. Networks are scored as they were trained, and seeing
 256 px, as the included network does. `benchmarks.package_weights` makes the first weights of the encoders. The decoder
-begins fitted to their features; older runs, in which it began as published, are shown beside the others.
+begins fitted to their features. Older runs, in which it began as published, are summarised beside the others.
 
 The comparison takes days on a CPU. Datasets and runs in FOLDER are continued. Each finished run is appended to
 benchmarks/results/ablation_runs.jsonl, and no run with the same settings is made again, on whatever machine.
@@ -20,17 +20,13 @@ import argparse
 import dataclasses
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import matplotlib
-import numpy as np
-
-from benchmarks.ablation_data import Photos, fingerprint_of, judged_by, learnt_sequences
+from benchmarks.ablation_data import ARMS, Arm, fingerprint_of, judged_by, learnt_sequences
+from benchmarks.ablation_table import answers, draw, summary
 from benchmarks.baselines import moving, score_baselines
-from benchmarks.paired_gain import paired_gain
 from benchmarks.record import RESULTS, environment, write
 from pipeline.command.progress import ProgressLine
 from pipeline.engine.placement import local_share
@@ -50,37 +46,10 @@ SEEN_IN_MOTION = 400
 """Number of samples for measuring how well motion alone shows the object."""
 LARGER_PX = 256
 """Side of the square that networks also see when they are scored, whatever the side that they learnt from."""
-BASELINE = "videos"
-"""The arm that the others are compared with."""
 FITTED, PUBLISHED = "decoder fitted to the features", "decoder as published"
 """First weights of a network: those of today, and those of older runs, which show what the fitting changes."""
 LAST_LOSSES = 10
 """Number of last records of the training loss that are averaged, because single batches vary."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """An arm of the comparison: what its networks learn from."""
-
-    name: str
-    label: str
-    photos: Photos | None
-    has_videos: bool = True
-    has_flow: bool = True
-
-
-ARMS = (
-    Arm("videos", "videos alone", None),
-    Arm("zero", "+ photos, no flow", Photos("davis"), has_flow=False),
-    Arm("parallax", "+ parallax", Photos("parallax")),
-    Arm("davis", "+ davis, exact", Photos("davis")),
-    Arm("davis-estimated", "+ davis, estimated", Photos("davis", is_estimated=True)),
-    Arm(
-        "davis-small", "+ davis, estimated, smaller objects", Photos("davis", is_estimated=True, has_small_objects=True)
-    ),
-    Arm("davis-new", "+ davis, estimated, new motions", Photos("davis", motions=4, is_estimated=True)),
-    Arm("photos", "davis, estimated, no videos", Photos("davis", is_estimated=True), has_videos=False),
-)
 
 
 def settings_of(arguments: argparse.Namespace, arm: Arm, seed: int) -> TrainingSettings:
@@ -169,63 +138,6 @@ def seen_in_motion(settings: TrainingSettings) -> float:
     return mean(found)
 
 
-def summary(runs: list[dict[str, Any]], seen: dict[str, float]) -> list[dict[str, Any]]:
-    """Return a row for each arm that has runs: mean and spread over seeds, and the gain over videos alone."""
-    rows, rivals = [], [one for one in runs if one["arm"] == BASELINE]
-    for arm in ARMS:
-        some = sorted((one for one in runs if one["arm"] == arm.name), key=lambda one: int(one["seed"]))
-        if some:
-            row: dict[str, Any] = {"arm": arm.name, "label": arm.label, "seeds": [one["seed"] for one in some]}
-            row["threshold_J_on_training_samples"] = seen[arm.name]
-            row["training_loss"] = mean(one["training_loss"] for one in some)
-            for size in ("as_trained", "larger"):
-                row[size] = {}
-                for judged in ("held-out", "val"):
-                    scores = [one[size][judged]["J&F"] for one in some]
-                    row[size][judged] = {"mean": mean(scores), "spread": float(np.ptp(scores)), "all": scores}
-                    if rivals and arm.name != BASELINE:
-                        sides = [[one[size][judged]["sequences"] for one in several] for several in (some, rivals)]
-                        row[size][judged]["gain"] = paired_gain(*sides)
-            rows.append(row)
-    return rows
-
-
-def draw(rows: dict[str, list[dict[str, Any]]], baselines: dict[str, dict[str, Any]], path: Path) -> None:
-    """Draw the scores of every arm and seed, and of the threshold on the flow, one panel for each set of sequences.
-
-    Args:
-        rows: rows of `summary` for each kind of first weights.
-        baselines: scores of the baselines on each set of sequences.
-        path: PNG file to write.
-    """
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-    from matplotlib.lines import Line2D
-
-    titles = {"held-out": "ten held-out train sequences", "val": "val sequences"}
-    places = {arm.name: len(ARMS) - number for number, arm in enumerate(ARMS)}
-    figure, panels = pyplot.subplots(
-        1, 2, figsize=(9.5, 0.5 * len(ARMS) + 1.6), layout="constrained", sharey=True, squeeze=True
-    )
-    looks = {FITTED: ("tab:orange", 0.14), PUBLISHED: ("tab:blue", -0.14)}
-    marks = [Line2D([], [], color=color, marker="o", label=label) for label, (color, _) in looks.items()]
-    marks.append(Line2D([], [], color="tab:gray", linestyle="--", label="threshold on the flow"))
-    figure.legend(handles=marks, loc="outside upper center", ncols=3, fontsize=9, frameon=False)
-    for axes, (judged, title) in zip(panels, titles.items(), strict=True):
-        for first_weights, (color, above) in looks.items():
-            for row in rows[first_weights]:
-                scores, place = [100 * score for score in row["larger"][judged]["all"]], places[row["arm"]] + above
-                axes.errorbar(mean(scores), place, xerr=np.std(scores), color=color, capsize=4, linewidth=2)
-                axes.plot(scores, [place] * len(scores), "o", color=color, alpha=0.6)
-        axes.axvline(100 * baselines[judged]["flow threshold"]["J&F"], color="tab:gray", linestyle="--")
-        axes.set_xlabel(f"J&F on {title}, %", fontsize=9)
-        axes.set_yticks(list(places.values()), [arm.label for arm in ARMS])
-        axes.set_ylim(0.4, len(ARMS) + 0.6)
-        axes.grid(axis="x", alpha=0.3)
-    figure.savefig(path, dpi=130)
-    pyplot.close(figure)
-
-
 def main() -> None:
     """Make the datasets, train the networks seed by seed, and write ledger, table and figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -268,12 +180,13 @@ def main() -> None:
     seen = {arm.name: seen_in_motion(settings_of(arguments, arm, 0)) for arm in ARMS if arm.name in arms_done}
     baselines = {name: score_baselines(validation) for name, validation in judged.items()}
     rows = {first_weights: summary(some, seen) for first_weights, some in runs.items()}
-    draw(rows, baselines, RESULTS / "ablation.png")
+    draw(rows[FITTED], baselines, RESULTS / "ablation.png")
     counts = {name: {"sequences": len(one.sequences), "frames": one.samples} for name, one in judged.items()}
     recipe = dataclasses.asdict(planned[0][1].recipe)
     data = {"photos": arguments.photos, "learnt_sequences": len(learnt_sequences(arguments.davis))}
     training = {"side_px": arguments.side_px, "larger_px": LARGER_PX, "samples": arguments.samples, "recipe": recipe}
     scores = {"judged_by": counts, "baselines": baselines, "arms": rows[FITTED], "arms_as_published": rows[PUBLISHED]}
+    scores["answers"] = answers(runs[FITTED])
     print(write("ablation", {**data, **training, **scores}))
 
 

@@ -1,4 +1,4 @@
-"""The data of the comparison of training data: datasets of photos, estimated flow, and the videos to judge by."""
+"""The data of the comparison of training data: what each arm learns from, and the videos to judge by."""
 
 from __future__ import annotations
 
@@ -98,6 +98,31 @@ class Photos:
     def source(self, work: Path) -> str:
         """Return the value of `--data`."""
         return f"{work / self.name}.zarr" + (f":{self.flows(work)}" if self.is_estimated else "")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm of the comparison: what its networks learn from."""
+
+    name: str
+    label: str
+    photos: Photos | None
+    has_videos: bool = True
+    has_flow: bool = True
+
+
+ARMS = (
+    Arm("videos", "videos alone", None),
+    Arm("zero", "+ photos, no flow", Photos("davis"), has_flow=False),
+    Arm("parallax", "+ parallax", Photos("parallax")),
+    Arm("davis", "+ davis, exact", Photos("davis")),
+    Arm("davis-estimated", "+ davis, estimated", Photos("davis", is_estimated=True)),
+    Arm(
+        "davis-small", "+ davis, estimated, smaller objects", Photos("davis", is_estimated=True, has_small_objects=True)
+    ),
+    Arm("davis-new", "+ davis, estimated, new motions", Photos("davis", motions=4, is_estimated=True)),
+    Arm("photos", "davis, estimated, no videos", Photos("davis", is_estimated=True), has_videos=False),
+)
 
 
 def learnt_sequences(davis: Path) -> tuple[str, ...]:

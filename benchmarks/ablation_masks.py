@@ -15,8 +15,8 @@ from statistics import mean
 
 import numpy as np
 
-from benchmarks.ablation import ARMS, networks_of
-from benchmarks.ablation_data import judged_by
+from benchmarks.ablation import networks_of
+from benchmarks.ablation_data import ARMS, judged_by
 from benchmarks.baselines import moving
 from benchmarks.record import RESULTS, write
 from pipeline.showing.sheets import draw_sheet, scaled_to
