@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from flowsim import MotionPrior
-from flowsim.prior_toml import to_toml
 from pipeline.command.progress import ProgressLine
 from pipeline.dataset.flow_store import FlowDataset
 from pipeline.engine.placement import Placement
@@ -35,8 +33,6 @@ HELD_OUT = (
     "swing",
 )
 """Sequences of DAVIS-2016 train that no network of the comparison learns from."""
-OBJECT_AREA = (0.01436, 0.03144, 0.04449, 0.04974, 0.05502, 0.06946, 0.1094, 0.1494, 0.2046)
-"""Part of the picture that objects of DAVIS train cover: quantiles, see docs/howto/motion-model.md."""
 
 
 @dataclass(frozen=True)
@@ -47,19 +43,16 @@ class Photos:
         motion: preset of the motion.
         motions: number of motions of each photo, one per epoch.
         is_estimated: whether the flow of rendered pairs is estimated, by DIS; otherwise it is exact.
-        has_small_objects: whether objects are drawn as small as in DAVIS, on their completed background.
     """
 
     motion: str
     motions: int = 1
     is_estimated: bool = False
-    has_small_objects: bool = False
 
     @property
     def name(self) -> str:
         """Name of the dataset's folder."""
-        size = "-small" if self.has_small_objects else ""
-        return f"{self.motion}{size}-{self.motions}-{'pairs' if self.is_estimated else 'photos'}"
+        return f"{self.motion}-{self.motions}-{'pairs' if self.is_estimated else 'photos'}"
 
     def make(self, work: Path, duts: Path, limit: int | None, max_side: int, device: str) -> None:
         """Make the dataset and its estimated flow, or continue them."""
@@ -67,7 +60,7 @@ class Photos:
             input=str(duts),
             output=str(work / f"{self.name}.zarr"),
             depth_model="tiny-dpt",
-            motion=self._model(work) if self.has_small_objects else self.motion,
+            motion=self.motion,
             motions=self.motions,
             frames=2 if self.is_estimated else 1,
             limit=limit,
@@ -83,13 +76,6 @@ class Photos:
                 estimate_pairs(
                     Pairs(config.output), str(self.flows(work)), EstimatorSettings(flow="dis"), line, placement
                 )
-
-    def _model(self, work: Path) -> str:
-        """Write the preset with the size of objects in DAVIS and return the place of the file."""
-        file = work / f"{self.motion}-small.toml"
-        work.mkdir(parents=True, exist_ok=True)
-        file.write_text(to_toml(replace(MotionPrior.preset(self.motion), object_area=OBJECT_AREA), file.stem))
-        return str(file)
 
     def flows(self, work: Path) -> Path:
         """Return the place of the estimated flow."""
@@ -117,9 +103,7 @@ ARMS = (
     Arm("parallax", "+ parallax", Photos("parallax")),
     Arm("davis", "+ davis, exact", Photos("davis")),
     Arm("davis-estimated", "+ davis, estimated", Photos("davis", is_estimated=True)),
-    Arm(
-        "davis-small", "+ davis, estimated, smaller objects", Photos("davis", is_estimated=True, has_small_objects=True)
-    ),
+    Arm("davis-small", "+ davis-small, estimated", Photos("davis-small", is_estimated=True)),
     Arm("davis-new", "+ davis, estimated, new motions", Photos("davis", motions=4, is_estimated=True)),
     Arm("photos", "davis, estimated, no videos", Photos("davis", is_estimated=True), has_videos=False),
 )

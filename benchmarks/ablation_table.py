@@ -89,10 +89,12 @@ def draw(rows: list[dict[str, Any]], baselines: dict[str, dict[str, Any]], path:
             color = "tab:gray" if row["arm"] == BASELINE else "tab:orange"
             axes.errorbar(mean(scores), place, xerr=np.std(scores), color=color, fmt="|", capsize=4, linewidth=2)
             axes.plot(scores, [place] * len(scores), "o", color=color, alpha=0.6)
-        axes.axvline(100 * baselines[judged]["flow threshold"]["J&F"], color="tab:gray", linestyle="--")
+        threshold = 100 * baselines[judged]["flow threshold"]["J&F"]
+        line = axes.axvline(threshold, color="tab:gray", linestyle="--", label="threshold on the flow")
         axes.set_xlabel(f"J&F on {title}, %", fontsize=9)
         axes.set_yticks(list(places.values()), [arm.label for arm in ARMS])
         axes.set_ylim(0.4, len(ARMS) + 0.6)
         axes.grid(axis="x", alpha=0.3)
+    figure.legend(handles=[line], loc="outside upper right", fontsize=9, frameon=False)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)

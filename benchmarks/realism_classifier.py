@@ -36,7 +36,6 @@ from benchmarks.record import RESULTS, write
 from flowsim import MotionPrior, flow_to_rgb, sample_motion, simulate_flow
 from flowsim.comparison import at_scale, statistics_at_scale
 from flowsim.inversion import Scene, features
-from flowsim.prior import PRESETS
 from pipeline.dataset.pair_flows import PairFlowStore
 from pipeline.dataset.schema import decode_flow
 from pipeline.dataset.store import DatasetStore
@@ -202,7 +201,7 @@ def of_photos(real: Labelled, photos: str) -> dict[str, Any]:
         "floor": floor(real),
         "photos": {
             preset: judged(real, labelled(list(flow_of_photos(scenes, MotionPrior.preset(preset)))))
-            for preset in PRESETS
+            for preset in ("parallax", "camera", "camera+object", "davis")
         },
         "pairs": {},
         "estimated": {},

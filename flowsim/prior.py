@@ -12,7 +12,7 @@ import numpy as np
 
 from flowsim.errors import FlowsimError
 
-PRESETS = ("parallax", "camera", "camera+object", "davis")
+PRESETS = ("parallax", "camera", "camera+object", "davis", "davis-small")
 MODELS = ("parallax", "rigid")
 """Formulas of motion. Datasets store positions in this tuple, so new names go to its end."""
 SMALLEST_AREA = 1e-3
@@ -24,6 +24,8 @@ SMALLEST_AREA = 1e-3
 Quantiles = tuple[float, ...]
 PerAxis = tuple[Quantiles, Quantiles, Quantiles]
 
+# Part of the picture that objects of DAVIS train cover, by `segmentation fit-motion`.
+_DAVIS_OBJECT_AREA = (0.01436, 0.03144, 0.04449, 0.04974, 0.05502, 0.06946, 0.1094, 0.1494, 0.2046)
 _PER_AXIS = ("rotation", "translation", "object_rotation", "object_translation")
 _STILL: PerAxis = ((0.0,), (0.0,), (0.0,))
 
@@ -170,7 +172,8 @@ class MotionPrior:
         """Return one of the priors that come with fakeflow.
 
         Args:
-            name: `parallax` (our reading of the paper), `camera`, `camera+object`, or `davis` (fitted to real flow).
+            name: `parallax` (our reading of the paper), `camera`, `camera+object`, `davis` (fitted to real flow), or
+                `davis-small` (the same, with objects as small as in these videos).
 
         Raises:
             FlowsimError: no preset has this name.
@@ -179,7 +182,7 @@ class MotionPrior:
             raise FlowsimError(f"no motion preset {name!r}; there are: {', '.join(PRESETS)}")
         if name in _PRESET_SHOTS:
             return cls(name, _PRESET_SHOTS[name])
-        return _fitted_preset(name)
+        return replace(_fitted_to_davis(), name=name, object_area=_DAVIS_OBJECT_AREA if name == "davis-small" else ())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the prior as plain numbers, strings and lists for TOML or JSON."""
@@ -218,9 +221,9 @@ class MotionPrior:
 
 
 @cache
-def _fitted_preset(name: str) -> MotionPrior:
-    """Read a fitted prior from the package's files."""
-    text = (files("flowsim") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+def _fitted_to_davis() -> MotionPrior:
+    """Read the prior that was fitted to DAVIS train from the package's files."""
+    text = (files("flowsim") / "presets" / "davis.toml").read_text(encoding="utf-8")
     return MotionPrior.from_dict(tomllib.loads(text))
 
 

@@ -69,8 +69,8 @@ class RunConfig:
         "How the output of the depth network is scaled to inverse depth in [0, 1].", DEPTH, default="minmax"
     )
     motion: str = setting(
-        "Motion model: davis (fitted to real videos), camera+object, camera, parallax (our reading of the paper), or "
-        "the path of a TOML file.",
+        "Motion model: davis (fitted to real videos), davis-small (the same, with objects of pairs as small as in "
+        "these videos), camera+object, camera, parallax (our reading of the paper), or the path of a TOML file.",
         MOTION,
         default="davis",
     )
@@ -115,7 +115,11 @@ class RunConfig:
                 f"--objects {self.objects} needs frames: add --frames 2 for pairs, or leave --objects out."
             )
         Placement(self.workers, self.device, self.gpus_per_worker)  # refuses contradictions
-        self.motion_prior()  # refuses an unknown motion model before anything is listed or loaded
+        if self.motion_prior().object_area and self.frames == 1:
+            raise PipelineError(
+                f"--motion {self.motion} has smaller objects (`object_area`), which need frames: add --frames 2 for "
+                "pairs, or use a motion model without it, such as davis."
+            )
 
     @property
     def placement(self) -> Placement:

@@ -56,6 +56,12 @@ def test_prior_that_makes_no_sense_is_named(plain, message):
         MotionPrior.from_dict(plain)
 
 
+def test_davis_small_is_davis_with_objects_as_small_as_in_its_videos():
+    small, davis = (MotionPrior.preset(name) for name in ("davis-small", "davis"))
+    assert replace(small, name="davis", object_area=()) == davis
+    assert 0.01 < small.object_area[0] < small.object_area[-1] < 0.25
+
+
 def test_unknown_preset_lists_those_that_are():
     with pytest.raises(FlowsimError, match=r"no motion preset 'pan'; there are: parallax, camera, camera\+object"):
         MotionPrior.preset("pan")
