@@ -42,17 +42,19 @@ class Photos:
     Attributes:
         motion: preset of the motion.
         motions: number of motions of each photo, one per epoch.
-        is_estimated: whether the flow of rendered pairs is estimated, by DIS; otherwise it is exact.
+        frames: 1 for photos with their flow, 2 for pairs with the next frame.
+        is_estimated: whether the flow of pairs is estimated, by DIS; otherwise it is exact.
     """
 
     motion: str
     motions: int = 1
+    frames: int = 1
     is_estimated: bool = False
 
     @property
     def name(self) -> str:
         """Name of the dataset's folder."""
-        return f"{self.motion}-{self.motions}-{'pairs' if self.is_estimated else 'photos'}"
+        return f"{self.motion}-{self.motions}-{'pairs' if self.frames == 2 else 'photos'}"
 
     def make(self, work: Path, duts: Path, limit: int | None, max_side: int, device: str) -> None:
         """Make the dataset and its estimated flow, or continue them."""
@@ -62,7 +64,7 @@ class Photos:
             depth_model="tiny-dpt",
             motion=self.motion,
             motions=self.motions,
-            frames=2 if self.is_estimated else 1,
+            frames=self.frames,
             limit=limit,
             max_side=max_side,
             workers=0,
@@ -102,10 +104,11 @@ ARMS = (
     Arm("zero", "+ photos, no flow", Photos("davis"), has_flow=False),
     Arm("parallax", "+ parallax", Photos("parallax")),
     Arm("davis", "+ davis, exact", Photos("davis")),
-    Arm("davis-estimated", "+ davis, estimated", Photos("davis", is_estimated=True)),
-    Arm("davis-small", "+ davis-small, estimated", Photos("davis-small", is_estimated=True)),
-    Arm("davis-new", "+ davis, estimated, new motions", Photos("davis", motions=4, is_estimated=True)),
-    Arm("photos", "davis, estimated, no videos", Photos("davis", is_estimated=True), has_videos=False),
+    Arm("davis-estimated", "+ davis, estimated", Photos("davis", frames=2, is_estimated=True)),
+    Arm("davis-small-exact", "+ davis-small, exact", Photos("davis-small", frames=2)),
+    Arm("davis-small", "+ davis-small, estimated", Photos("davis-small", frames=2, is_estimated=True)),
+    Arm("davis-new", "+ davis, estimated, new motions", Photos("davis", motions=4, frames=2, is_estimated=True)),
+    Arm("photos", "davis, estimated, no videos", Photos("davis", frames=2, is_estimated=True), has_videos=False),
 )
 
 

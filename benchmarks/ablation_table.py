@@ -16,6 +16,7 @@ BASELINE = "videos"
 """The arm that the others are compared with."""
 QUESTIONS = {
     "estimated instead of exact flow": ("davis-estimated", "davis"),
+    "the same for pairs with smaller objects": ("davis-small", "davis-small-exact"),
     "smaller objects": ("davis-small", "davis-estimated"),
     "four motions of each photo": ("davis-new", "davis-estimated"),
     "motion of the object, not of the camera alone": ("davis", "parallax"),
