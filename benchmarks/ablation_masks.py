@@ -29,7 +29,7 @@ from segmentation.videos.overlay import tinted
 EVERY = 5
 """Every fifth frame is segmented."""
 SHOWN_SEQUENCES = ("car-shadow", "libby", "boat", "rollerblade", "paragliding")
-SHOWN_ARMS = ("videos", "zero", "davis", "davis-estimated", "photos")
+SHOWN_ARMS = ("videos", "zero", "davis", "davis-small", "photos")
 TILE_PX = 220
 PICTURE = RESULTS / "ablation_masks.png"
 
