@@ -13,7 +13,7 @@ demo: .venv/installed
 
 ## test: run the tests, in a few minutes on two cores
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 ## test-ci: run a few slow tests: a node that dies, kills, a full disk, a failing object store, a network that learns
 test-ci: .venv/installed

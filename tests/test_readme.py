@@ -33,8 +33,6 @@ FRONT = ("cameraman", "coffee", "pagoda")
 SAME_PICTURE = 3.0
 """Mean difference in levels between a picture made here and the same one made by another version of torch or Pillow."""
 
-pytestmark = pytest.mark.xdist_group("readme")  # the commands of this module run once, in one worker
-
 
 def blocks(language: str) -> list[str]:
     """Return the fenced blocks of one language."""

@@ -21,8 +21,6 @@ from tests.segmentation.video_flows import save_flow_pictures
 
 SMALL = ("--encoder", "mit-b0", "--side-px", 32, "--batch-size", 2, "--samples-per-epoch", 4, "--epochs", 1)
 
-pytestmark = pytest.mark.xdist_group("original_trees")  # the commands of this module run once, in one worker
-
 
 def run(app: Any, *arguments: object) -> str:
     done = CliRunner().invoke(app, [str(argument) for argument in arguments])
