@@ -15,12 +15,13 @@ from statistics import mean
 
 import numpy as np
 
-from benchmarks.ablation import networks_of
+from benchmarks.ablation import FITTED, finished_runs, networks_of
 from benchmarks.ablation_data import ARMS, judged_by
 from benchmarks.baselines import moving
 from benchmarks.record import RESULTS, write
 from pipeline.showing.sheets import draw_sheet, scaled_to
 from segmentation.data.photo_samples import Triplet
+from segmentation.network.network_files import LAST
 from segmentation.network.segmenter import Mask, Segmenter
 from segmentation.training.data_split import ValidationData
 from segmentation.training.validation import as_pixels
@@ -45,6 +46,13 @@ def some_frames(validation: ValidationData) -> Samples:
         name: [sample for number in numbers[::EVERY] for sample in part.read([number], 0)]
         for name, part, numbers in validation.sequences
     }
+
+
+def runs_of(arm: str, work: Path) -> list[Path]:
+    """Return the folders of the finished runs of an arm that are at hand, by seed."""
+    finished = [one for one in finished_runs() if one["arm"] == arm and one["first_weights"] == FITTED]
+    folders = [work / "runs" / f"{arm}-{seed}" for seed in sorted(one["seed"] for one in finished)]
+    return [folder for folder in folders if (folder / LAST).exists()]
 
 
 def masks_of(run: Path, judged: dict[str, Samples]) -> Masks:
@@ -110,7 +118,7 @@ def main() -> None:
     rows, drawn = [], {}
     for arm in ARMS:
         found: dict[str, list[dict[str, float]]] = {name: [] for name in judged}
-        for run in sorted(path.parent for path in (arguments.work / "runs").glob(f"{arm.name}-[0-9]/last")):
+        for run in runs_of(arm.name, arguments.work):
             masks = masks_of(run, judged)
             for name, samples in judged.items():
                 found[name].append(misled(samples, masks))

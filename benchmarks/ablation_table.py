@@ -80,9 +80,9 @@ def draw(rows: list[dict[str, Any]], baselines: dict[str, dict[str, Any]], path:
     from matplotlib import pyplot
 
     titles = {"held-out": "ten held-out train sequences", "val": "val sequences"}
-    places = {arm.name: len(ARMS) - number for number, arm in enumerate(ARMS)}
+    places = {row["arm"]: len(rows) - number for number, row in enumerate(rows)}
     figure, panels = pyplot.subplots(
-        1, 2, figsize=(9.5, 0.5 * len(ARMS) + 1.6), layout="constrained", sharey=True, squeeze=True
+        1, 2, figsize=(9.5, 0.5 * len(rows) + 1.6), layout="constrained", sharey=True, squeeze=True
     )
     for axes, (judged, title) in zip(panels, titles.items(), strict=True):
         for row in rows:
@@ -93,8 +93,8 @@ def draw(rows: list[dict[str, Any]], baselines: dict[str, dict[str, Any]], path:
         threshold = 100 * baselines[judged]["flow threshold"]["J&F"]
         line = axes.axvline(threshold, color="tab:gray", linestyle="--", label="threshold on the flow")
         axes.set_xlabel(f"J&F on {title}, %", fontsize=9)
-        axes.set_yticks(list(places.values()), [arm.label for arm in ARMS])
-        axes.set_ylim(0.4, len(ARMS) + 0.6)
+        axes.set_yticks(list(places.values()), [row["label"] for row in rows])
+        axes.set_ylim(0.4, len(rows) + 0.6)
         axes.grid(axis="x", alpha=0.3)
     figure.legend(handles=[line], loc="outside upper right", fontsize=9, frameon=False)
     figure.savefig(path, dpi=130)

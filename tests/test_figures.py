@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.ablation import FITTED
 from tests.conftest import ROOT
 
 RESULTS = {path.stem: json.loads(path.read_text()) for path in (ROOT / "benchmarks/results").glob("*.json")}
@@ -142,51 +143,48 @@ def told_apart() -> Figures:
 
 
 def does_it_help() -> Figures:
-    ablation = RESULTS["ablation_small"]
-    recipe, side, judged_at = ablation["recipe"], ablation["side_px"], ablation["judged_at_px"]
-    figures: Figures = [ablation["steps"], recipe["batch_size"], side, ablation["photos"], "160", side, judged_at]
-    for arm in ablation["arms"]:
-        losses = [run["training_loss"] for run in arm["runs"]]
-        figures += [100 * arm["threshold_J_on_training_samples"], sum(losses) / 2]
-        at_side = [100 * run["curve"][-1][1] for run in arm["runs"]]
-        larger = [100 * run["J&F"] for run in arm["runs"]]
-        for scores in (at_side, larger):
-            figures += [sum(scores) / 2, *scores]
-    threshold = 100 * ablation["baselines"]["flow threshold"]["J&F"]
-    figures += [threshold, threshold, "400", side, recipe["batch_size"] * ablation["steps"]]
-    figures += [sum(run["training_loss"] for run in ablation["arms"][0]["runs"]) / 2]
-    return figures
-
-
-def does_it_help_at_full_size() -> Figures:
-    ablation = RESULTS["ablation"]
-    both = [{row["arm"]: row for row in ablation[kind]} for kind in ("arms", "arms_as_published")]
-    fitted, published = both
-    figures: Figures = [sum(len(row["seeds"]) for row in fitted.values()), "24", ablation["samples"]]
-    figures += [ablation["side_px"], ablation["photos"], "320", ablation["learnt_sequences"], ablation["larger_px"]]
-    for arm, row in published.items():
+    ablation, masks, small = RESULTS["ablation"], RESULTS["ablation_masks"], RESULTS["ablation_small"]
+    rows, published = ({row["arm"]: row for row in ablation[kind]} for kind in ("arms", "arms_as_published"))
+    best = rows["davis-small"]["larger"]
+    means = [100 * held_out(rows[arm])["mean"] for arm in ("videos", "davis-small")]
+    figures: Figures = [ablation["learnt_sequences"], *means, -100 * best["val"]["gain"]["mean"]]
+    figures += [ablation["samples"], ablation["side_px"], ablation["photos"], "320", ablation["learnt_sequences"]]
+    figures += [ablation["larger_px"], "95"]
+    for row in rows.values():
         figures.append(100 * row["threshold_J_on_training_samples"])
-        for rows in both:
-            for judged in ("held-out", "val") if arm in rows else ():
-                scores = rows[arm]["larger"][judged]
-                figures += [100 * score for score in ([scores["mean"]] if len(scores["all"]) > 1 else [])]
-                figures += [100 * score for score in scores["all"]]
-    thresholds = [100 * ablation["baselines"][judged]["flow threshold"]["J&F"] for judged in ("held-out", "val")]
-    by_seed = [
-        dict(zip(one["davis"]["seeds"], held_out(one["davis"])["all"], strict=True)) for one in (published, fitted)
+        both = [row["larger"][judged] for judged in ("held-out", "val")]
+        figures += [100 * score for one in both for score in (one["mean"], *one["all"])]
+        figures += [figure for one in both if "gain" in one for figure in interval(one["gain"])]
+    figures += [100 * ablation["baselines"][judged]["flow threshold"]["J&F"] for judged in ("held-out", "val")]
+    for name in ("rollerblade", "paragliding", "boat", "car-shadow"):
+        figures += [of_sequence(arm, name) for arm in ("videos", "davis-small")]
+    figures.append("95")
+    figures += [one for row in ablation["answers"] for judged in ("held-out", "val") for one in interval(row[judged])]
+    for row in masks["arms"]:
+        for kind in ("moving_background", "still_object"):
+            figures += [100 * row[judged][kind] for judged in ("held-out", "val")]
+    of_seed = [
+        dict(zip(one["davis"]["seeds"], held_out(one["davis"])["all"], strict=True)) for one in (published, rows)
     ]
-    failed = min(by_seed[0], key=by_seed[0].__getitem__)
-    gain = held_out(published["davis-small"])["gain"]
-    return [
-        *figures,
-        *thresholds,
-        *thresholds,
-        *(100 * one[failed] for one in by_seed),
-        100 * gain["low"],
-        100 * gain["high"],
-        "95",
-        "30",
-    ]
+    failed = min(of_seed[0], key=of_seed[0].__getitem__)
+    figures += [100 * one[failed] for one in of_seed]
+    figures += [small["steps"], small["recipe"]["batch_size"], small["side_px"]]
+    of_arm = {row["arm"]: 100 * row["mean"] for row in small["arms"]}
+    figures += [of_arm[name] for name in ("videos", "zero", "parallax", "camera", "davis")]
+    return [*figures, 100 * small["baselines"]["flow threshold"]["J&F"], "30"]
+
+
+def interval(gain: dict[str, float]) -> list[float]:
+    """Return a gain and its interval in points, without their signs."""
+    return [abs(100 * gain[name]) for name in ("mean", "low", "high")]
+
+
+def of_sequence(arm: str, name: str) -> float:
+    """Return the mean score of an arm's networks on a sequence, in %."""
+    runs = [json.loads(line) for line in (ROOT / "benchmarks/results/ablation_runs.jsonl").read_text().splitlines()]
+    chosen = [one["larger"] for one in runs if one["arm"] == arm and one["first_weights"] == FITTED]
+    found = [scores["sequences"][name] for one in chosen for scores in one.values() if name in scores["sequences"]]
+    return 100 * sum(found) / len(found)
 
 
 def held_out(row: dict[str, Any]) -> dict[str, Any]:
@@ -196,14 +194,15 @@ def held_out(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def front_page() -> Figures:
-    ablation = RESULTS["ablation_small"]
-    means = [sum(100 * run["J&F"] for run in arm["runs"]) / len(arm["runs"]) for arm in ablation["arms"]]
-    videos, no_flow, parallax, _, davis, _ = means
-    threshold = 100 * ablation["baselines"]["flow threshold"]["J&F"]
+    ablation = RESULTS["ablation"]
+    rows = {row["arm"]: row["larger"] for row in ablation["arms"]}
+    figures: Figures = [ablation["samples"], ablation["learnt_sequences"], ablation["larger_px"]]
+    for arm in ("videos", "zero", "parallax", "davis", "davis-small", "photos"):
+        figures += [100 * rows[arm][judged]["mean"] for judged in ("held-out", "val")]
+    figures += [100 * ablation["baselines"][judged]["flow threshold"]["J&F"] for judged in ("held-out", "val")]
     included = RESULTS["tiny_vos"]
-    figures: Figures = [ablation["judged_at_px"], videos, no_flow, parallax, davis, threshold, "20"]
-    figures += [100 * included[judged]["network"]["J&F"] for judged in ("val, RAFT", "held-out, RAFT")]
-    return [*figures, 100 * included["held-out, RAFT"]["baselines"]["flow threshold"]["J&F"]]
+    figures += ["20", *(100 * included[judged]["network"]["J&F"] for judged in ("held-out, RAFT", "val, RAFT"))]
+    return figures
 
 
 def included_network() -> Figures:
@@ -307,10 +306,6 @@ SECTIONS: dict[str, tuple[str, Any]] = {
     "How real": (section("\n## How real", "docs/results.md"), how_real),
     "Told apart": (section("\n## Can it be told apart", "docs/results.md"), told_apart),
     "Does it help": (section("\n## Does it help", "docs/results.md"), does_it_help),
-    "Does it help at full size": (
-        section("\n## Does it help at full size", "docs/results.md"),
-        does_it_help_at_full_size,
-    ),
     "Included network": (section("\n## How good is the included network", "docs/results.md"), included_network),
     "Does it train flow": (section("\n## Does it train flow", "docs/results.md"), does_it_train_flow),
     "Motion": (section("\n### How real motion differs", "docs/explanation/method.md"), real_motion),
