@@ -48,7 +48,7 @@ def some_frames(validation: ValidationData) -> Samples:
     }
 
 
-def runs_of(arm: str, work: Path) -> list[Path]:
+def folders_of(arm: str, work: Path) -> list[Path]:
     """Return the folders of the finished runs of an arm that are at hand, by seed."""
     finished = [one for one in finished_runs() if one["arm"] == arm and one["first_weights"] == FITTED]
     folders = [work / "runs" / f"{arm}-{seed}" for seed in sorted(one["seed"] for one in finished)]
@@ -118,7 +118,7 @@ def main() -> None:
     rows, drawn = [], {}
     for arm in ARMS:
         found: dict[str, list[dict[str, float]]] = {name: [] for name in judged}
-        for run in runs_of(arm.name, arguments.work):
+        for run in folders_of(arm.name, arguments.work):
             masks = masks_of(run, judged)
             for name, samples in judged.items():
                 found[name].append(misled(samples, masks))
