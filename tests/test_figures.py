@@ -329,6 +329,14 @@ def test_numbers_are_those_of_the_results(name: str) -> None:
     assert found == [*shown, *wanted[len(found) :]]
 
 
+def test_gains_have_their_signs() -> None:
+    ablation = RESULTS["ablation"]
+    rows = [*(row["larger"] for row in ablation["arms"] if row["arm"] != "videos"), *ablation["answers"]]
+    gains = [row[judged].get("gain", row[judged]) for row in rows for judged in ("held-out", "val")]
+    found = re.findall(r"(−?)[\d.]+ \((−?)[\d.]+ to (−?)[\d.]+\)", section("\n## Does it help", "docs/results.md"))
+    assert found == [tuple("−" if gain[end] < 0 else "" for end in ("mean", "low", "high")) for gain in gains]
+
+
 def as_written(value: float | str, said: str) -> str:
     """Return a figure rounded to as many decimals as the text has."""
     if isinstance(value, str):
