@@ -214,7 +214,7 @@ def included_network() -> Figures:
         figures += [100 * baselines["all object"]["J&F"]]
     reduced = RESULTS["mask_precision"]
     figures += [reduced["frames"], reduced["changed_pixels_percent"]["mean"]]
-    return [*figures, -reduced["lost_j_percent_points"]["mean"], reduced["lost_j_percent_points"]["largest"]]
+    return [*figures, reduced["lost_j_percent_points"]["mean"], reduced["lost_j_percent_points"]["largest"]]
 
 
 def real_motion() -> Figures:
