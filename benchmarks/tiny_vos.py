@@ -19,6 +19,7 @@ from benchmarks.ablation import judge
 from benchmarks.ablation_data import open_frames
 from benchmarks.baselines import score_baselines
 from benchmarks.record import RESULTS, write
+from segmentation.flow.weight_downloads import sha256_of
 from segmentation.network.checkpoint import load_network, save_network
 from segmentation.network.network_files import CONFIG_FILE, EMBEDDED_NETWORK, WEIGHTS_FILE, find_network
 from segmentation.training.pictures import draw_predictions
@@ -56,12 +57,14 @@ def main() -> None:
     if not arguments.videos:
         return
     network = load_network(arguments.network, side_px=arguments.side_px)
+    weights = find_network(arguments.network) / WEIGHTS_FILE
     figures: dict[str, object] = {
         "network": arguments.network.name,
         "side_px": network.side_px,
         "encoder": network.encoder_name,
         "decoder_width": network.decoder_width,
-        "megabytes": round((find_network(arguments.network) / WEIGHTS_FILE).stat().st_size / 1e6, 2),
+        "megabytes": round(weights.stat().st_size / 1e6, 2),
+        "weights_sha256": sha256_of(weights),
     }
     for place, text in enumerate(arguments.videos):
         name, _, places = text.partition("=")

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from segmentation.flow.weight_downloads import sha256_of
 from segmentation.network.checkpoint import load_network
 from segmentation.network.network_files import EMBEDDED_NETWORK, WEIGHTS_FILE, find_network
 from segmentation.videos.footage import open_footage
@@ -36,6 +37,24 @@ def test_the_card_stands_beside_the_weights() -> None:
     card = (folder / "README.md").read_text()
     assert all(word in card for word in ("Terms", "DUTS", "DAVIS", "research"))
     assert "/" not in "".join(json.loads((folder / "config.json").read_text())["about"]["settings"]["data"])
+
+
+def test_the_scores_are_those_of_these_weights() -> None:
+    scored = json.loads((ROOT / "benchmarks/results/tiny_vos.json").read_text())
+    assert scored["weights_sha256"] == sha256_of(find_network(Path(EMBEDDED_NETWORK)) / WEIGHTS_FILE)
+
+
+@torch.inference_mode()
+def test_the_coarsest_stage_has_no_effect_as_the_card_says() -> None:
+    card = (find_network(Path(EMBEDDED_NETWORK)) / "README.md").read_text()
+    assert "The decoder's coarsest stage has no effect" in card
+    network = load_network(EMBEDDED_NETWORK)
+    shut = []
+    network.decoder.stages[0].attention.register_forward_hook(lambda _, __, output: shut.append(output.abs().max()))
+    footage = open_footage(ROOT / "examples/box.mp4")
+    first, second = (torch.from_numpy(frame).permute(2, 0, 1)[None] / 255 for frame in footage.read([0, 1]))
+    network(first, second)
+    assert [float(one) for one in shut] == pytest.approx([0], abs=1e-4)
 
 
 def test_the_box_of_the_example_clip_is_found_without_training(
